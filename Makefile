@@ -1,0 +1,51 @@
+# Every target works as the first command in a fresh checkout: Python >= 3.11 with pip is all it takes.
+#   another Python:      make test PYTHON=python3.12
+#   torch without CUDA:  PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make test
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test style quality clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-12s%s\n", $$1, $$2 }' Makefile
+
+quickstart: runs/quickstart  ## make a small data set of spoken commands, train on it, listen to the result
+	$(BIN)/python -m training.quickstart runs/quickstart data/spoken_commands
+
+test: .venv/.installed  ## run all tests, without the network
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+style: .venv/.installed  ## format the code and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+quality: .venv/.installed  ## check format and code, change nothing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+clean:  ## remove what builds and tests leave behind; .venv, data and runs stay
+	rm -rf dist *.egg-info .pytest_cache .ruff_cache
+	find . -path ./.venv -prune -o -type d -name __pycache__ -exec rm -rf {} +
+
+# The steps of the quickstart. A folder that is there is kept; remove it to make that step again.
+data/spoken_commands: | .venv/.installed
+	$(BIN)/python -m training.data.synthetic.speech --output_dir $@
+
+# `accelerate launch` would otherwise give a process on the CPU one single thread.
+runs/quickstart: export OMP_NUM_THREADS ?= $(shell getconf _NPROCESSORS_ONLN)
+runs/quickstart: | data/spoken_commands
+	$(BIN)/accelerate launch training/train.py \
+		--recipe training/recipes/speech_commands/quickstart.yaml \
+		--data_dir data/spoken_commands \
+		--output_dir $@
+
+# The environment; the empty file .installed tells when it was last brought up to date.
+.venv/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "samplecnn-hf needs Python 3.11 or newer, and $(PYTHON) is not: try make PYTHON=python3.11"; exit 1; }
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	@echo "Installing into .venv; this takes a few minutes the first time."
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	@touch $@

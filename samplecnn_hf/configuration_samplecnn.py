@@ -1,0 +1,121 @@
+"""Configuration of SampleCNN (Kim, Lee and Nam, IEEE JSTSP 2019): one set of fields spans every network of the paper."""
+
+from huggingface_hub.dataclasses import strict
+from transformers import PreTrainedConfig
+
+BLOCK_TYPES = ("basic", "se", "res1", "res2", "rese1", "rese2")
+FRONT_ENDS = ("waveform", "mel")
+INITIALIZERS = ("he_uniform", "sampleaudio")
+PROBLEM_TYPES = ("single_label_classification", "multi_label_classification")
+
+# The paper's filter, stride and pooling size of every block ("all 3 samples", section II-B).
+KERNEL_SIZE = 3
+
+
+@strict
+class SampleCNNConfig(PreTrainedConfig):
+    """
+    The architecture of a SampleCNN. The defaults are the paper's basic network for music: 9 blocks on 59,049 samples.
+
+    Networks of the paper by name: `samplecnn_hf.create_config("se-9")`, `samplecnn_hf.list_variants()`.
+
+    Args:
+        sampling_rate (`int`, defaults to 22050): rate of the waveform the network hears, in Hz.
+        segment_length (`int`, defaults to 59049): samples of the segments the network is trained on (Table I). The
+            network itself takes any length from `min_samples` on.
+        front_end (`str`, defaults to `"waveform"`): `"waveform"` for a learned stem convolution, `"mel"` for the
+            log-mel-spectrogram of the paper's spectrogram-based CNN (section V-A).
+        stem_kernel_size, stem_stride (`int`, default to 3): filter and stride of the stem, or window and hop of the
+            mel-spectrogram, in samples.
+        stem_channels (`int`, defaults to 128): channels of the stem, or number of mel bins. The blocks follow from it.
+        block_type (`str`, defaults to `"basic"`): one of `basic`, `se`, `res1`, `res2`, `rese1`, `rese2` (Fig. 3).
+        num_blocks (`int`, defaults to 9): blocks after the stem; each divides the frame rate by 3.
+        num_strided_convolutions (`int`, defaults to 1): convolutions, from the stem upwards, that subsample by
+            striding in place of max-pooling (Fig. 5). 0 pools after the stem, too.
+        se_ratio (`float`, defaults to 0.125): width of the squeeze over the channels, the paper's alpha.
+        multi_level (`bool`, defaults to `False`): embed the last three blocks, not the last one alone.
+        block_dropout (`float`, defaults to 0.2): dropout between the two convolutions of `res2` and `rese2`.
+        dropout (`float`, defaults to 0.5): dropout before the output layer.
+        n_fft (`int`, defaults to 1024), mel_compression (`float`, defaults to 10): log(1 + compression * mel) of an
+            n_fft-point spectrum; used by the `"mel"` front end.
+        initializer (`str`, defaults to `"he_uniform"`): `"he_uniform"`, or `"sampleaudio"` for that of the authors'
+            published code.
+        batch_norm_eps, batch_norm_momentum (`float`, default to 1e-3 and 0.01): Keras' defaults, as the authors used.
+        problem_type (`str`, defaults to `"single_label_classification"`): or `"multi_label_classification"`. It
+            decides how segments are averaged into a clip, so it is never guessed.
+    """
+
+    model_type = "samplecnn"
+    keys_to_ignore_at_inference = ["segment_logits", "hidden_states", "excitations"]
+
+    sampling_rate: int = 22050
+    segment_length: int = 59049
+    front_end: str = "waveform"
+    stem_kernel_size: int = 3
+    stem_stride: int = 3
+    stem_channels: int = 128
+    block_type: str = "basic"
+    num_blocks: int = 9
+    num_strided_convolutions: int = 1
+    se_ratio: float | int = 0.125
+    multi_level: bool = False
+    block_dropout: float | int = 0.2
+    dropout: float | int = 0.5
+    n_fft: int = 1024
+    mel_compression: float | int = 10.0
+    initializer: str = "he_uniform"
+    batch_norm_eps: float = 1e-3
+    batch_norm_momentum: float = 0.01
+    problem_type: str | None = "single_label_classification"
+
+    def validate_architecture(self):
+        super().validate_architecture()
+        for name, known in (
+            ("block_type", BLOCK_TYPES),
+            ("front_end", FRONT_ENDS),
+            ("initializer", INITIALIZERS),
+            ("problem_type", PROBLEM_TYPES),
+        ):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}; got {getattr(self, name)!r}")
+        for name in ("sampling_rate", "stem_kernel_size", "stem_stride", "stem_channels", "num_blocks"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}")
+        if self.stem_kernel_size < self.stem_stride or (self.stem_kernel_size - self.stem_stride) % 2:
+            raise ValueError(
+                f"stem_kernel_size - stem_stride must be even and not negative, so that the padding is symmetric; "
+                f"got {self.stem_kernel_size} and {self.stem_stride}"
+            )
+        if self.front_end == "mel" and self.stem_kernel_size > self.n_fft:
+            raise ValueError(f"a window of {self.stem_kernel_size} samples does not fit in n_fft={self.n_fft}")
+        if not 0 <= self.num_strided_convolutions <= self.num_blocks + 1:
+            raise ValueError(f"num_strided_convolutions must be between 0 and {self.num_blocks + 1}")
+        if self.num_strided_convolutions == 0 and self.stem_kernel_size % 2 == 0:
+            raise ValueError("num_strided_convolutions=0 needs an odd stem_kernel_size")
+        if self.multi_level and self.num_blocks < 3:
+            raise ValueError(f"multi_level embeds the last three blocks; num_blocks is {self.num_blocks}")
+        if self.segment_length < self.min_samples:
+            raise ValueError(
+                f"segment_length={self.segment_length} is too short for {self.num_blocks} blocks on a stem stride of "
+                f"{self.stem_stride}: at least {self.min_samples} samples"
+            )
+
+    @property
+    def block_channels(self) -> list[int]:
+        """Output channels of each block: doubled at the third block and at the last (once where they coincide)."""
+        doublings = [int(i >= 2) + int(i == self.num_blocks - 1 and i != 2) for i in range(self.num_blocks)]
+        return [self.stem_channels * 2**d for d in doublings]
+
+    @property
+    def min_samples(self) -> int:
+        """The shortest waveform the network takes, in samples: one frame is left after the last block."""
+        return self.stem_stride * KERNEL_SIZE**self.num_blocks
+
+    @property
+    def hidden_size(self) -> int:
+        """Size of the clip embedding (`pooler_output`)."""
+        return sum(self.block_channels[-3:]) if self.multi_level else self.block_channels[-1]
+
+    @property
+    def num_hidden_layers(self) -> int:
+        return self.num_blocks

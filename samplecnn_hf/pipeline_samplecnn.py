@@ -1,0 +1,63 @@
+"""`pipeline("audio-classification")` for SampleCNN: any audio file at any rate, without ffmpeg or torchaudio."""
+
+import os
+
+from transformers import AudioClassificationPipeline
+
+from .feature_extraction_samplecnn import SampleCNNFeatureExtractor, read_audio
+
+
+class SampleCNNAudioClassificationPipeline(AudioClassificationPipeline):
+    """
+    Labels of audio clips of any length.
+
+    An input is the path or URL of an audio file (wav, flac, ogg, mp3), its bytes, a waveform (numpy array or torch
+    tensor) at the model's rate, or a dict of one (`"array"` or `"raw"`) and its `"sampling_rate"`; or a list of these,
+    with `batch_size=`. Stereo is mixed down, other rates are resampled, short clips padded, long ones segmented.
+
+    `top_k` (5 by default, `None` for all labels) may be given here or at call time. Scores are probabilities: softmax,
+    or sigmoid for a multi-label model.
+    """
+
+    @classmethod
+    def from_pretrained(cls, model_id: str | os.PathLike, **kwargs):
+        """Load model and feature extractor of a folder or Hub id with this package's code, not with the folder's."""
+        from .modeling_samplecnn import SampleCNNForAudioClassification
+
+        model = SampleCNNForAudioClassification.from_pretrained(model_id)
+        return cls(model=model, feature_extractor=SampleCNNFeatureExtractor.from_pretrained(model_id), **kwargs)
+
+    def _sanitize_parameters(self, **kwargs):
+        preprocess, forward, postprocess = super()._sanitize_parameters(**kwargs)
+        if "top_k" not in kwargs:  # the parent would put all labels in place of what was asked for at construction
+            del postprocess["top_k"]
+        return preprocess, forward, postprocess
+
+    def preprocess(self, inputs):
+        audio, sampling_rate = self._load(inputs)
+        features = self.feature_extractor(audio, sampling_rate=sampling_rate, return_tensors="pt")
+        return features.to(dtype=self.dtype)
+
+    def _load(self, inputs):
+        """Whatever the caller passed -> samples and their rate in Hz."""
+        if isinstance(inputs, str) and inputs.startswith(("http://", "https://")):
+            inputs = _download(inputs)
+        if isinstance(inputs, (str, os.PathLike, bytes)):
+            return read_audio(inputs)
+        if hasattr(inputs, "get_all_samples"):  # the AudioDecoder that `datasets` yields
+            samples = inputs.get_all_samples()
+            return samples.data, samples.sample_rate
+        if isinstance(inputs, dict):
+            audio = next((inputs[key] for key in ("array", "raw") if inputs.get(key) is not None), None)
+            if audio is None or inputs.get("sampling_rate") is None:
+                raise ValueError('a dict of audio needs "array" (or "raw") and "sampling_rate"')
+            return audio, inputs["sampling_rate"]
+        return inputs, self.feature_extractor.sampling_rate
+
+
+def _download(url: str) -> bytes:
+    from huggingface_hub import get_session
+
+    response = get_session().get(url, follow_redirects=True)
+    response.raise_for_status()
+    return response.content

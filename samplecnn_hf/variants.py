@@ -1,0 +1,78 @@
+"""Every network of the paper by name: `list_variants()`, `create_config("se-9")`."""
+
+import difflib
+
+from .configuration_samplecnn import BLOCK_TYPES, SampleCNNConfig
+
+# The paper's two families (Table I): 59,049 samples and 9 blocks for music, 22,050 and 8 for speech and scenes.
+FAMILIES = {9: {"num_blocks": 9, "segment_length": 59049}, 8: {"num_blocks": 8, "segment_length": 22050}}
+
+# Fig. 4 and Table II: filter and stride of the stem, blocks fewer than with 3x3, and the stem channels that keep the
+# number of parameters of a basic network fixed (1.87M with 50 labels for 9, 1.66M with 35 labels for 8).
+STEMS = {
+    (729, 729): (5, {9: 181, 8: 298}),
+    (729, 243): (4, {9: 163, 8: 170}),
+    (243, 243): (4, {9: 167, 8: 175}),
+    (243, 81): (3, {9: 154, 8: 158}),
+    (81, 81): (3, {9: 155, 8: 159}),
+    (27, 27): (2, {9: 144, 8: 147}),
+    (9, 9): (1, {9: 135, 8: 136}),
+}
+SHORTEST_MEL_WINDOW = 81
+
+# Small enough for tests: 1,458 samples, five blocks of 8 to 32 channels.
+TINY = {"num_blocks": 5, "segment_length": 1458, "stem_channels": 8}
+
+
+def _build_registry() -> dict[str, dict]:
+    variants = {}
+    for family, size in FAMILIES.items():
+        for block_type in BLOCK_TYPES:  # Fig. 6
+            variants[f"{block_type}-{family}"] = {"block_type": block_type, **size}
+            variants[f"{block_type}-{family}-multi"] = {"block_type": block_type, "multi_level": True, **size}
+        for strided in range(family + 1):  # Fig. 5
+            variants[f"basic-{family}-strided{strided}"] = {"num_strided_convolutions": strided, **size}
+        for (kernel_size, stride), (fewer_blocks, fixed_channels) in STEMS.items():
+            stem = {
+                **size,
+                "stem_kernel_size": kernel_size,
+                "stem_stride": stride,
+                "num_blocks": family - fewer_blocks,
+            }
+            name = f"{kernel_size}x{stride}"
+            for block_type in ("basic", "se"):  # Fig. 4
+                variants[f"{block_type}-{family}-stem{name}"] = {"block_type": block_type, **stem}
+                if kernel_size >= SHORTEST_MEL_WINDOW:
+                    variants[f"mel-{block_type}-{family}-{name}"] = {
+                        "block_type": block_type,
+                        "front_end": "mel",
+                        **stem,
+                    }
+            variants[f"basic-{family}-stem{name}-fixed"] = {
+                **stem,
+                "stem_channels": fixed_channels[family],
+            }  # Table II
+    for block_type in BLOCK_TYPES:
+        variants[f"test-{block_type}"] = {"block_type": block_type, **TINY}
+    return variants
+
+
+_VARIANTS = _build_registry()
+
+
+def list_variants() -> list[str]:
+    """Names of all networks, sorted. The number after the block type is the family: 9 (music) or 8 (one second)."""
+    return sorted(_VARIANTS)
+
+
+def create_config(variant: str, **overrides) -> SampleCNNConfig:
+    """
+    Configuration of a network by name, with any field of `SampleCNNConfig` overridden.
+
+    Example: `create_config("se-8", num_labels=35)`. Raises `ValueError` for a name that `list_variants()` does not hold.
+    """
+    if variant not in _VARIANTS:
+        close = difflib.get_close_matches(variant, _VARIANTS, n=3)
+        hint = f"did you mean {', '.join(close)}?" if close else "see samplecnn_hf.list_variants()"
+        raise ValueError(f"there is no variant {variant!r}; {hint}")
+    return SampleCNNConfig(**{**_VARIANTS[variant], **overrides})

@@ -1,0 +1,1 @@
+"""Training, evaluation and data preparation for SampleCNN: a program around the samplecnn_hf library."""

@@ -1,0 +1,23 @@
+"""The data sets the training knows, by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from training.data import folder, speech_commands
+from training.data.source import DataError, Source
+
+SOURCES = {"folder": folder.load, "speech_commands": speech_commands.load}
+
+
+def load_source(name: str, data_dir: str | Path) -> Source:
+    """List the labelled files of data set `name` (a key of `SOURCES`) found in the folder `data_dir`.
+
+    Raises:
+        DataError: unknown name, no such folder, or whatever the data set's own loader finds wrong.
+    """
+    if name not in SOURCES:
+        raise DataError(f"unknown data set {name!r}: choose one of {', '.join(sorted(SOURCES))}")
+    if not Path(data_dir).is_dir():
+        raise DataError(f"{data_dir} is not a folder: give the folder that holds the data")
+    return SOURCES[name](Path(data_dir))

@@ -1,0 +1,1 @@
+"""Data sets made by a program, for trying the training without a download."""

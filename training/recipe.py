@@ -1,0 +1,144 @@
+"""A recipe: every choice of a training run, from a YAML file with command-line overrides."""
+
+import argparse
+from dataclasses import dataclass, field, fields
+
+import yaml
+from transformers import HfArgumentParser
+
+from samplecnn_hf import SampleCNNConfig, SampleCNNFeatureExtractor, create_config
+
+
+class RecipeError(ValueError):
+    """What is wrong with the recipe or the command line, in one line."""
+
+
+def option(default, help: str, **metadata):
+    return field(default=default, metadata={"help": help, **metadata})
+
+
+@dataclass
+class Recipe:
+    """Where the data are, which network, how its input is cut, how it is optimised and augmented."""
+
+    recipe: str | None = option(None, "YAML file with any of the fields below; the command line overrides it.")
+
+    # Data and output
+    source: str = option("folder", "Kind of data set: folder (CSV files or one folder a class) or speech_commands.")
+    data_dir: str | None = option(None, "Folder that holds the data set.")
+    output_dir: str | None = option(None, "Folder to make: the trained model, ready for the Hub.")
+    overwrite: bool = option(False, "Replace output_dir if it exists.")
+    resume: bool = option(False, "Go on from the last finished epoch of an interrupted run, if there is one.")
+
+    # Network
+    variant: str = option("se-8", "Network by name; see samplecnn_hf.list_variants().")
+    pretrained: str | None = option(None, "Folder or Hub id to fine-tune, in place of a new network.")
+    initializer: str = option("he_uniform", "he_uniform, or sampleaudio for that of the authors' code.")
+
+    # Input (the feature extractor's options)
+    crop: str = option(
+        "consecutive", "Training segments: consecutive (the paper) or random.", choices=["consecutive", "random"]
+    )
+    max_segments: int | None = option(None, "Segments a clip at most; the paper takes 10 of music and scenes.")
+    drop_last: bool = option(False, "Drop a last segment that the clip does not fill, as the paper does.")
+    short_clips: str = option(
+        "zero", "Fill short clips with zeros, or with themselves (tile).", choices=["zero", "tile"]
+    )
+    do_normalize: bool = option(False, "Zero mean and unit variance for each segment (section VII-D).")
+
+    # Optimisation
+    num_epochs: int = option(100, "Epochs at most.")
+    batch_size: int = option(23, "Segments a batch, in each process.")
+    optimizer: str = option("sgd", "sgd (Nesterov momentum 0.9) or adamw.", choices=["sgd", "adamw"])
+    learning_rate: float = option(0.01, "Learning rate at the start, or after the warm-up.")
+    weight_decay: float = option(0.0, "Weight decay.")
+    schedule: str = option(
+        "plateau", "plateau or cosine (by the step, after a linear warm-up).", choices=["plateau", "cosine"]
+    )
+    plateau_patience: int = option(2, "plateau: epochs without a lower validation loss until the rate is cut.")
+    plateau_factor: float = option(0.2, "plateau: what the rate is multiplied by.")
+    min_learning_rate: float = option(1e-5, "plateau: the run ends once the rate falls below it.")
+    warmup_epochs: float = option(0.0, "cosine: epochs of warm-up.")
+    dropout: float = option(0.5, "Dropout before the output layer.")
+    label_smoothing: float = option(0.0, "Share of the target spread evenly over all labels.")
+    average_decay: float = option(0.0, "Decay a step of the moving average of the weights; 0 for none.")
+
+    # Augmentation of training segments, each drawn anew for every segment
+    mixup: float = option(0.0, "Alpha of mixup; 0 for none.")
+    time_shift: float = option(0.0, "Shift by up to this many seconds, either way.")
+    speed: float = option(0.0, "Change speed by up to this fraction, either way.")
+    gain: float = option(0.0, "Change level by up to this many dB, either way.")
+    noise: float = option(0.0, "Probability of noise (the data set's own recordings, else white) at 5 to 40 dB SNR.")
+
+    # Run
+    seed: int = option(0, "Seed of everything random.")
+    mixed_precision: str = option(
+        "auto",
+        "bf16, fp16 or no; auto is bf16 where the hardware computes it.",
+        choices=["auto", "bf16", "fp16", "no"],
+    )
+    eval_batch_size: int = option(8, "Clips a batch in evaluation.")
+    threads: int | None = option(None, "CPU threads in each process; all cores, divided among the processes.")
+
+    def __post_init__(self):
+        for name in ("data_dir", "output_dir"):
+            if getattr(self, name) is None:
+                raise RecipeError(f"--{name} is missing")
+        for name in ("num_epochs", "batch_size", "eval_batch_size", "learning_rate", "plateau_patience"):
+            if getattr(self, name) <= 0:
+                raise RecipeError(f"--{name} must be positive; got {getattr(self, name)}")
+
+    def create_config(self, labels: list[str], problem_type: str) -> SampleCNNConfig:
+        """Configuration of a new network for these labels."""
+        return create_config(
+            self.variant,
+            initializer=self.initializer,
+            dropout=self.dropout,
+            problem_type=problem_type,
+            id2label=dict(enumerate(labels)),
+            label2id={label: i for i, label in enumerate(labels)},
+        )
+
+    def create_feature_extractor(self, config: SampleCNNConfig) -> SampleCNNFeatureExtractor:
+        return SampleCNNFeatureExtractor(
+            sampling_rate=config.sampling_rate,
+            segment_length=config.segment_length,
+            max_segments=self.max_segments,
+            drop_last=self.drop_last,
+            short_clips=self.short_clips,
+            do_normalize=self.do_normalize,
+        )
+
+
+def parse_recipe(argv: list[str] | None = None) -> Recipe:
+    """
+    Command line (`--recipe FILE --any_field value ...`) -> `Recipe`.
+
+    Raises:
+        RecipeError: a file that cannot be read, a field that does not exist, a required one that is missing.
+    """
+    parser = HfArgumentParser(Recipe, description="Train SampleCNN; ends in a folder ready for the Hub.")
+    file_parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    file_parser.add_argument("--recipe")
+    path = file_parser.parse_known_args(argv)[0].recipe
+    if path is not None:
+        parser.set_defaults(**read_recipe(path))
+    recipe, unknown = parser.parse_args_into_dataclasses(argv, return_remaining_strings=True, look_for_args_file=False)
+    if unknown:
+        raise RecipeError(f"unknown option {unknown[0]}; --help lists them all")
+    return recipe
+
+
+def read_recipe(path: str) -> dict:
+    """Fields of a YAML recipe, checked by name."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            values = yaml.safe_load(file)
+    except (OSError, yaml.YAMLError) as error:
+        raise RecipeError(f"cannot read the recipe {path}: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise RecipeError(f"{path} must hold lines of the form 'name: value'")
+    unknown = sorted(set(values) - {f.name for f in fields(Recipe)})
+    if unknown:
+        raise RecipeError(f"{path} has an unknown field {unknown[0]!r}; train.py --help lists them all")
+    return values

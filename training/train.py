@@ -1,0 +1,300 @@
+"""
+Train SampleCNN on a data source; ends in a folder that is ready for the Hub.
+
+    accelerate launch training/train.py --recipe training/recipes/speech_commands/modern.yaml \
+        --data_dir data/speech_commands_v0.02 --output_dir runs/speech_commands
+
+- One GPU, several, or a CPU: Accelerate. (GPUs: written, not measured.)
+- `--resume` after an interruption ends with the same weights as the run that was not interrupted (on a CPU).
+- The folder appears under its name when everything in it is there.
+"""
+
+import datetime
+import json
+import platform
+import sys
+import time
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DataLoaderConfiguration, set_seed
+from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+from transformers import get_cosine_schedule_with_warmup
+
+from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassification
+from training.augment import Augment
+from training.data import load_source
+from training.data.segments import TrainingSegments, decode_clips, target_matrix, to_float
+from training.data.source import DataError, Source
+from training.evaluate import evaluation_loader, predict
+from training.hardware import prepare_cpu, resolve_precision
+from training.hub_folder import write_hub_folder
+from training.metrics import compute_metrics, loss_function, main_metric
+from training.recipe import Recipe, RecipeError, parse_recipe
+from training.run_folder import RunFolder
+
+
+class Trainer:
+    """One training run: the state that changes (network, optimiser, schedule, average, history) and its epochs."""
+
+    def __init__(self, recipe: Recipe, source: Source, folder: RunFolder, accelerator: Accelerator):
+        self.recipe, self.source, self.folder, self.accelerator = recipe, source, folder, accelerator
+        self.history: list[dict] = []
+        model, self.extractor = create_model(recipe, source)
+        self.build_loaders()
+        # Drawn before `prepare`, so that every process draws alike; the decay of biases and norms would do no good.
+        decayed = [p for p in model.parameters() if p.ndim > 1]
+        other = [p for p in model.parameters() if p.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": other, "weight_decay": 0.0}]
+        if recipe.optimizer == "adamw":
+            optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
+        else:
+            optimizer = torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True, fused=True)
+        self.average = AveragedModel(model, avg_fn=self.average_weights, use_buffers=True)
+        self.model, self.optimizer, self.train_loader, self.validation_loader = accelerator.prepare(
+            model, optimizer, self.train_loader, self.validation_loader
+        )
+        self.scheduler = self.create_scheduler(optimizer)
+        self.average.to(accelerator.device)
+        accelerator.register_for_checkpointing(self.average, self.scheduler)
+
+    def build_loaders(self):
+        recipe, extractor = self.recipe, self.extractor
+        quiet = not self.accelerator.is_local_main_process
+        clips = self.source.splits["train"]
+        waveforms = decode_clips([clip.path for clip in clips], extractor, "decode train", quiet)
+        segments = TrainingSegments(waveforms, target_matrix(clips, len(self.source.labels)), extractor, recipe.crop)
+        if len(segments) < recipe.batch_size:
+            raise DataError(f"{len(segments)} training segments do not fill a batch; use a smaller --batch_size")
+        # A last batch of one segment would have no variance for the batch norm of the head.
+        self.train_loader = DataLoader(segments, batch_size=recipe.batch_size, shuffle=True, drop_last=True)
+        self.validation_loader = evaluation_loader(self.source, "validation", extractor, recipe.eval_batch_size, quiet)
+        background = decode_clips(self.source.background_noise, extractor, "decode noise", quiet)
+        self.augment = Augment(
+            recipe,
+            extractor.sampling_rate,
+            torch.cat([to_float(noise) for noise in background]) if background else None,
+        )
+
+    def average_weights(self, averaged: torch.Tensor, current: torch.Tensor, num_averaged) -> torch.Tensor:
+        """Exponential moving average whose memory grows with the number of steps, up to `average_decay`."""
+        if not averaged.is_floating_point():
+            return current
+        decay = min(self.recipe.average_decay, (1 + float(num_averaged)) / (10 + float(num_averaged)))
+        return torch.lerp(averaged, current, 1 - decay)
+
+    def create_scheduler(self, optimizer):
+        if self.recipe.schedule == "cosine":
+            steps = len(self.train_loader)
+            return get_cosine_schedule_with_warmup(
+                optimizer, round(self.recipe.warmup_epochs * steps), self.recipe.num_epochs * steps
+            )
+        return torch.optim.lr_scheduler.ReduceLROnPlateau(
+            # torch counts the epochs it lets pass, the paper the one it acts on
+            optimizer,
+            factor=self.recipe.plateau_factor,
+            patience=self.recipe.plateau_patience - 1,
+            threshold=0.0,
+        )
+
+    @property
+    def learning_rate(self) -> float:
+        return self.optimizer.param_groups[0]["lr"]
+
+    def fit(self):
+        """All epochs, from the last checkpoint on if there is one."""
+        set_seed(self.recipe.seed, device_specific=True)
+        self.restore()
+        while len(self.history) < self.recipe.num_epochs:
+            started = time.perf_counter()
+            record = {"epoch": len(self.history) + 1, "learning_rate": self.learning_rate}
+            record["train_loss"] = self.train_epoch()
+            record["validation"] = self.validate()
+            record["seconds"] = round(time.perf_counter() - started, 1)
+            self.history.append(record)
+            self.save_best()
+            if self.recipe.schedule == "plateau":
+                self.scheduler.step(record["validation"]["loss"])
+            self.save_checkpoint()
+            self.report(record)
+            if self.recipe.schedule == "plateau" and self.learning_rate < self.recipe.min_learning_rate:
+                break
+
+    def train_epoch(self) -> float:
+        """One pass over the training segments; returns their mean loss."""
+        epoch = len(self.history)
+        self.model.train()
+        self.train_loader.set_epoch(epoch)
+        total = torch.zeros((), device=self.accelerator.device)
+        progress = tqdm(
+            self.train_loader,
+            desc=f"epoch {epoch + 1}/{self.recipe.num_epochs}",
+            leave=False,
+            disable=not self.accelerator.is_local_main_process,
+        )
+        for batch in progress:
+            loss = self.train_step(batch)
+            total += loss
+            progress.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
+        return self.accelerator.reduce(total, "mean").item() / len(self.train_loader)
+
+    def train_step(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        input_values, labels = self.augment(batch["input_values"], batch["labels"])
+        smoothing = self.recipe.label_smoothing
+        labels = labels * (1 - smoothing) + smoothing / labels.shape[1]
+        logits = self.model(self.extractor.normalize(input_values)).logits
+        loss = loss_function(logits.float(), labels, self.source.problem_type)
+        self.accelerator.backward(loss)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if self.recipe.schedule == "cosine":
+            self.scheduler.step()
+        if self.recipe.average_decay:
+            self.average.update_parameters(self.accelerator.unwrap_model(self.model))
+        return loss.detach()
+
+    @property
+    def evaluated_model(self) -> SampleCNNForAudioClassification:
+        """The network that is validated and kept: the averaged one, where there is an average."""
+        return self.average.module if self.recipe.average_decay else self.accelerator.unwrap_model(self.model)
+
+    def validate(self) -> dict[str, float]:
+        with self.accelerator.autocast():
+            logits, targets = predict(self.evaluated_model, self.validation_loader, self.accelerator)
+        return compute_metrics(logits, targets, self.source.problem_type)
+
+    @property
+    def best(self) -> dict:
+        """The best epoch so far: by the task's metric, then by the loss."""
+        metric = main_metric(self.source.problem_type)
+        return max(self.history, key=lambda record: (record["validation"][metric], -record["validation"]["loss"]))
+
+    def save_best(self):
+        if self.accelerator.is_main_process and self.best is self.history[-1]:
+            self.folder.replace(self.folder.best, self.evaluated_model.save_pretrained)
+
+    def save_checkpoint(self):
+        """Everything that the next epoch depends on, under a name that says how many are done."""
+        temporary = self.folder.work / "checkpoint.new"
+        self.accelerator.save_state(temporary)
+        if self.accelerator.is_main_process:
+            (temporary / "history.json").write_text(json.dumps(self.history))
+            temporary.rename(self.folder.checkpoint(len(self.history)))
+            self.folder.drop_old_checkpoints()
+        self.accelerator.wait_for_everyone()
+
+    def restore(self):
+        if checkpoints := self.folder.checkpoints():
+            self.accelerator.load_state(checkpoints[-1])
+            self.history = json.loads((checkpoints[-1] / "history.json").read_text())
+            self.accelerator.print(f"resumed after epoch {len(self.history)}")
+
+    def report(self, record: dict):
+        metrics = "  ".join(f"{name} {value:.4f}" for name, value in record["validation"].items())
+        self.accelerator.print(
+            f"epoch {record['epoch']:3d}  train loss {record['train_loss']:.4f}  validation: {metrics}"
+            f"  ({record['seconds']:.0f} s)"
+        )
+
+
+def create_model(recipe: Recipe, source: Source):
+    """A new network, or one to fine-tune, with its feature extractor."""
+    if recipe.pretrained is None:
+        config = recipe.create_config(source.labels, source.problem_type)
+        return SampleCNNForAudioClassification(config), recipe.create_feature_extractor(config)
+    model = SampleCNNForAudioClassification.from_pretrained(
+        recipe.pretrained,
+        id2label=dict(enumerate(source.labels)),
+        label2id={label: i for i, label in enumerate(source.labels)},
+        problem_type=source.problem_type,
+        dropout=recipe.dropout,
+        ignore_mismatched_sizes=True,
+    )
+    return model, SampleCNNFeatureExtractor.from_pretrained(recipe.pretrained)
+
+
+def final_evaluation(trainer: Trainer) -> dict[str, dict]:
+    """Metrics of the best network, in float32, on the validation split and on the test split where there is one."""
+    model = SampleCNNForAudioClassification.from_pretrained(trainer.folder.best).to(trainer.accelerator.device)
+    loaders = {"validation": trainer.validation_loader}
+    if "test" in trainer.source.splits:
+        quiet = not trainer.accelerator.is_local_main_process
+        loaders["test"] = trainer.accelerator.prepare(
+            evaluation_loader(trainer.source, "test", trainer.extractor, trainer.recipe.eval_batch_size, quiet)
+        )
+    metrics = {}
+    for split, loader in loaders.items():
+        logits, targets = predict(model, loader, trainer.accelerator)
+        metrics[split] = compute_metrics(logits, targets, trainer.source.problem_type)
+    return metrics
+
+
+def collect_results(trainer: Trainer) -> dict:
+    """All that the card and the README say about a run."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    return {
+        "date": datetime.date.today().isoformat(),
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "recipe": asdict(trainer.recipe),
+        "source": trainer.source.name,
+        "labels": trainer.source.labels,
+        "clips": {split: len(clips) for split, clips in trainer.source.splits.items()},
+        "parameters": model.num_parameters(),
+        "best_epoch": trainer.best["epoch"],
+        "metrics": final_evaluation(trainer),
+        "training_seconds": round(sum(record["seconds"] for record in trainer.history), 1),
+        "mixed_precision": trainer.accelerator.mixed_precision,
+        "hardware": f"{trainer.accelerator.device.type}, {torch.get_num_threads()} threads, {platform.machine()}",
+        "versions": {package: version(package) for package in ("torch", "transformers", "accelerate")},
+        "history": trainer.history,
+    }
+
+
+def train(recipe: Recipe) -> dict:
+    """
+    Run a recipe and write `recipe.output_dir`; returns the results written there as `results.json`.
+
+    Raises:
+        RecipeError: an output folder that is in the way or cannot be written.
+        DataError: data that cannot be read.
+    """
+    accelerator = Accelerator(
+        mixed_precision=resolve_precision(recipe.mixed_precision),
+        dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=recipe.seed),
+    )
+    if accelerator.device.type == "cpu":
+        prepare_cpu(accelerator.num_processes, recipe.threads)
+    source = load_source(recipe.source, recipe.data_dir)
+    folder = RunFolder(recipe.output_dir)
+    if accelerator.is_main_process:
+        folder.open(recipe.overwrite, recipe.resume)
+    accelerator.wait_for_everyone()
+
+    set_seed(recipe.seed)
+    trainer = Trainer(recipe, source, folder, accelerator)
+    trainer.fit()
+    results = collect_results(trainer)
+    if accelerator.is_main_process:
+        model = SampleCNNForAudioClassification.from_pretrained(folder.best)
+        folder.finish(lambda path: write_hub_folder(path, model, trainer.extractor, results))
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+    return results
+
+
+def main(argv: list[str] | None = None):
+    try:
+        recipe = parse_recipe(argv)
+        results = train(recipe)
+    except (RecipeError, DataError, OSError) as error:
+        sys.exit(f"error: {error}")
+    print(json.dumps({"output_dir": recipe.output_dir, "best_epoch": results["best_epoch"], **results["metrics"]}))
+
+
+if __name__ == "__main__":
+    main()
