@@ -31,15 +31,13 @@ clean:  ## remove what builds and tests leave behind; .venv, data and runs stay
 
 # The steps of the quickstart. A folder that is there is kept; remove it to make that step again.
 data/spoken_commands: | .venv/.installed
-	$(BIN)/python -m training.data.synthetic.speech --output_dir $@
+	$(BIN)/python -m training.data.synthetic.speech --output_dir $@ --num_voices 300
 
-# `accelerate launch` would otherwise give a process on the CPU one single thread.
-runs/quickstart: export OMP_NUM_THREADS ?= $(shell getconf _NPROCESSORS_ONLN)
 runs/quickstart: | data/spoken_commands
 	$(BIN)/accelerate launch training/train.py \
 		--recipe training/recipes/speech_commands/quickstart.yaml \
 		--data_dir data/spoken_commands \
-		--output_dir $@
+		--output_dir $@ --resume
 
 # The environment; the empty file .installed tells when it was last brought up to date.
 .venv/.installed: pyproject.toml constraints.txt

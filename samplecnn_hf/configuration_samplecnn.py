@@ -1,4 +1,4 @@
-"""Configuration of SampleCNN (Kim, Lee and Nam, IEEE JSTSP 2019): one set of fields spans every network of the paper."""
+"""Configuration of SampleCNN (Kim, Lee and Nam, IEEE JSTSP 2019): its fields span every network of the paper."""
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig

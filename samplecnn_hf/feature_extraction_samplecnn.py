@@ -36,7 +36,7 @@ class SampleCNNFeatureExtractor(SequenceFeatureExtractor):
         short_clips (`str`, defaults to `"zero"`): what a clip shorter than a segment is filled with: `"zero"` for
             `padding_value`, `"tile"` for the clip again.
         do_normalize (`bool`, defaults to `False`): zero mean and unit variance for each segment (section VII-D).
-        mean, std (`float`, default to 0.0 and 1.0): statistics of the dataset; (x - mean) / std is what the model gets.
+        mean, std (`float`, default to 0.0 and 1.0): statistics of the dataset; the model gets (x - mean) / std.
     """
 
     model_input_names = ["input_values", "attention_mask"]

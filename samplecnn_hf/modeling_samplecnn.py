@@ -2,8 +2,8 @@
 SampleCNN: convolutional networks with filters of 3 samples on the raw waveform.
 
 T. Kim, J. Lee and J. Nam, "Comparison and Analysis of SampleCNN Architectures for Audio Classification", IEEE JSTSP
-2019. The file reads from the bottom of the network to its top: convolution, front ends, squeeze-and-excitation, blocks,
-body, classifier. Inside, a feature map is [segments, channels, 1, frames] in channels-last memory: a 1-D convolution
+2019. The file reads from the bottom of the network to its top: convolution, front ends, squeeze-and-excitation,
+blocks, body, classifier. Inside, a feature map is [segments, channels, 1, frames] in channels-last memory: a 1-D convolution
 pays for a new layout in every layer, a 2-D one over a height of 1 does not (and it is what tensor cores want).
 """
 

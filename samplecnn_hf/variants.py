@@ -69,7 +69,7 @@ def create_config(variant: str, **overrides) -> SampleCNNConfig:
     """
     Configuration of a network by name, with any field of `SampleCNNConfig` overridden.
 
-    Example: `create_config("se-8", num_labels=35)`. Raises `ValueError` for a name that `list_variants()` does not hold.
+    Example: `create_config("se-8", num_labels=35)`. Raises `ValueError` for a name that is not in `list_variants()`.
     """
     if variant not in _VARIANTS:
         close = difflib.get_close_matches(variant, _VARIANTS, n=3)

@@ -1,5 +1,5 @@
 """
-Clip-level evaluation of a trained folder or Hub id: a clip's probabilities are the mean of its segments' (section IV-D).
+Clip-level evaluation of a trained folder or Hub id: a clip's probabilities are the mean of its segments' (IV-D).
 
     python -m training.evaluate runs/quickstart --source speech_commands --data_dir data/spoken_commands --split test
 """

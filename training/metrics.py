@@ -24,8 +24,8 @@ def compute_metrics(logits: torch.Tensor, targets: torch.Tensor, problem_type: s
         targets: zeros and ones, float [clips, labels].
 
     Returns:
-        `loss`, and `accuracy` and `f1_macro` for single-label data, `roc_auc` and `pr_auc` (macro averages over labels)
-        for multi-label data.
+        `loss`, and `accuracy` and `f1_macro` for single-label data, `roc_auc` and `pr_auc` (means over the labels) for
+        multi-label data.
     """
     metrics = {"loss": loss_function(logits, targets, problem_type).item()}
     if problem_type == "multi_label_classification":

@@ -1,6 +1,7 @@
 """A recipe: every choice of a training run, from a YAML file with command-line overrides."""
 
 import argparse
+import sys
 from dataclasses import dataclass, field, fields
 
 import yaml
@@ -115,30 +116,39 @@ def parse_recipe(argv: list[str] | None = None) -> Recipe:
     Command line (`--recipe FILE --any_field value ...`) -> `Recipe`.
 
     Raises:
-        RecipeError: a file that cannot be read, a field that does not exist, a required one that is missing.
+        RecipeError: a file that cannot be read, a field that does not exist, a value that does not fit, a required
+            field that is missing.
     """
-    parser = HfArgumentParser(Recipe, description="Train SampleCNN; ends in a folder ready for the Hub.")
+    argv = sys.argv[1:] if argv is None else argv
     file_parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     file_parser.add_argument("--recipe")
     path = file_parser.parse_known_args(argv)[0].recipe
-    if path is not None:
-        parser.set_defaults(**read_recipe(path))
-    recipe, unknown = parser.parse_args_into_dataclasses(argv, return_remaining_strings=True, look_for_args_file=False)
+    from_file = [f"--{name}={value}" for name, value in read_recipe(path).items()] if path is not None else []
+
+    parser = HfArgumentParser(Recipe, description="Train SampleCNN; ends in a folder ready for the Hub.")
+    parser.error = _fail  # argparse would print a screenful of usage
+    recipe, unknown = parser.parse_args_into_dataclasses(
+        from_file + argv, return_remaining_strings=True, look_for_args_file=False
+    )
     if unknown:
         raise RecipeError(f"unknown option {unknown[0]}; --help lists them all")
     return recipe
 
 
+def _fail(message: str):
+    raise RecipeError(message)
+
+
 def read_recipe(path: str) -> dict:
-    """Fields of a YAML recipe, checked by name."""
+    """Fields of a YAML recipe that are not null, checked by name."""
     try:
         with open(path, encoding="utf-8") as file:
             values = yaml.safe_load(file)
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(f"cannot read the recipe {path}: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise RecipeError(f"{path} must hold lines of the form 'name: value'")
-    unknown = sorted(set(values) - {f.name for f in fields(Recipe)})
+    unknown = [name for name in values if name not in {f.name for f in fields(Recipe)}]
     if unknown:
         raise RecipeError(f"{path} has an unknown field {unknown[0]!r}; train.py --help lists them all")
-    return values
+    return {name: value for name, value in values.items() if value is not None}

@@ -25,13 +25,18 @@ class RunFolder:
         if self.final.exists() and not overwrite:
             raise RecipeError(f"{self.final} exists; choose another --output_dir, or --overwrite it")
         if self.work.exists() and not resume:
-            if not overwrite:
+            if self.checkpoints() and not overwrite:
                 raise RecipeError(f"{self.work} holds an interrupted run: --resume it, or --overwrite it")
             shutil.rmtree(self.work)
         try:
             self.work.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RecipeError(f"cannot write to {self.work}: {error.strerror}; choose another --output_dir") from error
+
+    def close(self):
+        """Remove the working folder of a run that failed before it had anything to keep."""
+        if self.work.is_dir() and not any(self.work.iterdir()):
+            self.work.rmdir()
 
     def replace(self, target: Path, write: Callable[[Path], None]):
         """Let `write` fill a new folder, then put it where `target` is."""

@@ -110,7 +110,7 @@ class Trainer:
         """All epochs, from the last checkpoint on if there is one."""
         set_seed(self.recipe.seed, device_specific=True)
         self.restore()
-        while len(self.history) < self.recipe.num_epochs:
+        while not self.finished:
             started = time.perf_counter()
             record = {"epoch": len(self.history) + 1, "learning_rate": self.learning_rate}
             record["train_loss"] = self.train_epoch()
@@ -122,8 +122,11 @@ class Trainer:
                 self.scheduler.step(record["validation"]["loss"])
             self.save_checkpoint()
             self.report(record)
-            if self.recipe.schedule == "plateau" and self.learning_rate < self.recipe.min_learning_rate:
-                break
+
+    @property
+    def finished(self) -> bool:
+        cut_to_nothing = self.recipe.schedule == "plateau" and self.learning_rate < self.recipe.min_learning_rate
+        return cut_to_nothing or len(self.history) >= self.recipe.num_epochs
 
     def train_epoch(self) -> float:
         """One pass over the training segments; returns their mean loss."""
@@ -183,16 +186,26 @@ class Trainer:
         temporary = self.folder.work / "checkpoint.new"
         self.accelerator.save_state(temporary)
         if self.accelerator.is_main_process:
-            (temporary / "history.json").write_text(json.dumps(self.history))
+            state = {"recipe": asdict(self.recipe), "history": self.history}
+            (temporary / "state.json").write_text(json.dumps(state))
             temporary.rename(self.folder.checkpoint(len(self.history)))
             self.folder.drop_old_checkpoints()
         self.accelerator.wait_for_everyone()
 
     def restore(self):
-        if checkpoints := self.folder.checkpoints():
-            self.accelerator.load_state(checkpoints[-1])
-            self.history = json.loads((checkpoints[-1] / "history.json").read_text())
-            self.accelerator.print(f"resumed after epoch {len(self.history)}")
+        """Go on from the newest checkpoint, if there is one. Raises `RecipeError` if another recipe made it."""
+        if not (checkpoints := self.folder.checkpoints()):
+            return
+        state = json.loads((checkpoints[-1] / "state.json").read_text())
+        for name, value in asdict(self.recipe).items():
+            if name not in ("recipe", "overwrite", "resume", "threads") and value != state["recipe"][name]:
+                raise RecipeError(
+                    f"the interrupted run had --{name} {state['recipe'][name]}, not {value}; --resume with the same "
+                    "options, or start anew with --overwrite"
+                )
+        self.accelerator.load_state(checkpoints[-1])
+        self.history = state["history"]
+        self.accelerator.print(f"resumed after epoch {len(self.history)}")
 
     def report(self, record: dict):
         metrics = "  ".join(f"{name} {value:.4f}" for name, value in record["validation"].items())
@@ -275,25 +288,27 @@ def train(recipe: Recipe) -> dict:
         folder.open(recipe.overwrite, recipe.resume)
     accelerator.wait_for_everyone()
 
-    set_seed(recipe.seed)
-    trainer = Trainer(recipe, source, folder, accelerator)
-    trainer.fit()
+    try:
+        set_seed(recipe.seed)
+        trainer = Trainer(recipe, source, folder, accelerator)
+        trainer.fit()
+    finally:
+        folder.close()
     results = collect_results(trainer)
     if accelerator.is_main_process:
         model = SampleCNNForAudioClassification.from_pretrained(folder.best)
         folder.finish(lambda path: write_hub_folder(path, model, trainer.extractor, results))
-    accelerator.wait_for_everyone()
+    summary = {"output_dir": recipe.output_dir, "best_epoch": results["best_epoch"], **results["metrics"]}
+    accelerator.print(json.dumps(summary))
     accelerator.end_training()
     return results
 
 
 def main(argv: list[str] | None = None):
     try:
-        recipe = parse_recipe(argv)
-        results = train(recipe)
+        train(parse_recipe(argv))
     except (RecipeError, DataError, OSError) as error:
         sys.exit(f"error: {error}")
-    print(json.dumps({"output_dir": recipe.output_dir, "best_epoch": results["best_epoch"], **results["metrics"]}))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """The data sets the training knows, by name."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from training.data import folder, speech_commands

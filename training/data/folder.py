@@ -6,8 +6,6 @@ split folders  train/<class>/*.wav, validation/<class>/*.wav (or valid, val, dev
 class folders  <class>/*.wav; the splits are chosen by a hash of the file name, about 80 / 10 / 10 %
 """
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What every data set looks like to the training: labelled files, already divided into splits."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

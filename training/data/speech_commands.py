@@ -6,8 +6,6 @@ testing_list.txt            the files of the test split; everything else is for 
 _background_noise_/*.wav    long recordings without words
 """
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 

@@ -6,8 +6,6 @@ The words are spoken by espeak-ng, from the PyPI wheel `espeakng-loader`. espeak
 is an optional extra, used here only as a program that makes data, and never imported by `samplecnn_hf`.
 """
 
-from __future__ import annotations
-
 import argparse
 import ctypes
 import hashlib
@@ -68,8 +66,8 @@ def write_spoken_commands(
     """Write synthetic spoken words in the layout of the Speech Commands archive.
 
     Each of the `num_voices` voices (all of them by default) is a speaker and says each word `takes` times, in 1 s of
-    16 kHz mono PCM16 WAV. The files depend on the arguments alone, not on `num_workers`. Call it
-    under `if __name__ == "__main__":`, as it starts processes.
+    16 kHz mono PCM16 WAV. The files depend on the arguments alone, not on `num_workers`. Call it under
+    `if __name__ == "__main__":`, as it starts processes.
 
     Returns:
         `output_dir`, which appears only when it is complete.
