@@ -64,8 +64,8 @@ class SampleCNNConfig(PreTrainedConfig):
     n_fft: int = 1024
     mel_compression: float | int = 10.0
     initializer: str = "he_uniform"
-    batch_norm_eps: float = 1e-3
-    batch_norm_momentum: float = 0.01
+    batch_norm_eps: float | int = 1e-3
+    batch_norm_momentum: float | int = 0.01
     problem_type: str | None = "single_label_classification"
 
     def validate_architecture(self):
@@ -81,6 +81,12 @@ class SampleCNNConfig(PreTrainedConfig):
         for name in ("sampling_rate", "stem_kernel_size", "stem_stride", "stem_channels", "num_blocks"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}")
+        for name in ("se_ratio", "mel_compression"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive; got {getattr(self, name)}")
+        for name in ("dropout", "block_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 0 and below 1; got {getattr(self, name)}")
         if self.stem_kernel_size < self.stem_stride or (self.stem_kernel_size - self.stem_stride) % 2:
             raise ValueError(
                 f"stem_kernel_size - stem_stride must be even and not negative, so that the padding is symmetric; "

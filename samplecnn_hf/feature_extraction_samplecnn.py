@@ -193,7 +193,8 @@ def _is_cut_off(sound: soundfile.SoundFile, num_read: int) -> bool:
     """Does the file end before its header says it does? (libsndfile reads what is there and goes on.)"""
     if num_read < 0.99 * sound.frames:  # an mp3 header may be off by a frame or two
         return True
-    if "lacks an end-of-stream bit" in sound.extra_info:  # ogg
+    # ogg: the last page does not say that it is the last, or is not whole
+    if re.search("end-of-stream|junk after the last page", sound.extra_info, re.IGNORECASE):
         return True
     data_chunk = re.search(r"^data : (\d+) \(should be (\d+)\)", sound.extra_info, re.MULTILINE)  # wav
     # Recorders that cannot seek back leave the largest number there is as the size.

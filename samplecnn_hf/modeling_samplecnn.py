@@ -3,8 +3,10 @@ SampleCNN: convolutional networks with filters of 3 samples on the raw waveform.
 
 T. Kim, J. Lee and J. Nam, "Comparison and Analysis of SampleCNN Architectures for Audio Classification", IEEE JSTSP
 2019. The file reads from the bottom of the network to its top: convolution, front ends, squeeze-and-excitation,
-blocks, body, classifier. Inside, a feature map is [segments, channels, 1, frames] in channels-last memory: a 1-D convolution
-pays for a new layout in every layer, a 2-D one over a height of 1 does not (and it is what tensor cores want).
+blocks, body, classifier.
+
+Inside, a feature map is [segments, channels, 1, frames] in channels-last memory: a 1-D convolution pays for a new
+layout in every layer, a 2-D one over a height of 1 does not (and it is what tensor cores want).
 """
 
 import math
@@ -75,6 +77,9 @@ class SampleCNNConv1d(nn.Conv1d):
         super().__init__(in_channels, out_channels, kernel_size, stride=stride, padding=padding)
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        if self.stride[0] > self.kernel_size[0]:  # a strided shortcut drops the frames that the body drops
+            frames = hidden_states.shape[-1]
+            hidden_states = hidden_states[..., : frames - frames % self.stride[0]]
         weight = self.weight.unsqueeze(2)
         return F.conv2d(hidden_states, weight, self.bias, stride=(1, *self.stride), padding=(0, *self.padding))
 
@@ -216,6 +221,8 @@ class SampleCNNPreTrainedModel(PreTrainedModel):
     _no_split_modules = ["SampleCNNBlock", "SampleCNNResidualBlock"]
     # Running a block twice would count its batch twice in the batch norm's statistics.
     supports_gradient_checkpointing = False
+    # Binary cross-entropy takes no `num_items_in_batch`: `Trainer` is to divide by its accumulation steps itself.
+    accepts_loss_kwargs = False
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module):
@@ -340,6 +347,8 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
                     f"got {list(attention_mask.shape)}"
                 )
             attention_mask = attention_mask.bool()
+            if not attention_mask.any(1).all():
+                raise ValueError("attention_mask leaves a clip without any segment")
         return input_values, attention_mask
 
 
@@ -405,13 +414,11 @@ class SampleCNNForAudioClassification(SampleCNNPreTrainedModel):
         output_hidden_states: bool | None = None,
         output_excitations: bool = False,
         return_dict: bool | None = None,
-        **kwargs,
     ) -> SampleCNNClassifierOutput | tuple:
         """
         Args:
             labels (`torch.Tensor`, *optional*): class indices, int64 `(batch,)`, or for a multi-label model float
                 `(batch, num_labels)` of zeros and ones.
-            kwargs: passed on to the loss (`num_items_in_batch` of `Trainer`).
 
         The other arguments are those of `SampleCNNModel`.
         """
@@ -429,7 +436,7 @@ class SampleCNNForAudioClassification(SampleCNNPreTrainedModel):
         segment_logits = _restore_segments(segment_logits, embeddings.shape[:2], mask)
         logits = self._clip_logits(segment_logits, mask)
         output = SampleCNNClassifierOutput(
-            loss=self.loss_function(labels, logits, self.config, **kwargs) if labels is not None else None,
+            loss=self.loss_function(labels, logits, self.config) if labels is not None else None,
             logits=logits,
             segment_logits=segment_logits,
             hidden_states=outputs.hidden_states,

@@ -61,6 +61,7 @@ class Recipe:
     min_learning_rate: float = option(1e-5, "plateau: the run ends once the rate falls below it.")
     warmup_epochs: float = option(0.0, "cosine: epochs of warm-up.")
     dropout: float = option(0.5, "Dropout before the output layer.")
+    batch_norm_momentum: float = option(0.01, "Weight of a batch in the batch norm's running statistics.")
     label_smoothing: float = option(0.0, "Share of the target spread evenly over all labels.")
     average_decay: float = option(0.0, "Decay a step of the moving average of the weights; 0 for none.")
 
@@ -95,6 +96,7 @@ class Recipe:
             self.variant,
             initializer=self.initializer,
             dropout=self.dropout,
+            batch_norm_momentum=self.batch_norm_momentum,
             problem_type=problem_type,
             id2label=dict(enumerate(labels)),
             label2id={label: i for i, label in enumerate(labels)},

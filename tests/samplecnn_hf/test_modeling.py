@@ -1,0 +1,617 @@
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import AutoModel, AutoModelForAudioClassification, Trainer, TrainingArguments
+
+from samplecnn_hf import SampleCNNForAudioClassification, SampleCNNModel, create_config, list_variants
+
+BLOCK_TYPES = ["basic", "se", "res1", "res2", "rese1", "rese2"]
+BASE = [f"{block_type}-{family}" for block_type in BLOCK_TYPES for family in (9, 8)]
+TINY = [f"test-{block_type}" for block_type in BLOCK_TYPES]
+MULTI_LABEL = "multi_label_classification"
+
+# Every kind of layer, made small: variant and overrides.
+TINY_MEL = {"front_end": "mel", "stem_kernel_size": 243, "stem_stride": 81, "num_blocks": 2, "segment_length": 1458}
+SMALL = {
+    **{variant: (variant, {}) for variant in TINY},
+    "multi": ("test-se", {"multi_level": True}),
+    "strided0": ("test-basic", {"num_strided_convolutions": 0}),
+    "strided3": ("test-basic", {"num_strided_convolutions": 3}),
+    "strided6": ("test-rese2", {"num_strided_convolutions": 6}),
+    "stem9x9": ("test-se", {"stem_kernel_size": 9, "stem_stride": 9, "num_blocks": 4}),
+    "stem27x9": ("test-basic", {"stem_kernel_size": 27, "stem_stride": 9, "num_blocks": 4}),
+    "mel": ("test-se", TINY_MEL),
+}
+WITH_REFERENCE = [name for name in SMALL if name != "mel"]
+
+
+def noise(*shape, seed=0):
+    return 0.5 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Against a plain network: 1-D layers in the textbook order (convolution, batch norm, ReLU, max-pooling)
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+class PlainSE(nn.Module):
+    def __init__(self, channels, ratio):
+        super().__init__()
+        self.squeeze = nn.Linear(channels, round(ratio * channels))
+        self.excite = nn.Linear(round(ratio * channels), channels)
+
+    def forward(self, x):
+        return x * torch.sigmoid(self.excite(torch.relu(self.squeeze(x.mean(-1))))).unsqueeze(-1)
+
+
+def plain_conv(channels_in, channels_out, strided):
+    return nn.Conv1d(channels_in, channels_out, 3, stride=3 if strided else 1, padding=0 if strided else 1)
+
+
+def plain_norm(channels):
+    return nn.BatchNorm1d(channels, eps=1e-3, momentum=0.01)
+
+
+class PlainBlock(nn.Module):
+    def __init__(self, channels_in, channels_out, block_type, strided, ratio):
+        super().__init__()
+        self.conv = plain_conv(channels_in, channels_out, strided)
+        self.norm = plain_norm(channels_out)
+        self.pool = nn.Identity() if strided else nn.MaxPool1d(3)
+        self.se = PlainSE(channels_out, ratio) if block_type == "se" else nn.Identity()
+
+    def forward(self, x):
+        return self.se(self.pool(torch.relu(self.norm(self.conv(x)))))
+
+
+class PlainResidualBlock(nn.Module):
+    def __init__(self, channels_in, channels_out, block_type, strided, ratio):
+        super().__init__()
+        self.body = nn.Sequential(plain_conv(channels_in, channels_out, strided), plain_norm(channels_out))
+        if block_type.endswith("2"):
+            self.body.append(nn.ReLU()).append(nn.Dropout(0.2))
+            self.body.append(plain_conv(channels_out, channels_out, False)).append(plain_norm(channels_out))
+        self.shortcut = nn.Identity()
+        self.strided = strided
+        if channels_in != channels_out or strided:
+            conv = nn.Conv1d(channels_in, channels_out, 1, stride=3 if strided else 1)
+            self.shortcut = nn.Sequential(conv, plain_norm(channels_out))
+        self.se = PlainSE(channels_out, ratio) if block_type.startswith("rese") else nn.Identity()
+        self.pool = nn.Identity() if strided else nn.MaxPool1d(3)
+
+    def forward(self, x):
+        if self.strided:
+            x = x[..., : x.shape[-1] // 3 * 3]  # whole groups of three
+        return self.pool(torch.relu(self.shortcut(x) + self.se(self.body(x))))
+
+
+class PlainSampleCNN(nn.Module):
+    """Parameters carry the names of the checkpoint, so that both networks load the same state dict."""
+
+    def __init__(self, config):
+        super().__init__()
+        kernel_size, stride = config.stem_kernel_size, config.stem_stride
+        strided = config.num_strided_convolutions
+        self.samplecnn = nn.Module()
+        self.samplecnn.front_end = nn.Module()
+        self.samplecnn.front_end.conv = nn.Conv1d(
+            1,
+            config.stem_channels,
+            kernel_size,
+            stride=stride if strided else 1,
+            padding=(kernel_size - (stride if strided else 1)) // 2,
+        )
+        self.samplecnn.front_end.norm = plain_norm(config.stem_channels)
+        self.stem_pool = nn.Identity() if strided else nn.MaxPool1d(stride)
+        channels = [config.stem_channels] * 3 + [2 * config.stem_channels] * (config.num_blocks - 3)
+        channels += [4 * config.stem_channels]
+        block_class = PlainBlock if config.block_type in ("basic", "se") else PlainResidualBlock
+        self.samplecnn.blocks = nn.ModuleList(
+            block_class(channels[i], channels[i + 1], config.block_type, i + 1 < strided, config.se_ratio)
+            for i in range(config.num_blocks)
+        )
+        self.num_levels = 3 if config.multi_level else 1
+        embedding = sum(channels[-self.num_levels :])
+        self.classifier = nn.Module()
+        self.classifier.dense = nn.Linear(embedding, embedding)
+        self.classifier.norm = plain_norm(embedding)
+        self.classifier.out_proj = nn.Linear(embedding, config.num_labels)
+
+    def forward(self, segments):
+        """[segments, samples] -> logits [segments, labels]."""
+        stem = self.samplecnn.front_end
+        x = self.stem_pool(torch.relu(stem.norm(stem.conv(segments.unsqueeze(1)))))
+        levels = []
+        for block in self.samplecnn.blocks:
+            x = block(x)
+            levels.append(x.amax(-1))
+        x = torch.cat(levels[-self.num_levels :], 1)
+        return self.classifier.out_proj(torch.relu(self.classifier.norm(self.classifier.dense(x))))
+
+
+def with_reference(make_model, name, **overrides):
+    variant, small = SMALL[name]
+    model = make_model(variant, num_labels=4, se_ratio=0.25, dropout=0.0, **small, **overrides)
+    reference = PlainSampleCNN(model.config).eval()
+    reference.load_state_dict(model.state_dict())  # strict: no parameter more, none less
+    return model, reference
+
+
+@pytest.mark.parametrize("name", WITH_REFERENCE)
+@pytest.mark.parametrize("samples", [1458, 1571])
+def test_outputs_are_those_of_the_plain_network(make_model, name, samples):
+    model, reference = with_reference(make_model, name)
+    segments = noise(3, samples) * torch.tensor([[0.05], [1.0], [5.0]])
+    with torch.no_grad():
+        expected = reference(segments)
+        logits = model(segments.unsqueeze(1)).segment_logits.squeeze(1)
+    assert expected.std(0).min() > 1e-3  # the input makes a difference
+    torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", WITH_REFERENCE)
+def test_training_step_is_that_of_the_plain_network(make_model, name):
+    model, reference = with_reference(make_model, name, block_dropout=0.0)
+    model, reference = model.double().train(), reference.double().train()  # double: no rounding to argue about
+    for module in reference.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    clips, labels = noise(4, 2, 1458).double(), torch.tensor([0, 3, 1, 2])
+
+    model(clips, labels=labels).loss.backward()
+    probabilities = reference(clips.flatten(0, 1)).softmax(-1).unflatten(0, (4, 2)).mean(1)
+    F.nll_loss(probabilities.log(), labels).backward()
+
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+    for parameter_name, parameter in reference.named_parameters():
+        torch.testing.assert_close(gradients[parameter_name], parameter.grad, atol=1e-6, rtol=1e-4)
+    statistics = dict(model.named_buffers())
+    for buffer_name, buffer in reference.named_buffers():
+        torch.testing.assert_close(statistics[buffer_name], buffer, atol=1e-9, rtol=1e-9)
+
+
+def slaney_mel_filters(num_filters, n_fft, sampling_rate):
+    """Triangles of equal area on Slaney's scale: linear up to 1 kHz, logarithmic above. [frequencies, filters]."""
+    step = math.log(6.4) / 27
+    highest = 15 + math.log(sampling_rate / 2 / 1000) / step
+    mels = np.linspace(0, highest, num_filters + 2)
+    edges = np.where(mels < 15, mels * 200 / 3, 1000 * np.exp((mels - 15) * step))
+    frequencies = np.arange(n_fft // 2 + 1) * sampling_rate / n_fft
+    low, centre, high = edges[:-2], edges[1:-1], edges[2:]
+    rising = (frequencies[:, None] - low) / (centre - low)
+    falling = (high - frequencies[:, None]) / (high - centre)
+    return np.maximum(0, np.minimum(rising, falling)) * 2 / (high - low)
+
+
+@pytest.mark.parametrize("window, hop", [(729, 729), (729, 243), (243, 243), (243, 81), (81, 81)])
+def test_mel_front_end_against_numpy(window, hop):
+    config = create_config(f"mel-basic-8-{window}x{hop}", num_blocks=1)
+    waveform = noise(1, 22050)
+    with torch.no_grad():
+        output = SampleCNNModel(config).eval()(waveform, output_hidden_states=True)
+
+    padding = (window - hop) // 2
+    padded = np.pad(waveform[0].double().numpy(), padding)
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
+    frames = np.stack([padded[i * hop : i * hop + window] * hann for i in range(22050 // hop)])
+    magnitude = np.abs(np.fft.rfft(frames, 1024))
+    expected = np.log(1 + 10 * magnitude @ slaney_mel_filters(128, 1024, 22050)).T
+    np.testing.assert_allclose(output.hidden_states[0][0, 0].numpy(), expected, atol=1e-4, rtol=1e-4)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Saving and loading
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def assert_same_weights(state, expected):
+    assert state.keys() == expected.keys()
+    for name in expected:
+        assert state[name].dtype == expected[name].dtype
+        assert torch.equal(state[name], expected[name]), name
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [pytest.param(v, marks=[] if v in BASE + TINY else pytest.mark.slow) for v in list_variants()],
+)
+def test_save_and_load_bit_identical(make_model, tmp_path, variant):
+    model = make_model(variant, num_labels=3)
+    model.save_pretrained(tmp_path)
+    loaded = SampleCNNForAudioClassification.from_pretrained(tmp_path)
+    assert not loaded.training
+    assert_same_weights(loaded.state_dict(), model.state_dict())
+    waveform = noise(1, model.config.segment_length)
+    with torch.no_grad():
+        expected = model(waveform).segment_logits
+        assert torch.isfinite(expected).all()
+        torch.testing.assert_close(loaded(waveform).segment_logits, expected, atol=1e-4, rtol=1e-4)
+        # Loaded weights lie where the file has them, and at other addresses some kernels round otherwise in the last
+        # bit; a copy lies as the saved model does.
+        assert torch.equal(copy.deepcopy(loaded)(waveform).segment_logits, expected)
+
+
+def test_weights_are_saved_as_safetensors_alone(tiny_model, tmp_path):
+    tiny_model.save_pretrained(tmp_path)
+    others = {path.name for path in tmp_path.iterdir() if path.suffix not in (".py", ".json")}
+    assert others == {"model.safetensors"}
+
+
+def test_body_of_a_classifier(tiny_model, tmp_path):
+    tiny_model.save_pretrained(tmp_path)
+    body = AutoModel.from_pretrained(tmp_path)
+    assert isinstance(body, SampleCNNModel)
+    assert_same_weights(body.state_dict(), tiny_model.samplecnn.state_dict())
+
+
+@pytest.mark.parametrize("name", ["test-se", "mel"])
+def test_classifier_on_a_body(make_model, tmp_path, name):
+    variant, overrides = SMALL[name]
+    body = make_model(variant, SampleCNNModel, **overrides)
+    body.save_pretrained(tmp_path)
+    model, info = SampleCNNForAudioClassification.from_pretrained(tmp_path, num_labels=5, output_loading_info=True)
+    assert_same_weights(model.samplecnn.state_dict(), body.state_dict())
+    assert all(key.startswith("classifier.") for key in info["missing_keys"])
+    # the head is new: initialised, and not what happened to be in memory
+    head = model.classifier
+    for layer in (head.dense, head.out_proj):
+        bound = math.sqrt(6 / layer.in_features)
+        assert 0.8 * bound < layer.weight.abs().max() <= bound
+        assert torch.equal(layer.bias, torch.zeros_like(layer.bias))
+    assert torch.equal(head.norm.weight, torch.ones_like(head.norm.weight))
+    assert torch.equal(head.norm.running_var, torch.ones_like(head.norm.running_var))
+    assert head.out_proj.out_features == 5
+
+
+def test_fine_tuning_on_other_labels(tiny_model, tmp_path):
+    tiny_model.save_pretrained(tmp_path)
+    labels = {"id2label": {0: "on", 1: "off"}, "label2id": {"on": 0, "off": 1}}
+    with pytest.raises(RuntimeError, match="ignore_mismatched_sizes"):
+        SampleCNNForAudioClassification.from_pretrained(tmp_path, num_labels=2, **labels)
+    model = AutoModelForAudioClassification.from_pretrained(
+        tmp_path, num_labels=2, ignore_mismatched_sizes=True, **labels
+    )
+    assert_same_weights(model.samplecnn.state_dict(), tiny_model.samplecnn.state_dict())
+    assert torch.equal(model.classifier.dense.weight, tiny_model.classifier.dense.weight)
+    assert model.classifier.out_proj.weight.shape == (2, 32)
+    assert model.config.id2label == {0: "on", 1: "off"}
+    bound = math.sqrt(6 / 32)
+    assert 0.8 * bound < model.classifier.out_proj.weight.abs().max() <= bound
+    assert model(noise(1, 1458)).logits.shape == (1, 2)
+
+
+def test_deepcopy_is_independent(tiny_model):
+    twin = copy.deepcopy(tiny_model)
+    waveform = noise(1, 1458)
+    before = tiny_model(waveform).logits
+    assert torch.equal(twin(waveform).logits, before)
+    nn.init.zeros_(twin.classifier.out_proj.weight)
+    assert torch.equal(tiny_model(waveform).logits, before)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Initialisation
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def he_bound(weight):
+    return math.sqrt(6 / weight[0].numel())
+
+
+def sampleaudio_bound(weight):
+    """Glorot for dense layers and kernels of 1; else variance scaling whose fan_in counts the inputs twice."""
+    if weight.dim() == 2 or weight.shape[2] == 1:
+        return math.sqrt(6 / (weight.shape[0] + weight.shape[1]))
+    scale = 1 if weight.shape[1] == 1 else 2
+    return math.sqrt(3 * scale / (weight.shape[2] * weight.shape[1] ** 2))
+
+
+@pytest.mark.parametrize("initializer, bound_of", [("he_uniform", he_bound), ("sampleaudio", sampleaudio_bound)])
+@pytest.mark.parametrize("variant", ["test-se", "test-rese2"])
+def test_initial_weights(initializer, bound_of, variant):
+    torch.manual_seed(0)
+    config = create_config(variant, initializer=initializer, stem_channels=32, se_ratio=0.5, num_labels=50)
+    model = SampleCNNForAudioClassification(config)
+    checked = 0
+    for module in model.modules():
+        if isinstance(module, (nn.Conv1d, nn.Linear)):
+            bound = bound_of(module.weight)
+            assert 0.9 * bound < module.weight.abs().max() <= bound
+            assert module.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.15)  # uniform
+            assert torch.equal(module.bias, torch.zeros_like(module.bias))
+            checked += 1
+        elif isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            for tensor, value in [
+                (module.weight, 1.0),
+                (module.bias, 0.0),
+                (module.running_mean, 0.0),
+                (module.running_var, 1.0),
+            ]:
+                assert torch.equal(tensor, torch.full_like(tensor, value))
+    assert checked > 10
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Segments and clips
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("problem_type", ["single_label_classification", MULTI_LABEL])
+@pytest.mark.parametrize("name", SMALL)
+def test_batch_of_different_lengths_equals_one_by_one(make_model, name, problem_type):
+    variant, overrides = SMALL[name]
+    model = make_model(variant, num_labels=5, problem_type=problem_type, **overrides)
+    num_segments = [3, 1, 4]
+    clips = noise(3, 4, 1458)
+    mask = torch.tensor([[int(i < count) for i in range(4)] for count in num_segments])
+    clips[mask == 0] = 1e6  # what is in the padding does not matter
+    with torch.no_grad():
+        batch = model(clips, attention_mask=mask)
+        embeddings = model.samplecnn(clips, attention_mask=mask).pooler_output
+        for i, count in enumerate(num_segments):
+            alone = model(clips[i : i + 1, :count])
+            torch.testing.assert_close(batch.logits[i], alone.logits[0], atol=1e-5, rtol=1e-5)
+            alone = model.samplecnn(clips[i : i + 1, :count])
+            torch.testing.assert_close(embeddings[i], alone.pooler_output[0], atol=1e-5, rtol=1e-5)
+
+
+def probabilities(model, logits):
+    return logits.sigmoid() if model.config.problem_type == MULTI_LABEL else logits.softmax(-1)
+
+
+@pytest.mark.parametrize("problem_type", ["single_label_classification", MULTI_LABEL])
+@pytest.mark.parametrize("scale", [1, 30, 1000])  # at 1000 the segments' logits are in the hundreds
+@pytest.mark.parametrize("with_mask", [False, True])
+def test_clip_is_the_mean_of_its_segments(make_model, problem_type, scale, with_mask):
+    model = make_model("test-basic", num_labels=6, problem_type=problem_type)
+    with torch.no_grad():
+        model.classifier.out_proj.weight.mul_(scale)
+    mask = torch.tensor([[1, 1, 1, 1], [1, 0, 1, 0]]) if with_mask else None
+    output = model(noise(2, 4, 1458), attention_mask=mask)
+    weights = torch.ones(2, 4) if mask is None else mask.float()
+    segments = probabilities(model, output.segment_logits.double()) * weights.unsqueeze(-1)
+    expected = segments.sum(1) / weights.sum(1, keepdim=True)
+    assert torch.isfinite(output.logits).all()
+    torch.testing.assert_close(probabilities(model, output.logits).double(), expected, atol=1e-6, rtol=0)
+    if scale == 1000:
+        assert output.segment_logits.abs().max() > 100
+    output.logits.sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("problem_type", ["single_label_classification", MULTI_LABEL])
+def test_logits_of_100_do_not_saturate(make_model, problem_type):
+    model = make_model("test-basic", num_labels=2, problem_type=problem_type)
+    with torch.no_grad():
+        model.classifier.out_proj.weight.zero_()
+        model.classifier.out_proj.bias.copy_(torch.tensor([100.0, -100.0]))
+        logits = model(noise(1, 3, 1458)).logits[0]
+    # single-label logits are known up to a constant
+    expected = torch.tensor([100.0, -100.0]) if problem_type == MULTI_LABEL else torch.tensor([0.0, -200.0])
+    torch.testing.assert_close(logits, expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("variant", ["test-se", "test-rese2"])
+def test_padding_stays_out_of_the_batch_norm(make_model, variant):
+    padded, plain = (make_model(variant, dropout=0.0, block_dropout=0.0).train() for _ in range(2))
+    clips, mask = noise(3, 4, 1458), torch.tensor([[1, 1, 0, 0], [1, 1, 1, 0], [1, 0, 0, 0]])
+    clips[mask == 0] = 1e6
+    with torch.no_grad():
+        padded(clips, attention_mask=mask)
+        plain(clips[mask == 1])
+    statistics = dict(plain.named_buffers())
+    for name, buffer in padded.named_buffers():
+        torch.testing.assert_close(buffer, statistics[name], atol=1e-6, rtol=1e-5)
+
+
+def test_samples_without_segments_are_one_segment(tiny_model):
+    waveform = noise(2, 2000)
+    assert torch.equal(tiny_model(waveform).logits, tiny_model(waveform.unsqueeze(1)).logits)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_shapes(make_model, name):
+    variant, overrides = SMALL[name]
+    model = make_model(variant, num_labels=5, **overrides)
+    config = model.config
+    with torch.no_grad():
+        body = model.samplecnn(noise(2, 3, 1458), output_hidden_states=True, output_excitations=True)
+        output = model(noise(2, 3, 1458), output_hidden_states=True, output_excitations=True)
+    assert output.logits.shape == (2, 5)
+    assert output.segment_logits.shape == (2, 3, 5)
+    assert output.loss is None
+    assert body.pooler_output.shape == (2, config.hidden_size)
+    assert body.segment_embeddings.shape == (2, 3, config.hidden_size)
+
+    channels, frames = config.stem_channels, 1458 // config.stem_stride
+    assert body.hidden_states[0].shape == (2, 3, channels, frames)
+    for states, channels in zip(body.hidden_states[1:], config.block_channels, strict=True):
+        frames //= 3
+        assert states.shape == (2, 3, channels, frames)
+    assert torch.equal(body.hidden_states[-1], body.last_hidden_state)
+    for states, expected in zip(output.hidden_states, body.hidden_states, strict=True):
+        assert torch.equal(states, expected)
+
+    if config.block_type in ("se", "rese1", "rese2"):
+        assert [tuple(x.shape) for x in body.excitations] == [(2, 3, c) for c in config.block_channels]
+        assert all(((x > 0) & (x < 1)).all() for x in body.excitations)
+        assert len(output.excitations) == len(body.excitations)
+    else:
+        assert body.excitations == () == output.excitations
+
+
+def test_excitation_is_what_the_channels_are_multiplied_by(make_model):
+    model = make_model("test-se", SampleCNNModel)
+    without = copy.deepcopy(model)
+    with torch.no_grad():
+        for block in without.blocks[-1:]:  # sigmoid(100) = 1: the last block lets everything through
+            block.se.excite.weight.zero_()
+            block.se.excite.bias.fill_(100.0)
+        output = model(noise(1, 2, 1458), output_excitations=True)
+        plain = without(noise(1, 2, 1458))
+    expected = plain.last_hidden_state * output.excitations[-1].unsqueeze(-1)
+    torch.testing.assert_close(output.last_hidden_state, expected)
+
+
+def test_extras_only_when_asked_for(tiny_model):
+    assert set(tiny_model(noise(1, 1458)).keys()) == {"logits", "segment_logits"}
+    assert set(tiny_model.samplecnn(noise(1, 1458)).keys()) == {
+        "last_hidden_state",
+        "pooler_output",
+        "segment_embeddings",
+    }
+
+
+def test_tuple_output(tiny_model):
+    waveform, labels = noise(2, 1458), torch.tensor([0, 1])
+    expected = tiny_model(waveform, labels=labels)
+    loss, logits, segment_logits = tiny_model(waveform, labels=labels, return_dict=False)
+    assert torch.equal(loss, expected.loss)
+    assert torch.equal(logits, expected.logits)
+    assert torch.equal(segment_logits, expected.segment_logits)
+
+
+@pytest.mark.parametrize(
+    "input_shape, mask_shape, message",
+    [
+        ((1458,), None, r"\[batch, samples\] or \[batch, segments, samples\]"),
+        ((1, 1, 1, 1458), None, r"\[batch, samples\] or \[batch, segments, samples\]"),
+        ((1, 728), None, "728 samples a segment; this network needs at least 729"),
+        ((2, 3, 500), None, "at least 729"),
+        ((2, 3, 1458), (2, 2), r"\[2, 3\]; got \[2, 2\]"),
+        ((2, 3, 1458), (2, 3, 1458), r"got \[2, 3, 1458\]"),
+        ((2, 1458), (2,), r"\[2, 1\]; got \[2\]"),
+        ((2, 1458), (2, 1458), r"\[2, 1\]; got \[2, 1458\]"),
+    ],
+)
+def test_wrong_shapes(tiny_model, input_shape, mask_shape, message):
+    mask = None if mask_shape is None else torch.ones(mask_shape, dtype=torch.long)
+    with pytest.raises(ValueError, match=message):
+        tiny_model(torch.zeros(input_shape), attention_mask=mask)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Training
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_loss_of_a_single_label_model(tiny_model):
+    output = tiny_model(noise(3, 2, 1458), labels=torch.tensor([6, 0, 2]))
+    clip = output.segment_logits.softmax(-1).mean(1)
+    expected = -clip[range(3), [6, 0, 2]].log().mean()
+    torch.testing.assert_close(output.loss, expected)
+
+
+def test_loss_of_a_multi_label_model(make_model):
+    model = make_model("test-se", num_labels=3, problem_type=MULTI_LABEL)
+    labels = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
+    output = model(noise(2, 2, 1458), labels=labels)
+    clip = output.segment_logits.sigmoid().mean(1)
+    expected = -(labels * clip.log() + (1 - labels) * (1 - clip).log()).mean()
+    torch.testing.assert_close(output.loss, expected)
+
+
+@pytest.mark.parametrize("name", ["test-rese2", "mel"])
+def test_bfloat16(make_model, name):
+    variant, overrides = SMALL[name]
+    model = make_model(variant, num_labels=4, **overrides)
+    clips = noise(2, 3, 1458)
+    with torch.no_grad():
+        expected = model(clips).logits.softmax(-1)
+        model.to(torch.bfloat16)
+        for dtype in (torch.float32, torch.bfloat16):
+            logits = model(clips.to(dtype)).logits
+            torch.testing.assert_close(logits.float().softmax(-1), expected, atol=0.05, rtol=0)
+
+
+class LoudOrQuiet(torch.utils.data.Dataset):
+    """Two classes of noise; clips of two segments, as the feature extractor gives them."""
+
+    def __init__(self, multi_label=False):
+        self.multi_label = multi_label
+
+    def __len__(self):
+        return 16
+
+    def __getitem__(self, i):
+        loud = i % 2
+        labels = torch.tensor([float(loud), 1.0 - loud]) if self.multi_label else torch.tensor(loud)
+        clip = noise(2, 1458, seed=i) * (1.0 if loud else 0.05)
+        return {"input_values": clip, "attention_mask": torch.ones(2, dtype=torch.long), "labels": labels}
+
+
+def make_trainer(model, folder, multi_label=False, **arguments):
+    defaults = {"max_steps": 30, "learning_rate": 0.05, "per_device_train_batch_size": 8, "optim": "sgd"}
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        report_to=[],
+        disable_tqdm=True,
+        use_cpu=True,
+        save_strategy="no",
+        lr_scheduler_type="constant",
+        **{**defaults, **arguments},
+    )
+    return Trainer(model=model, args=arguments, train_dataset=LoudOrQuiet(multi_label))
+
+
+@pytest.mark.parametrize("problem_type", ["single_label_classification", MULTI_LABEL])
+def test_transformers_trainer(tmp_path, problem_type):
+    torch.manual_seed(0)
+    multi_label = problem_type == MULTI_LABEL
+    # Statistics of so few steps would be far off with the momentum of a long training.
+    model = SampleCNNForAudioClassification(
+        create_config("test-se", num_labels=2, problem_type=problem_type, dropout=0.0, batch_norm_momentum=0.3)
+    )
+    trainer = make_trainer(model, tmp_path, multi_label)
+    dataset = LoudOrQuiet(multi_label)
+    before = trainer.evaluate(dataset)["eval_loss"]
+    trainer.train()
+    assert trainer.evaluate(dataset)["eval_loss"] < 0.5 * before
+    predictions = trainer.predict(dataset).predictions
+    assert isinstance(predictions, np.ndarray)  # the logits alone
+    assert predictions.shape == (16, 2)
+    loud = predictions[:, 0] > predictions[:, 1] if multi_label else predictions[:, 1] > predictions[:, 0]
+    assert loud.tolist() == [i % 2 == 1 for i in range(16)]
+
+
+@pytest.mark.parametrize("problem_type", ["single_label_classification", MULTI_LABEL])
+def test_gradient_accumulation_of_the_trainer(tmp_path, problem_type):
+    """Two batches of 4, accumulated, are one step like a batch of 8."""
+    updates = []
+    for batch_size, steps in [(8, 1), (4, 2)]:
+        torch.manual_seed(0)
+        config = create_config("test-basic", num_labels=2, problem_type=problem_type, dropout=0.0)
+        model = SampleCNNForAudioClassification(config)
+        # Batch norm would tell batches of 4 and of 8 apart: let it use its running statistics.
+        for module in model.modules():
+            if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+                module.train = lambda mode=True, module=module: module
+                module.training = False
+        before = model.classifier.out_proj.weight.detach().clone()
+        make_trainer(
+            model,
+            tmp_path,
+            problem_type == MULTI_LABEL,
+            max_steps=1,
+            per_device_train_batch_size=batch_size,
+            gradient_accumulation_steps=steps,
+            max_grad_norm=0.0,
+        ).train()
+        updates.append(model.classifier.out_proj.weight.detach() - before)
+    assert updates[0].abs().max() > 0
+    torch.testing.assert_close(updates[1], updates[0], atol=1e-6, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["test-se", "test-rese2", "mel"])
+def test_torch_export(make_model, name):
+    variant, overrides = SMALL[name]
+    model = make_model(variant, num_labels=4, **overrides)
+    exported = torch.export.export(model, (noise(1, 2, 1458),)).module()
+    clip = noise(1, 2, 1458, seed=5)
+    with torch.no_grad():
+        torch.testing.assert_close(exported(clip).logits, model(clip).logits, atol=1e-5, rtol=1e-5)

@@ -1,0 +1,235 @@
+import http.server
+import threading
+from pathlib import Path
+
+import huggingface_hub.constants
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from samplecnn_hf import (
+    SampleCNNAudioClassificationPipeline,
+    SampleCNNFeatureExtractor,
+    SampleCNNForAudioClassification,
+)
+
+RATE = 22050
+FORMATS = ["wav", "flac", "ogg", "mp3"]
+
+
+@pytest.fixture
+def pipe(tiny_model, tiny_extractor):
+    return SampleCNNAudioClassificationPipeline(model=tiny_model, feature_extractor=tiny_extractor, top_k=None)
+
+
+def scores(answer):
+    """[{label, score}] -> {label: score}."""
+    return {item["label"]: item["score"] for item in answer}
+
+
+def assert_same(answer, expected, tolerance=1e-5):
+    assert scores(answer) == pytest.approx(scores(expected), abs=tolerance)
+
+
+@pytest.fixture
+def tone(make_tone):
+    return make_tone()
+
+
+@pytest.fixture
+def expected(tiny_model, tone):
+    """What the model says about the tone, by hand: three whole segments and a padded one."""
+    segments = np.zeros(4 * 1458, dtype=np.float32)
+    segments[: len(tone)] = tone
+    with torch.no_grad():
+        logits = tiny_model(torch.from_numpy(segments.reshape(1, 4, 1458))).logits
+    return [
+        {"label": tiny_model.config.id2label[i], "score": score}
+        for i, score in enumerate(logits.softmax(-1)[0].tolist())
+    ]
+
+
+def test_answer_is_the_models(pipe, tone, expected):
+    answer = pipe(tone)
+    assert_same(answer, expected)
+    assert [item["score"] for item in answer] == sorted((item["score"] for item in answer), reverse=True)
+    assert sum(scores(answer).values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("kind", [str, Path, Path.read_bytes], ids=["str", "Path", "bytes"])
+def test_files(pipe, write_tone, expected, name, kind):
+    tolerance = 1e-3 if name in ("wav", "flac") else 0.03  # 16 bits; lossy
+    assert_same(pipe(kind(write_tone(f"tone.{name}"))), expected, tolerance)
+
+
+@pytest.mark.parametrize("key", ["array", "raw"])
+@pytest.mark.parametrize("rate", [RATE, 44100, 16000])
+def test_dict_with_its_rate(pipe, make_tone, expected, key, rate):
+    given = {key: make_tone(sampling_rate=rate), "sampling_rate": rate, "path": None}
+    before = dict(given)
+    tolerance = 1e-5 if rate == RATE else 0.02
+    assert_same(pipe(given), expected, tolerance)
+    assert given.keys() == before.keys()
+    assert given[key] is before[key]
+
+
+def test_file_at_another_rate(pipe, write_tone, make_tone):
+    answer = pipe(str(write_tone(sampling_rate=48000)))
+    assert_same(answer, pipe({"array": make_tone(sampling_rate=48000), "sampling_rate": 48000}), 1e-3)
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        torch.from_numpy,
+        lambda x: x.astype(np.float64),
+        lambda x: np.stack([x, x]),
+        lambda x: np.stack([1.5 * x, 0.5 * x], axis=1),
+        lambda x: torch.from_numpy(x)[None],
+        lambda x: {"array": torch.from_numpy(x), "sampling_rate": RATE},
+    ],
+    ids=["torch", "float64", "(channels, samples)", "(samples, channels)", "torch (1, samples)", "torch in a dict"],
+)
+def test_waveforms(pipe, tone, expected, convert):
+    assert_same(pipe(convert(tone)), expected)
+
+
+def test_stereo_file(pipe, tmp_path, tone, expected):
+    soundfile.write(tmp_path / "stereo.wav", np.stack([1.5 * tone, 0.5 * tone], axis=1), RATE)
+    assert_same(pipe(str(tmp_path / "stereo.wav")), expected, 1e-3)
+
+
+def test_decoder_of_datasets(pipe, make_tone, expected):
+    class AudioDecoder:  # of torchcodec: what `datasets` yields
+        def get_all_samples(self):
+            data = torch.from_numpy(make_tone(sampling_rate=44100)).expand(2, -1)
+            return type("AudioSamples", (), {"data": data, "sample_rate": 44100})
+
+    assert_same(pipe(AudioDecoder()), expected, 0.02)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 8])
+def test_list_equals_one_by_one(pipe, write_tone, make_tone, batch_size):
+    inputs = [
+        str(write_tone("a.wav", seconds=0.5)),
+        make_tone(880, seconds=0.01),
+        write_tone("b.mp3", frequency=200).read_bytes(),
+        {"array": make_tone(660, sampling_rate=8000), "sampling_rate": 8000},
+        str(write_tone("c.flac", seconds=1, sampling_rate=44100)),
+    ]
+    answers = pipe(inputs, batch_size=batch_size)
+    assert len(answers) == len(inputs)
+    for answer, one in zip(answers, inputs, strict=True):
+        assert_same(answer, pipe(one))
+
+
+def test_generator(pipe, tone, expected):
+    for answer in pipe((tone for _ in range(3)), batch_size=2):
+        assert_same(answer, expected)
+
+
+def test_top_k(tiny_model, tiny_extractor, tone):
+    def make(**kwargs):
+        return SampleCNNAudioClassificationPipeline(model=tiny_model, feature_extractor=tiny_extractor, **kwargs)
+
+    every = make(top_k=None)(tone)
+    assert len(every) == 7
+    assert make()(tone) == every[:5]
+    assert make()(tone, top_k=2) == every[:2]
+    assert make()(tone, top_k=None) == every
+    assert make()(tone, top_k=100) == every
+    three = make(top_k=3)
+    assert three(tone) == every[:3]
+    assert three(tone, top_k=1) == every[:1]
+    assert three(tone) == every[:3]
+    assert [len(answer) for answer in three([tone, tone])] == [3, 3]
+
+
+def test_multi_label_answers_with_sigmoid(make_model, tiny_extractor, tone):
+    model = make_model("test-se", num_labels=4, problem_type="multi_label_classification")
+    pipe = SampleCNNAudioClassificationPipeline(model=model, feature_extractor=tiny_extractor)
+    features = tiny_extractor(tone, sampling_rate=RATE, return_tensors="pt")
+    with torch.no_grad():
+        expected = model(**features).segment_logits.sigmoid().mean(1)[0]
+    answer = scores(pipe(tone))
+    assert answer == pytest.approx({f"LABEL_{i}": score for i, score in enumerate(expected.tolist())}, abs=1e-5)
+    assert sum(answer.values()) != pytest.approx(1, abs=0.01)
+
+
+def test_the_extractor_decides_on_segments(tiny_model, tone):
+    extractor = SampleCNNFeatureExtractor(segment_length=1458, max_segments=1)
+    pipe = SampleCNNAudioClassificationPipeline(model=tiny_model, feature_extractor=extractor)
+    assert_same(pipe(tone), pipe(tone[:1458]))
+
+
+def test_bfloat16(tiny_model, tiny_extractor, tone, expected):
+    pipe = SampleCNNAudioClassificationPipeline(
+        model=tiny_model.to(torch.bfloat16), feature_extractor=tiny_extractor, top_k=None
+    )
+    assert_same(pipe(tone), expected, 0.05)
+
+
+def test_from_pretrained(tmp_path, tiny_model, tiny_extractor, tone, expected):
+    tiny_model.save_pretrained(tmp_path)
+    tiny_extractor.save_pretrained(tmp_path)
+    for path in tmp_path.glob("*.py"):  # the package's own code runs, not the folder's
+        path.write_text("raise RuntimeError('ran the code of the folder')")
+    pipe = SampleCNNAudioClassificationPipeline.from_pretrained(tmp_path, top_k=3)
+    assert isinstance(pipe.model, SampleCNNForAudioClassification)
+    answer = pipe(tone)
+    assert len(answer) == 3
+    assert scores(answer) == pytest.approx({label: scores(expected)[label] for label in scores(answer)}, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "given, error, message",
+    [
+        ({"array": np.zeros(100)}, ValueError, "sampling_rate"),
+        ({"sampling_rate": RATE}, ValueError, '"array"'),
+        ({"path": "a.wav", "array": None, "sampling_rate": RATE}, ValueError, '"array"'),
+        ({"array": np.zeros(100), "sampling_rate": 0}, ValueError, "positive"),
+        (np.zeros(0), ValueError, "empty"),
+        (np.full(100, np.nan), ValueError, "NaN"),
+        ("nowhere.wav", FileNotFoundError, "nowhere.wav"),
+        (b"this is not audio", ValueError, "cannot be read as audio"),
+    ],
+)
+def test_errors(pipe, given, error, message):
+    with pytest.raises(error, match=message):
+        pipe(given)
+
+
+def test_file_that_is_not_audio(pipe, tmp_path):
+    (tmp_path / "notes.wav").write_text("not audio")
+    with pytest.raises(ValueError, match="notes.wav"):
+        pipe(str(tmp_path / "notes.wav"))
+
+
+@pytest.fixture
+def server(tmp_path):
+    """http://... of tmp_path on this machine."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args):
+            super().__init__(*args, directory=tmp_path)
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        thread = threading.Thread(target=httpd.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{httpd.server_port}"
+        httpd.shutdown()
+        thread.join()
+
+
+def test_url(pipe, write_tone, expected, server, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    write_tone("tone.wav")
+    assert_same(pipe(f"{server}/tone.wav"), expected, 1e-3)
+    with pytest.raises(Exception, match="404"):
+        pipe(f"{server}/nowhere.wav")

@@ -1,0 +1,171 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from transformers import pipeline
+
+from samplecnn_hf import SampleCNNForAudioClassification
+from training import evaluate, train
+
+ROOT = Path(__file__).parents[2]
+
+
+def run_command(options: list[str], **kwargs) -> subprocess.CompletedProcess:
+    """The script as a user starts it."""
+    command = [sys.executable, "training/train.py", *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **kwargs)
+
+
+def without(options: list[str], name: str) -> list[str]:
+    return [option for option in options if not option.startswith(f"--{name}=")]
+
+
+def test_run_ends_in_a_folder_that_the_pipeline_loads(tiny_run, tones, tmp_path, capsys):
+    train.main([*without(tiny_run, "num_epochs"), "--num_epochs=15"])
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert summary["test"]["accuracy"] == 1.0
+
+    folder = tmp_path / "run"
+    assert not (tmp_path / "run.unfinished").exists()
+    assert list(folder.glob("*.safetensors")) and not list(folder.glob("*.bin")) and not list(folder.glob("*.pkl"))
+    classifier = pipeline("audio-classification", model=str(folder), trust_remote_code=True)
+    assert classifier(str(tones / "low" / "test0.wav"), top_k=1)[0]["label"] == "low"
+
+    results = json.loads((folder / "results.json").read_text())
+    assert results["labels"] == ["high", "low", "middle"]
+    assert results["clips"] == {"train": 36, "validation": 12, "test": 12}
+    assert results["metrics"]["test"] == summary["test"]
+    assert len(results["history"]) == 15
+    assert results["parameters"] == SampleCNNForAudioClassification.from_pretrained(folder).num_parameters()
+
+
+def test_evaluate_finds_the_numbers_of_the_run_again(tiny_run, tones, tmp_path, capsys):
+    train.main(tiny_run)
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    capsys.readouterr()
+    evaluate.main([str(tmp_path / "run"), "--source", "folder", "--data_dir", str(tones), "--split", "validation"])
+    measured = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert measured["clips"] == 12
+    assert measured["accuracy"] == results["metrics"]["validation"]["accuracy"]
+    assert measured["loss"] == pytest.approx(results["metrics"]["validation"]["loss"], abs=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("schedule", ["cosine", "plateau"])
+def test_killed_and_resumed_run_ends_with_the_same_weights(tiny_run, tmp_path, schedule):
+    options = [*without(tiny_run, "schedule"), f"--schedule={schedule}"]
+    train.main(options)
+    expected = (tmp_path / "run" / "model.safetensors").read_bytes()
+    best_epoch = json.loads((tmp_path / "run" / "results.json").read_text())["best_epoch"]
+
+    options = [*without(options, "output_dir"), f"--output_dir={tmp_path / 'again'}"]
+    process = subprocess.Popen([sys.executable, "training/train.py", *options], cwd=ROOT, stdout=subprocess.PIPE)
+    checkpoint = tmp_path / "again.unfinished" / "checkpoint-0001"
+    while not checkpoint.exists() and process.poll() is None:
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert checkpoint.parent.exists(), "the run ended before it could be killed"
+    assert not (tmp_path / "again").exists()
+
+    train.main([*options, "--resume"])
+    assert (tmp_path / "again" / "model.safetensors").read_bytes() == expected
+    assert json.loads((tmp_path / "again" / "results.json").read_text())["best_epoch"] == best_epoch
+
+
+def test_resume_with_other_options_is_refused(tiny_run, tmp_path, monkeypatch):
+    def interrupt(trainer):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(train, "collect_results", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train.main(tiny_run)
+    with pytest.raises(SystemExit, match="holds an interrupted run: --resume it, or --overwrite it"):
+        train.main(tiny_run)
+    with pytest.raises(SystemExit, match="the interrupted run had --seed 0, not 1"):
+        train.main([*tiny_run, "--resume", "--seed=1"])
+    train.main([*tiny_run, "--resume"])
+    assert (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_fine_tuning_keeps_the_body_and_takes_the_new_labels(tiny_run, tones, tmp_path):
+    train.main(tiny_run)
+    (tones / "low").rename(tones / "deep")
+    for split in ("train", "validation", "test"):
+        table = tones / f"{split}.csv"
+        table.write_text(
+            "\n".join(line for line in table.read_text().replace("low", "deep").splitlines() if "middle" not in line)
+        )
+    options = without(without(tiny_run, "output_dir"), "learning_rate")
+    train.main(
+        [*options, f"--output_dir={tmp_path / 'tuned'}", f"--pretrained={tmp_path / 'run'}", "--learning_rate=1e-9"]
+    )
+    tuned = SampleCNNForAudioClassification.from_pretrained(tmp_path / "tuned")
+    original = SampleCNNForAudioClassification.from_pretrained(tmp_path / "run")
+    assert tuned.config.id2label == {0: "deep", 1: "high"}
+    weight = tuned.samplecnn.blocks[0].conv.weight
+    assert weight.sub(original.samplecnn.blocks[0].conv.weight).abs().max() < 1e-6
+
+
+def write_text(path: Path):
+    path.write_text("this is not audio\n" * 100)
+
+
+def write_half(path: Path):
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def rename_column(path: Path):
+    table = path.parents[1] / "train.csv"
+    table.write_text(table.read_text().replace("file,class", "file,word"))
+
+
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (write_text, "cannot be read as audio"),
+        (write_half, "is cut off"),
+        (Path.unlink, "is not a file in"),
+        (rename_column, "needs the columns file and class"),
+    ],
+)
+def test_bad_data_is_one_clear_line_and_no_folder(tiny_run, tones, tmp_path, spoil, message):
+    spoil(tones / "low" / "train0.wav")
+    result = run_command(tiny_run)
+    assert result.returncode != 0
+    lines = [line for line in result.stderr.replace("\r", "\n").splitlines() if "clip/s" not in line and line.strip()]
+    assert len(lines) == 1 and lines[0].startswith("error: ") and message in lines[0], lines
+    assert not (tmp_path / "run").exists() and not (tmp_path / "run.unfinished").exists()
+
+
+def test_output_folder_that_cannot_be_made(tiny_run, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit, match="error: cannot write to .*; choose another --output_dir"):
+        train.main([*without(tiny_run, "output_dir"), f"--output_dir={tmp_path / 'file' / 'run'}"])
+
+
+def test_existing_output_folder_is_kept(tiny_run, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "precious").write_text("")
+    with pytest.raises(SystemExit, match="exists; choose another --output_dir, or --overwrite it"):
+        train.main(tiny_run)
+    assert (tmp_path / "run" / "precious").exists()
+    train.main([*tiny_run, "--overwrite"])
+    assert (tmp_path / "run" / "model.safetensors").exists() and not (tmp_path / "run" / "precious").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_model(tiny_run, tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "training/train.py", *tiny_run]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert result.returncode == 0, result.stderr
+    assert len([line for line in result.stdout.splitlines() if line.startswith('{"output_dir"')]) == 1
+    assert json.loads((tmp_path / "run" / "results.json").read_text())["clips"]["train"] == 36
