@@ -1,0 +1,143 @@
+import copy
+import math
+
+import pytest
+import torch
+from torch import nn
+from transformers import AutoModel, AutoModelForAudioClassification
+
+from samplecnn_hf import SampleCNNForAudioClassification, SampleCNNModel, create_config, list_variants
+
+BLOCK_TYPES = ["basic", "se", "res1", "res2", "rese1", "rese2"]
+QUICK = [f"{block_type}-{family}" for block_type in BLOCK_TYPES for family in (9, 8)]
+QUICK += [f"test-{block_type}" for block_type in BLOCK_TYPES]
+
+
+def noise(*shape, seed=0):
+    return 0.5 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def assert_same_weights(state, expected):
+    assert state.keys() == expected.keys()
+    for name in expected:
+        assert state[name].dtype == expected[name].dtype
+        assert torch.equal(state[name], expected[name]), name
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [pytest.param(v, marks=[] if v in QUICK else pytest.mark.slow) for v in list_variants()],
+)
+def test_save_and_load_bit_identical(make_model, tmp_path, variant):
+    model = make_model(variant, num_labels=3)
+    model.save_pretrained(tmp_path)
+    loaded = SampleCNNForAudioClassification.from_pretrained(tmp_path)
+    assert not loaded.training
+    assert_same_weights(loaded.state_dict(), model.state_dict())
+    waveform = noise(1, model.config.segment_length)
+    with torch.no_grad():
+        expected = model(waveform).segment_logits
+        assert torch.isfinite(expected).all()
+        torch.testing.assert_close(loaded(waveform).segment_logits, expected, atol=1e-4, rtol=1e-4)
+        # Loaded weights lie where the file has them, and at other addresses some kernels round otherwise in the last
+        # bit; a copy lies as the saved model does.
+        assert torch.equal(copy.deepcopy(loaded)(waveform).segment_logits, expected)
+
+
+def test_weights_are_saved_as_safetensors_alone(tiny_model, tmp_path):
+    tiny_model.save_pretrained(tmp_path)
+    others = {path.name for path in tmp_path.iterdir() if path.suffix not in (".py", ".json")}
+    assert others == {"model.safetensors"}
+
+
+def test_body_of_a_classifier(tiny_model, tmp_path):
+    tiny_model.save_pretrained(tmp_path)
+    body = AutoModel.from_pretrained(tmp_path)
+    assert isinstance(body, SampleCNNModel)
+    assert_same_weights(body.state_dict(), tiny_model.samplecnn.state_dict())
+
+
+@pytest.mark.parametrize("variant", ["test-se", "mel-se-8-81x81"])
+def test_classifier_on_a_body(make_model, tmp_path, variant):
+    body = make_model(variant, SampleCNNModel)
+    body.save_pretrained(tmp_path)
+    model, info = SampleCNNForAudioClassification.from_pretrained(tmp_path, num_labels=5, output_loading_info=True)
+    assert_same_weights(model.samplecnn.state_dict(), body.state_dict())
+    assert all(key.startswith("classifier.") for key in info["missing_keys"])
+    # the head is new: initialised, and not what happened to be in memory
+    head = model.classifier
+    for layer in (head.dense, head.out_proj):
+        bound = math.sqrt(6 / layer.in_features)
+        assert 0.8 * bound < layer.weight.abs().max() <= bound
+        assert torch.equal(layer.bias, torch.zeros_like(layer.bias))
+    assert torch.equal(head.norm.weight, torch.ones_like(head.norm.weight))
+    assert torch.equal(head.norm.running_var, torch.ones_like(head.norm.running_var))
+    assert head.out_proj.out_features == 5
+
+
+def test_fine_tuning_on_other_labels(tiny_model, tmp_path):
+    tiny_model.save_pretrained(tmp_path)
+    labels = {"id2label": {0: "on", 1: "off"}, "label2id": {"on": 0, "off": 1}}
+    with pytest.raises(RuntimeError, match="ignore_mismatched_sizes"):
+        SampleCNNForAudioClassification.from_pretrained(tmp_path, num_labels=2, **labels)
+    model = AutoModelForAudioClassification.from_pretrained(
+        tmp_path, num_labels=2, ignore_mismatched_sizes=True, **labels
+    )
+    assert_same_weights(model.samplecnn.state_dict(), tiny_model.samplecnn.state_dict())
+    assert torch.equal(model.classifier.dense.weight, tiny_model.classifier.dense.weight)
+    assert model.classifier.out_proj.weight.shape == (2, 32)
+    assert model.config.id2label == {0: "on", 1: "off"}
+    bound = math.sqrt(6 / 32)
+    assert 0.8 * bound < model.classifier.out_proj.weight.abs().max() <= bound
+    assert model(noise(1, 1458)).logits.shape == (1, 2)
+
+
+def test_deepcopy_is_independent(tiny_model):
+    twin = copy.deepcopy(tiny_model)
+    waveform = noise(1, 1458)
+    before = tiny_model(waveform).logits
+    assert torch.equal(twin(waveform).logits, before)
+    nn.init.zeros_(twin.classifier.out_proj.weight)
+    assert torch.equal(tiny_model(waveform).logits, before)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Initialisation
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def he_bound(weight):
+    return math.sqrt(6 / weight[0].numel())
+
+
+def sampleaudio_bound(weight):
+    """Glorot for dense layers and kernels of 1; else variance scaling whose fan_in counts the inputs twice."""
+    if weight.dim() == 2 or weight.shape[2] == 1:
+        return math.sqrt(6 / (weight.shape[0] + weight.shape[1]))
+    scale = 1 if weight.shape[1] == 1 else 2
+    return math.sqrt(3 * scale / (weight.shape[2] * weight.shape[1] ** 2))
+
+
+@pytest.mark.parametrize("initializer, bound_of", [("he_uniform", he_bound), ("sampleaudio", sampleaudio_bound)])
+@pytest.mark.parametrize("variant", ["test-se", "test-rese2"])
+def test_initial_weights(initializer, bound_of, variant):
+    torch.manual_seed(0)
+    config = create_config(variant, initializer=initializer, stem_channels=32, se_ratio=0.5, num_labels=50)
+    model = SampleCNNForAudioClassification(config)
+    checked = 0
+    for module in model.modules():
+        if isinstance(module, (nn.Conv1d, nn.Linear)):
+            bound = bound_of(module.weight)
+            assert 0.9 * bound < module.weight.abs().max() <= bound
+            assert module.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.15)  # uniform
+            assert torch.equal(module.bias, torch.zeros_like(module.bias))
+            checked += 1
+        elif isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            for tensor, value in [
+                (module.weight, 1.0),
+                (module.bias, 0.0),
+                (module.running_mean, 0.0),
+                (module.running_var, 1.0),
+            ]:
+                assert torch.equal(tensor, torch.full_like(tensor, value))
+    assert checked > 10
