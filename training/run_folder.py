@@ -9,26 +9,33 @@ from training.recipe import RecipeError
 
 class RunFolder:
     """
-    `NAME.unfinished/` holds the checkpoints of a run and its best model so far; `finish` turns it into `NAME/`.
+    `NAME.unfinished/` holds the last checkpoint of a run and its best model so far; `finish` turns it into `NAME/`.
 
-    Everything is written under a temporary name first, so a run that is killed leaves nothing half-written behind a
-    final name.
+    Whatever is in it is written under a temporary name first, so that a run killed at any moment can go on.
     """
 
     def __init__(self, output_dir: str):
         self.final = Path(output_dir)
         self.work = self.final.with_name(self.final.name + ".unfinished")
-        self.best = self.work / "best"
+
+    def best(self, epoch: int) -> Path:
+        return self.work / f"best-{epoch:04d}"
+
+    def checkpoint(self, epoch: int) -> Path:
+        return self.work / f"checkpoint-{epoch:04d}"
+
+    def last_checkpoint(self) -> Path | None:
+        return max(self.work.glob("checkpoint-[0-9]*"), default=None)
 
     def open(self, overwrite: bool, resume: bool):
         """Make the working folder. Raises `RecipeError` where something is in the way; see the messages."""
         if self.final.exists() and not overwrite:
             raise RecipeError(f"{self.final} exists; choose another --output_dir, or --overwrite it")
-        if self.work.exists() and not resume:
-            if self.checkpoints() and not overwrite:
-                raise RecipeError(f"{self.work} holds an interrupted run: --resume it, or --overwrite it")
-            shutil.rmtree(self.work)
+        if self.last_checkpoint() and not resume and not overwrite:
+            raise RecipeError(f"{self.work} holds an interrupted run: --resume it, or --overwrite it")
         try:
+            if self.work.exists() and not resume:
+                shutil.rmtree(self.work)
             self.work.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RecipeError(f"cannot write to {self.work}: {error.strerror}; choose another --output_dir") from error
@@ -38,29 +45,22 @@ class RunFolder:
         if self.work.is_dir() and not any(self.work.iterdir()):
             self.work.rmdir()
 
-    def replace(self, target: Path, write: Callable[[Path], None]):
-        """Let `write` fill a new folder, then put it where `target` is."""
-        new, old = self.work / "new", self.work / "old"
-        for folder in (new, old):
-            shutil.rmtree(folder, ignore_errors=True)
-        write(new)
-        if target.exists():
-            target.rename(old)
-        new.rename(target)
-        shutil.rmtree(old, ignore_errors=True)
+    def write(self, target: Path, fill: Callable[[Path], None]):
+        """Let `fill` make a folder, then give it its name."""
+        temporary = self.work / "new"
+        shutil.rmtree(temporary, ignore_errors=True)
+        fill(temporary)
+        if target.exists():  # of an epoch that is run again, or to be overwritten
+            shutil.rmtree(target)
+        temporary.rename(target)
 
-    def checkpoint(self, epoch: int) -> Path:
-        return self.work / f"checkpoint-{epoch:04d}"
+    def keep_only(self, *kept: Path):
+        """Remove everything else in the working folder."""
+        for path in self.work.iterdir():
+            if path not in kept:
+                shutil.rmtree(path)
 
-    def checkpoints(self) -> list[Path]:
-        """Finished checkpoints, oldest first."""
-        return sorted(self.work.glob("checkpoint-[0-9]*"))
-
-    def drop_old_checkpoints(self):
-        for checkpoint in self.checkpoints()[:-1]:
-            shutil.rmtree(checkpoint)
-
-    def finish(self, write: Callable[[Path], None]):
-        """Let `write` fill the final folder, and remove the working one."""
-        self.replace(self.final, write)
+    def finish(self, fill: Callable[[Path], None]):
+        """Let `fill` make the final folder, and remove the working one."""
+        self.write(self.final, fill)
         shutil.rmtree(self.work)

@@ -39,15 +39,15 @@ from training.recipe import Recipe, RecipeError, parse_recipe
 from training.run_folder import RunFolder
 
 
-class Trainer:
-    """One training run: the state that changes (network, optimiser, schedule, average, history) and its epochs."""
+class TrainingRun:
+    """The state that changes (network, optimiser, schedule, average, history) and its epochs."""
 
     def __init__(self, recipe: Recipe, source: Source, folder: RunFolder, accelerator: Accelerator):
         self.recipe, self.source, self.folder, self.accelerator = recipe, source, folder, accelerator
         self.history: list[dict] = []
         model, self.extractor = create_model(recipe, source)
         self.build_loaders()
-        # Drawn before `prepare`, so that every process draws alike; the decay of biases and norms would do no good.
+        # Biases and norms are not decayed.
         decayed = [p for p in model.parameters() if p.ndim > 1]
         other = [p for p in model.parameters() if p.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": other, "weight_decay": 0.0}]
@@ -55,13 +55,15 @@ class Trainer:
             optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
         else:
             optimizer = torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True, fused=True)
-        self.average = AveragedModel(model, avg_fn=self.average_weights, use_buffers=True)
+        self.average = None
+        if recipe.average_decay:
+            self.average = AveragedModel(model, avg_fn=self.average_weights, use_buffers=True).to(accelerator.device)
+            accelerator.register_for_checkpointing(self.average)
         self.model, self.optimizer, self.train_loader, self.validation_loader = accelerator.prepare(
             model, optimizer, self.train_loader, self.validation_loader
         )
         self.scheduler = self.create_scheduler(optimizer)
-        self.average.to(accelerator.device)
-        accelerator.register_for_checkpointing(self.average, self.scheduler)
+        accelerator.register_for_checkpointing(self.scheduler)
 
     def build_loaders(self):
         recipe, extractor = self.recipe, self.extractor
@@ -157,14 +159,14 @@ class Trainer:
         self.optimizer.zero_grad()
         if self.recipe.schedule == "cosine":
             self.scheduler.step()
-        if self.recipe.average_decay:
+        if self.average is not None:
             self.average.update_parameters(self.accelerator.unwrap_model(self.model))
         return loss.detach()
 
     @property
     def evaluated_model(self) -> SampleCNNForAudioClassification:
         """The network that is validated and kept: the averaged one, where there is an average."""
-        return self.average.module if self.recipe.average_decay else self.accelerator.unwrap_model(self.model)
+        return self.average.module if self.average is not None else self.accelerator.unwrap_model(self.model)
 
     def validate(self) -> dict[str, float]:
         with self.accelerator.autocast():
@@ -178,32 +180,37 @@ class Trainer:
         return max(self.history, key=lambda record: (record["validation"][metric], -record["validation"]["loss"]))
 
     def save_best(self):
-        if self.accelerator.is_main_process and self.best is self.history[-1]:
-            self.folder.replace(self.folder.best, self.evaluated_model.save_pretrained)
+        epoch = len(self.history)
+        if self.accelerator.is_main_process and self.best["epoch"] == epoch:
+            self.folder.write(self.folder.best(epoch), self.evaluated_model.save_pretrained)
 
     def save_checkpoint(self):
         """Everything that the next epoch depends on, under a name that says how many are done."""
-        temporary = self.folder.work / "checkpoint.new"
+        temporary, checkpoint = self.folder.work / "checkpoint.new", self.folder.checkpoint(len(self.history))
         self.accelerator.save_state(temporary)
         if self.accelerator.is_main_process:
             state = {"recipe": asdict(self.recipe), "history": self.history}
             (temporary / "state.json").write_text(json.dumps(state))
-            temporary.rename(self.folder.checkpoint(len(self.history)))
-            self.folder.drop_old_checkpoints()
+            temporary.rename(checkpoint)
+            self.folder.keep_only(checkpoint, self.folder.best(self.best["epoch"]))
         self.accelerator.wait_for_everyone()
+
+    def load_best(self) -> SampleCNNForAudioClassification:
+        return SampleCNNForAudioClassification.from_pretrained(self.folder.best(self.best["epoch"]))
 
     def restore(self):
         """Go on from the newest checkpoint, if there is one. Raises `RecipeError` if another recipe made it."""
-        if not (checkpoints := self.folder.checkpoints()):
+        checkpoint = self.folder.last_checkpoint()
+        if checkpoint is None:
             return
-        state = json.loads((checkpoints[-1] / "state.json").read_text())
+        state = json.loads((checkpoint / "state.json").read_text())
         for name, value in asdict(self.recipe).items():
             if name not in ("recipe", "overwrite", "resume", "threads") and value != state["recipe"][name]:
                 raise RecipeError(
                     f"the interrupted run had --{name} {state['recipe'][name]}, not {value}; --resume with the same "
                     "options, or start anew with --overwrite"
                 )
-        self.accelerator.load_state(checkpoints[-1])
+        self.accelerator.load_state(checkpoint)
         self.history = state["history"]
         self.accelerator.print(f"resumed after epoch {len(self.history)}")
 
@@ -231,40 +238,40 @@ def create_model(recipe: Recipe, source: Source):
     return model, SampleCNNFeatureExtractor.from_pretrained(recipe.pretrained)
 
 
-def final_evaluation(trainer: Trainer) -> dict[str, dict]:
+def final_evaluation(run: TrainingRun) -> dict[str, dict]:
     """Metrics of the best network, in float32, on the validation split and on the test split where there is one."""
-    model = SampleCNNForAudioClassification.from_pretrained(trainer.folder.best).to(trainer.accelerator.device)
-    loaders = {"validation": trainer.validation_loader}
-    if "test" in trainer.source.splits:
-        quiet = not trainer.accelerator.is_local_main_process
-        loaders["test"] = trainer.accelerator.prepare(
-            evaluation_loader(trainer.source, "test", trainer.extractor, trainer.recipe.eval_batch_size, quiet)
+    model = run.load_best().to(run.accelerator.device)
+    loaders = {"validation": run.validation_loader}
+    if "test" in run.source.splits:
+        quiet = not run.accelerator.is_local_main_process
+        loaders["test"] = run.accelerator.prepare(
+            evaluation_loader(run.source, "test", run.extractor, run.recipe.eval_batch_size, quiet)
         )
     metrics = {}
     for split, loader in loaders.items():
-        logits, targets = predict(model, loader, trainer.accelerator)
-        metrics[split] = compute_metrics(logits, targets, trainer.source.problem_type)
+        logits, targets = predict(model, loader, run.accelerator)
+        metrics[split] = compute_metrics(logits, targets, run.source.problem_type)
     return metrics
 
 
-def collect_results(trainer: Trainer) -> dict:
+def collect_results(run: TrainingRun) -> dict:
     """All that the card and the README say about a run."""
-    model = trainer.accelerator.unwrap_model(trainer.model)
+    model = run.accelerator.unwrap_model(run.model)
     return {
         "date": datetime.date.today().isoformat(),
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "recipe": asdict(trainer.recipe),
-        "source": trainer.source.name,
-        "labels": trainer.source.labels,
-        "clips": {split: len(clips) for split, clips in trainer.source.splits.items()},
+        "recipe": asdict(run.recipe),
+        "source": run.source.name,
+        "labels": run.source.labels,
+        "clips": {split: len(clips) for split, clips in run.source.splits.items()},
         "parameters": model.num_parameters(),
-        "best_epoch": trainer.best["epoch"],
-        "metrics": final_evaluation(trainer),
-        "training_seconds": round(sum(record["seconds"] for record in trainer.history), 1),
-        "mixed_precision": trainer.accelerator.mixed_precision,
-        "hardware": f"{trainer.accelerator.device.type}, {torch.get_num_threads()} threads, {platform.machine()}",
+        "best_epoch": run.best["epoch"],
+        "metrics": final_evaluation(run),
+        "training_seconds": round(sum(record["seconds"] for record in run.history), 1),
+        "mixed_precision": run.accelerator.mixed_precision,
+        "hardware": f"{run.accelerator.device.type}, {torch.get_num_threads()} threads, {platform.machine()}",
         "versions": {package: version(package) for package in ("torch", "transformers", "accelerate")},
-        "history": trainer.history,
+        "history": run.history,
     }
 
 
@@ -290,14 +297,13 @@ def train(recipe: Recipe) -> dict:
 
     try:
         set_seed(recipe.seed)
-        trainer = Trainer(recipe, source, folder, accelerator)
-        trainer.fit()
+        run = TrainingRun(recipe, source, folder, accelerator)
+        run.fit()
     finally:
         folder.close()
-    results = collect_results(trainer)
+    results = collect_results(run)
     if accelerator.is_main_process:
-        model = SampleCNNForAudioClassification.from_pretrained(folder.best)
-        folder.finish(lambda path: write_hub_folder(path, model, trainer.extractor, results))
+        folder.finish(lambda path: write_hub_folder(path, run.load_best(), run.extractor, results))
     summary = {"output_dir": recipe.output_dir, "best_epoch": results["best_epoch"], **results["metrics"]}
     accelerator.print(json.dumps(summary))
     accelerator.end_training()

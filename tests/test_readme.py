@@ -1,0 +1,36 @@
+"""Numbers in the README are those of the files that the runs wrote."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def results(name: str) -> dict:
+    return json.loads((ROOT / "docs" / "results" / f"{name}.json").read_text())
+
+
+@pytest.mark.parametrize("recipe", ["modern", "paper"])
+def test_recorded_speech(recipe):
+    run = results(f"arabic_{recipe}")
+    assert run["recipe"]["recipe"] == f"training/recipes/speech_commands/{recipe}.yaml"
+    row = next(line for line in README.splitlines() if line.startswith(f"| `{recipe}` |"))
+    accuracy, best_epoch, minutes = (cell.strip(" *") for cell in row.split("|")[2:5])
+    assert accuracy == f"{100 * run['metrics']['validation']['accuracy']:.2f} %"
+    assert int(best_epoch) == run["best_epoch"]
+    assert float(minutes) == round(run["training_seconds"] / 60, 1)
+    curve = " ".join(f"{100 * record['validation']['accuracy']:.1f}" for record in run["history"])
+    assert f"`{recipe}` {curve}" in " ".join(README.split())
+
+
+def test_quickstart():
+    assert f"**{100 * results('quickstart')['metrics']['test']['accuracy']:.1f} % test accuracy" in README
+
+
+def test_speed():
+    benchmark = json.loads((ROOT / "benchmarks" / "results" / "training_step.json").read_text())
+    for name, speed in benchmark["segments_a_second"].items():
+        assert f"| {name} | {speed} | {benchmark['ratio_to_plain_float32'][name]} |" in README
