@@ -15,7 +15,8 @@ class Augment:
     Args:
         recipe: its fields `time_shift`, `speed`, `gain`, `noise` and `mixup`.
         sampling_rate: of the segments, in Hz.
-        background: float32 (samples,) recordings to take noise from; white noise without them.
+        background: float32 (samples,) recordings to take noise from, on the device of the batches; white noise without
+            them.
     """
 
     def __init__(self, recipe: Recipe, sampling_rate: int, background: torch.Tensor | None = None):
@@ -55,7 +56,7 @@ class Augment:
     def add_noise(self, x: torch.Tensor) -> torch.Tensor:
         if self.background is not None and len(self.background) > x.shape[1]:
             starts = torch.randint(len(self.background) - x.shape[1], (len(x), 1), device=x.device)
-            noise = self.background.to(x.device)[starts + torch.arange(x.shape[1], device=x.device)]
+            noise = self.background[starts + torch.arange(x.shape[1], device=x.device)]
         else:
             noise = torch.randn_like(x)
         level = rms(x) * 10 ** (-uniform(x, *SNR_RANGE) / 20) / rms(noise).clamp(min=1e-8)

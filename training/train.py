@@ -18,6 +18,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration, set_seed
@@ -76,12 +77,11 @@ class TrainingRun:
         # A last batch of one segment would have no variance for the batch norm of the head.
         self.train_loader = DataLoader(segments, batch_size=recipe.batch_size, shuffle=True, drop_last=True)
         self.validation_loader = evaluation_loader(self.source, "validation", extractor, recipe.eval_batch_size, quiet)
-        background = decode_clips(self.source.background_noise, extractor, "decode noise", quiet)
-        self.augment = Augment(
-            recipe,
-            extractor.sampling_rate,
-            torch.cat([to_float(noise) for noise in background]) if background else None,
-        )
+        background = None
+        if recipe.noise and self.source.background_noise:
+            recordings = decode_clips(self.source.background_noise, extractor, "decode noise", quiet)
+            background = to_float(np.concatenate(recordings)).to(self.accelerator.device)
+        self.augment = Augment(recipe, extractor.sampling_rate, background)
 
     def average_weights(self, averaged: torch.Tensor, current: torch.Tensor, num_averaged) -> torch.Tensor:
         """Exponential moving average whose memory grows with the number of steps, up to `average_decay`."""
