@@ -15,6 +15,8 @@ from transformers.utils import logging
 logger = logging.get_logger(__name__)
 
 MAX_CHANNELS = 8  # a 2-D array with more rows and columns than this is a batch passed by mistake, not 7.1 sound
+SAMPLING_RATES = (1_000, 1_000_000)  # Hz; what lies outside is a mistake, or an attack on the memory
+MAX_FRAMES = 2**32  # a day at 48 kHz; a file that does not know its length says 2**63 - 1
 SHORT_CLIPS = ("zero", "tile")
 
 
@@ -122,8 +124,9 @@ class SampleCNNFeatureExtractor(SequenceFeatureExtractor):
             sampling_rate = self.sampling_rate
         if isinstance(sampling_rate, bool) or not isinstance(sampling_rate, (int, float, np.number)):
             raise ValueError(f"sampling_rate must be a number in Hz; got {sampling_rate!r}")
-        if not (math.isfinite(sampling_rate) and sampling_rate > 0):
-            raise ValueError(f"sampling_rate must be a positive number of Hz; got {sampling_rate}")
+        lowest, highest = SAMPLING_RATES
+        if not lowest <= sampling_rate <= highest:
+            raise ValueError(f"sampling_rate must be between {lowest} and {highest} Hz; got {sampling_rate}")
 
         waveform = _to_mono_float32(audio)
         if sampling_rate != self.sampling_rate:
@@ -181,6 +184,8 @@ def read_audio(file: str | os.PathLike | bytes | io.IOBase) -> tuple[np.ndarray,
 def _decode(file, name: str) -> tuple[np.ndarray, int]:
     try:
         with soundfile.SoundFile(file) as sound:
+            if sound.frames > MAX_FRAMES:
+                raise ValueError(f"{name} does not say how long it is (a piped flac?); convert it again, to a file")
             audio = sound.read(dtype="float32", always_2d=True)
             if _is_cut_off(sound, len(audio)):
                 raise ValueError(f"{name} is cut off: only {len(audio)} samples of it are there; copy it again")

@@ -22,6 +22,10 @@ from transformers.utils import ModelOutput
 
 from .configuration_samplecnn import KERNEL_SIZE, SampleCNNConfig
 
+# In inference. On a CPU the feature maps of more than two segments do not fit in the cache.
+CPU_SEGMENTS_AT_A_TIME = 2
+SEGMENTS_AT_A_TIME = 64
+
 
 @dataclass
 class SampleCNNModelOutput(ModelOutput):
@@ -305,28 +309,43 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
         return_dict = self.config.return_dict if return_dict is None else return_dict
         input_values, attention_mask = self._check_inputs(input_values, attention_mask)
 
-        segments = _select_segments(input_values, attention_mask)
-        hidden_states = self.front_end(segments.to(self.dtype))
-        all_hidden_states, excitations = [hidden_states], []
-        for block in self.blocks:
-            hidden_states, excitation = block(hidden_states)
-            all_hidden_states.append(hidden_states)
-            excitations.append(excitation)
-        pooled = all_hidden_states[-3:] if self.config.multi_level else all_hidden_states[-1:]
-        embeddings = torch.cat([states.amax((2, 3)) for states in pooled], dim=1)
+        segments = _select_segments(input_values, attention_mask).to(self.dtype)
+        pieces = [self._run(piece, output_hidden_states) for piece in self._split(segments)]
 
-        def by_clip(x: torch.Tensor) -> torch.Tensor:
-            return _restore_segments(x, input_values.shape[:2], attention_mask)
+        def by_clip(*parts: torch.Tensor) -> torch.Tensor:
+            whole = parts[0] if len(parts) == 1 else torch.cat(parts)
+            return _restore_segments(whole, input_values.shape[:2], attention_mask)
 
-        segment_embeddings = by_clip(embeddings)
+        last, embeddings, hidden_states, excitations = zip(*pieces, strict=True)
+        segment_embeddings = by_clip(*embeddings)
         output = SampleCNNModelOutput(
-            last_hidden_state=by_clip(hidden_states.squeeze(2)),
+            last_hidden_state=by_clip(*last),
             pooler_output=_masked_mean(segment_embeddings, attention_mask),
             segment_embeddings=segment_embeddings,
-            hidden_states=tuple(by_clip(x.squeeze(2)) for x in all_hidden_states) if output_hidden_states else None,
-            excitations=tuple(by_clip(x) for x in excitations if x is not None) if output_excitations else None,
+            hidden_states=tuple(map(by_clip, *hidden_states)) if output_hidden_states else None,
+            excitations=tuple(map(by_clip, *excitations)) if output_excitations else None,
         )
         return output if return_dict else output.to_tuple()
+
+    def _split(self, segments: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """In inference, as many segments at a time as run fastest; it also bounds the memory of long audio."""
+        if self.training or torch.compiler.is_compiling():
+            return (segments,)
+        return segments.split(SEGMENTS_AT_A_TIME if segments.device.type != "cpu" else CPU_SEGMENTS_AT_A_TIME)
+
+    def _run(self, segments: torch.Tensor, keep_hidden_states: bool):
+        """[segments, samples] -> last hidden state, embeddings, all hidden states (or none), excitations."""
+        hidden_states = self.front_end(segments)
+        kept, excitations, pooled = [hidden_states], [], []
+        for block in self.blocks:
+            hidden_states, excitation = block(hidden_states)
+            pooled.append(hidden_states.amax((2, 3)))
+            if keep_hidden_states:
+                kept.append(hidden_states)
+            if excitation is not None:
+                excitations.append(excitation)
+        embeddings = torch.cat(pooled[-3:], dim=1) if self.config.multi_level else pooled[-1]
+        return hidden_states.squeeze(2), embeddings, [x.squeeze(2) for x in kept], excitations
 
     def _check_inputs(self, input_values, attention_mask):
         if input_values.dim() == 2:
@@ -347,7 +366,7 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
                     f"got {list(attention_mask.shape)}"
                 )
             attention_mask = attention_mask.bool()
-            if not attention_mask.any(1).all():
+            if not torch.compiler.is_compiling() and not attention_mask.any(1).all():
                 raise ValueError("attention_mask leaves a clip without any segment")
         return input_values, attention_mask
 
@@ -377,7 +396,7 @@ def _masked_mean(x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
 def _log_mean_exp(x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
     """log(mean(exp(x))) over the real segments: [batch, segments, labels] -> [batch, labels]."""
     if mask is None:
-        return x.logsumexp(1) - math.log(x.shape[1])
+        return x.logsumexp(1) - torch.ones_like(x).sum(1).log()  # a tensor: export keeps the number free
     mask = mask.unsqueeze(-1)
     return x.masked_fill(~mask, -torch.inf).logsumexp(1) - mask.sum(1).log()
 

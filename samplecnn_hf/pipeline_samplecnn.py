@@ -12,25 +12,35 @@ class SampleCNNAudioClassificationPipeline(AudioClassificationPipeline):
     Labels of audio clips of any length.
 
     An input is the path or URL of an audio file (wav, flac, ogg, mp3), its bytes, a waveform (numpy array or torch
-    tensor) at the model's rate, or a dict of one (`"array"` or `"raw"`) and its `"sampling_rate"`; or a list of these,
-    with `batch_size=`. Stereo is mixed down, other rates are resampled, short clips padded, long ones segmented.
+    tensor) at the model's rate, a dict of one (`"array"` or `"raw"`) and its `"sampling_rate"`, or what `datasets`
+    yields, decoded or not; or a list of these, with `batch_size=`. Stereo is mixed down, other rates are resampled,
+    short clips padded, long ones segmented.
 
     `top_k` (5 by default, `None` for all labels) may be given here or at call time. Scores are probabilities: softmax,
     or sigmoid for a multi-label model.
     """
 
     @classmethod
-    def from_pretrained(cls, model_id: str | os.PathLike, **kwargs):
-        """Load model and feature extractor of a folder or Hub id with this package's code, not with the folder's."""
+    def from_pretrained(
+        cls, model_id: str | os.PathLike, *, revision: str = "main", token=None, dtype="auto", **kwargs
+    ):
+        """
+        Load model and feature extractor of a folder or Hub id with this package's code, not with the folder's.
+
+        `revision`, `token` and `dtype` are those of any `from_pretrained`; the rest (`device`, `top_k`, ...) goes to
+        the pipeline.
+        """
         from .modeling_samplecnn import SampleCNNForAudioClassification
 
-        model = SampleCNNForAudioClassification.from_pretrained(model_id)
-        return cls(model=model, feature_extractor=SampleCNNFeatureExtractor.from_pretrained(model_id), **kwargs)
+        hub = {"revision": revision, "token": token}
+        model = SampleCNNForAudioClassification.from_pretrained(model_id, dtype=dtype, **hub)
+        extractor = SampleCNNFeatureExtractor.from_pretrained(model_id, **hub)
+        return cls(model=model, feature_extractor=extractor, **kwargs)
 
     def _sanitize_parameters(self, **kwargs):
         preprocess, forward, postprocess = super()._sanitize_parameters(**kwargs)
         if "top_k" not in kwargs:  # the parent would put all labels in place of what was asked for at construction
-            del postprocess["top_k"]
+            postprocess.pop("top_k", None)
         return preprocess, forward, postprocess
 
     def preprocess(self, inputs):
@@ -40,6 +50,8 @@ class SampleCNNAudioClassificationPipeline(AudioClassificationPipeline):
 
     def _load(self, inputs):
         """Whatever the caller passed -> samples and their rate in Hz."""
+        if isinstance(inputs, dict) and (inputs.get("bytes") or inputs.get("path")) and "array" not in inputs:
+            inputs = inputs.get("bytes") or inputs["path"]
         if isinstance(inputs, str) and inputs.startswith(("http://", "https://")):
             inputs = _download(inputs)
         if isinstance(inputs, (str, os.PathLike, bytes)):

@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None):
     try:
         metrics = evaluate(args.model, args.source, args.data_dir, args.split, args.batch_size)
     except (DataError, OSError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {' '.join(str(error).split())}")
     print(json.dumps({"model": args.model, "split": args.split, **metrics}))
 
 

@@ -16,11 +16,11 @@ def write_hub_folder(
     """Write weights, config, code, feature extractor, `results.json` and the card to the folder `path`."""
     model.save_pretrained(path)
     extractor.save_pretrained(path)
-    (path / "results.json").write_text(json.dumps(results, indent=2) + "\n")
-    (path / "README.md").write_text(render_card(model, extractor, results))
+    (path / "results.json").write_text(json.dumps(results, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    render_card(model, extractor, results).save(path / "README.md")
 
 
-def render_card(model, extractor, results: dict) -> str:
+def render_card(model, extractor, results: dict) -> ModelCard:
     """The model card, from the config and the results alone."""
     name = Path(results["recipe"]["output_dir"]).name
     metadata = ModelCardData(
@@ -28,7 +28,7 @@ def render_card(model, extractor, results: dict) -> str:
         license="apache-2.0",
         library_name="transformers",
         pipeline_tag="audio-classification",
-        tags=["samplecnn", "raw-waveform", results["recipe"]["variant"]],
+        tags=["samplecnn", "raw-waveform", f"{model.config.block_type}-blocks"],
         eval_results=[
             EvalResult(
                 task_type="audio-classification",
@@ -43,7 +43,6 @@ def render_card(model, extractor, results: dict) -> str:
             if metric != "loss"
         ],
     )
-    card = ModelCard.from_template(
+    return ModelCard.from_template(
         metadata, template_path=str(TEMPLATE), name=name, config=model.config, extractor=extractor, results=results
     )
-    return str(card)

@@ -5,9 +5,17 @@ import torch.nn.functional as F
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 
-def loss_function(logits: torch.Tensor, targets: torch.Tensor, problem_type: str) -> torch.Tensor:
-    """Cross-entropy (binary for multi-label) of logits and targets [clips, labels]; targets may be fractions."""
-    if problem_type == "multi_label_classification":
+def loss_function(
+    logits: torch.Tensor, targets: torch.Tensor, problem_type: str, smoothing: float = 0.0
+) -> torch.Tensor:
+    """
+    Cross-entropy (binary for multi-label) of logits and targets [clips, labels]; targets may be fractions.
+
+    `smoothing` is the share of a target that is spread evenly over what it could have been.
+    """
+    multi_label = problem_type == "multi_label_classification"
+    targets = targets * (1 - smoothing) + smoothing / (2 if multi_label else targets.shape[1])
+    if multi_label:
         return F.binary_cross_entropy_with_logits(logits, targets)
     return F.cross_entropy(logits, targets)
 

@@ -5,6 +5,7 @@ import sys
 from dataclasses import dataclass, field, fields
 
 import yaml
+from huggingface_hub.errors import StrictDataclassError
 from transformers import HfArgumentParser
 
 from samplecnn_hf import SampleCNNConfig, SampleCNNFeatureExtractor, create_config
@@ -32,9 +33,9 @@ class Recipe:
     resume: bool = option(False, "Go on from the last finished epoch of an interrupted run, if there is one.")
 
     # Network
-    variant: str = option("se-8", "Network by name; see samplecnn_hf.list_variants().")
-    pretrained: str | None = option(None, "Folder or Hub id to fine-tune, in place of a new network.")
-    initializer: str = option("he_uniform", "he_uniform, or sampleaudio for that of the authors' code.")
+    variant: str | None = option("se-8", "Network by name; see samplecnn_hf.list_variants().")
+    pretrained: str | None = option(None, "Folder or Hub id to fine-tune: it brings its own network and input.")
+    initializer: str | None = option("he_uniform", "he_uniform, or sampleaudio for that of the authors' code.")
 
     # Input (the feature extractor's options)
     crop: str = option(
@@ -46,6 +47,8 @@ class Recipe:
         "zero", "Fill short clips with zeros, or with themselves (tile).", choices=["zero", "tile"]
     )
     do_normalize: bool = option(False, "Zero mean and unit variance for each segment (section VII-D).")
+    mean: float = option(0.0, "Mean of the data set, subtracted; see training/paper.yaml for the authors'.")
+    std: float = option(1.0, "Standard deviation of the data set, divided by.")
 
     # Optimisation
     num_epochs: int = option(100, "Epochs at most.")
@@ -86,9 +89,22 @@ class Recipe:
         for name in ("data_dir", "output_dir"):
             if getattr(self, name) is None:
                 raise RecipeError(f"--{name} is missing")
-        for name in ("num_epochs", "batch_size", "eval_batch_size", "learning_rate", "plateau_patience"):
+        for name in ("num_epochs", "eval_batch_size", "learning_rate", "plateau_patience"):
             if getattr(self, name) <= 0:
                 raise RecipeError(f"--{name} must be positive; got {getattr(self, name)}")
+        for name in ("weight_decay", "warmup_epochs", "mixup", "time_shift", "gain", "noise"):
+            if getattr(self, name) < 0:
+                raise RecipeError(f"--{name} must not be negative; got {getattr(self, name)}")
+        for name in ("label_smoothing", "average_decay", "speed"):
+            if not 0 <= getattr(self, name) < 1:
+                raise RecipeError(f"--{name} must be at least 0 and below 1; got {getattr(self, name)}")
+        if self.batch_size < 2:
+            raise RecipeError(f"--batch_size must be at least 2 for the batch norm; got {self.batch_size}")
+        if self.pretrained is None:
+            try:  # what the network and its input do not take is said now, not after the data are decoded
+                self.create_feature_extractor(self.create_config(["a", "b"], "single_label_classification"))
+            except (ValueError, StrictDataclassError) as error:
+                raise RecipeError(str(error.__cause__ or error)) from error
 
     def create_config(self, labels: list[str], problem_type: str) -> SampleCNNConfig:
         """Configuration of a new network for these labels."""
@@ -110,7 +126,15 @@ class Recipe:
             drop_last=self.drop_last,
             short_clips=self.short_clips,
             do_normalize=self.do_normalize,
+            mean=self.mean,
+            std=self.std,
         )
+
+    def take_over(self, extractor: SampleCNNFeatureExtractor):
+        """Record the input of a pretrained network in place of the one this recipe would have made."""
+        self.variant = self.initializer = None
+        for name in ("max_segments", "drop_last", "short_clips", "do_normalize", "mean", "std"):
+            setattr(self, name, getattr(extractor, name))
 
 
 def parse_recipe(argv: list[str] | None = None) -> Recipe:
@@ -127,7 +151,9 @@ def parse_recipe(argv: list[str] | None = None) -> Recipe:
     path = file_parser.parse_known_args(argv)[0].recipe
     from_file = [f"--{name}={value}" for name, value in read_recipe(path).items()] if path is not None else []
 
-    parser = HfArgumentParser(Recipe, description="Train SampleCNN; ends in a folder ready for the Hub.")
+    parser = HfArgumentParser(
+        Recipe, allow_abbrev=False, description="Train SampleCNN; ends in a folder ready for the Hub."
+    )
     parser.error = _fail  # argparse would print a screenful of usage
     recipe, unknown = parser.parse_args_into_dataclasses(
         from_file + argv, return_remaining_strings=True, look_for_args_file=False

@@ -15,7 +15,9 @@ class RunFolder:
     """
 
     def __init__(self, output_dir: str):
-        self.final = Path(output_dir)
+        self.final = Path(output_dir).absolute()
+        if not self.final.name or self.final.name == "..":
+            raise RecipeError(f"--output_dir {output_dir} is no name for a new folder")
         self.work = self.final.with_name(self.final.name + ".unfinished")
 
     def best(self, epoch: int) -> Path:
@@ -47,17 +49,18 @@ class RunFolder:
 
     def write(self, target: Path, fill: Callable[[Path], None]):
         """Let `fill` make a folder, then give it its name."""
-        temporary = self.work / "new"
-        shutil.rmtree(temporary, ignore_errors=True)
+        temporary, old = self.work / "new", self.work / "old"
+        for leftover in (temporary, old):
+            shutil.rmtree(leftover, ignore_errors=True)
         fill(temporary)
         if target.exists():  # of an epoch that is run again, or to be overwritten
-            shutil.rmtree(target)
+            target.rename(old)
         temporary.rename(target)
 
     def keep_only(self, *kept: Path):
         """Remove everything else in the working folder."""
         for path in self.work.iterdir():
-            if path not in kept:
+            if path.is_dir() and path not in kept:
                 shutil.rmtree(path)
 
     def finish(self, fill: Callable[[Path], None]):

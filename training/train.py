@@ -11,6 +11,7 @@ Train SampleCNN on a data source; ends in a folder that is ready for the Hub.
 
 import datetime
 import json
+import math
 import platform
 import sys
 import time
@@ -20,8 +21,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from accelerate.utils import DataLoaderConfiguration, set_seed
+from accelerate import Accelerator, PartialState
+from accelerate.utils import DataLoaderConfiguration, broadcast, set_seed
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -58,7 +59,7 @@ class TrainingRun:
             optimizer = torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True, fused=True)
         self.average = None
         if recipe.average_decay:
-            self.average = AveragedModel(model, avg_fn=self.average_weights, use_buffers=True).to(accelerator.device)
+            self.average = AveragedModel(model, use_buffers=True).to(accelerator.device)
             accelerator.register_for_checkpointing(self.average)
         self.model, self.optimizer, self.train_loader, self.validation_loader = accelerator.prepare(
             model, optimizer, self.train_loader, self.validation_loader
@@ -72,7 +73,7 @@ class TrainingRun:
         clips = self.source.splits["train"]
         waveforms = decode_clips([clip.path for clip in clips], extractor, "decode train", quiet)
         segments = TrainingSegments(waveforms, target_matrix(clips, len(self.source.labels)), extractor, recipe.crop)
-        if len(segments) < recipe.batch_size:
+        if len(segments) < recipe.batch_size * self.accelerator.num_processes:
             raise DataError(f"{len(segments)} training segments do not fill a batch; use a smaller --batch_size")
         # A last batch of one segment would have no variance for the batch norm of the head.
         self.train_loader = DataLoader(segments, batch_size=recipe.batch_size, shuffle=True, drop_last=True)
@@ -83,12 +84,16 @@ class TrainingRun:
             background = to_float(np.concatenate(recordings)).to(self.accelerator.device)
         self.augment = Augment(recipe, extractor.sampling_rate, background)
 
-    def average_weights(self, averaged: torch.Tensor, current: torch.Tensor, num_averaged) -> torch.Tensor:
+    def update_average(self):
         """Exponential moving average whose memory grows with the number of steps, up to `average_decay`."""
-        if not averaged.is_floating_point():
-            return current
-        decay = min(self.recipe.average_decay, (1 + float(num_averaged)) / (10 + float(num_averaged)))
-        return torch.lerp(averaged, current, 1 - decay)
+        steps = self.average.n_averaged.item()
+        decay = min(self.recipe.average_decay, (1 + steps) / (10 + steps))
+
+        def average(averaged: torch.Tensor, current: torch.Tensor, _) -> torch.Tensor:
+            return torch.lerp(averaged, current, 1 - decay) if averaged.is_floating_point() else current
+
+        self.average.avg_fn = average
+        self.average.update_parameters(self.accelerator.unwrap_model(self.model))
 
     def create_scheduler(self, optimizer):
         if self.recipe.schedule == "cosine":
@@ -145,22 +150,24 @@ class TrainingRun:
         for batch in progress:
             loss = self.train_step(batch)
             total += loss
-            progress.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
-        return self.accelerator.reduce(total, "mean").item() / len(self.train_loader)
+            if progress.n % 10 == 0:  # each look waits for the device
+                progress.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
+        mean = self.accelerator.reduce(total, "mean").item() / len(self.train_loader)
+        if not math.isfinite(mean):
+            raise RecipeError("the loss is not finite any more: lower --learning_rate, or look for extreme samples")
+        return mean
 
     def train_step(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         input_values, labels = self.augment(batch["input_values"], batch["labels"])
-        smoothing = self.recipe.label_smoothing
-        labels = labels * (1 - smoothing) + smoothing / labels.shape[1]
         logits = self.model(self.extractor.normalize(input_values)).logits
-        loss = loss_function(logits.float(), labels, self.source.problem_type)
+        loss = loss_function(logits.float(), labels, self.source.problem_type, self.recipe.label_smoothing)
         self.accelerator.backward(loss)
         self.optimizer.step()
         self.optimizer.zero_grad()
         if self.recipe.schedule == "cosine":
             self.scheduler.step()
         if self.average is not None:
-            self.average.update_parameters(self.accelerator.unwrap_model(self.model))
+            self.update_average()
         return loss.detach()
 
     @property
@@ -169,6 +176,8 @@ class TrainingRun:
         return self.average.module if self.average is not None else self.accelerator.unwrap_model(self.model)
 
     def validate(self) -> dict[str, float]:
+        for buffer in self.evaluated_model.buffers():  # each process has batch statistics of its own
+            broadcast(buffer)
         with self.accelerator.autocast():
             logits, targets = predict(self.evaluated_model, self.validation_loader, self.accelerator)
         return compute_metrics(logits, targets, self.source.problem_type)
@@ -188,6 +197,7 @@ class TrainingRun:
         """Everything that the next epoch depends on, under a name that says how many are done."""
         temporary, checkpoint = self.folder.work / "checkpoint.new", self.folder.checkpoint(len(self.history))
         self.accelerator.save_state(temporary)
+        self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             state = {"recipe": asdict(self.recipe), "history": self.history}
             (temporary / "state.json").write_text(json.dumps(state))
@@ -205,10 +215,11 @@ class TrainingRun:
             return
         state = json.loads((checkpoint / "state.json").read_text())
         for name, value in asdict(self.recipe).items():
-            if name not in ("recipe", "overwrite", "resume", "threads") and value != state["recipe"][name]:
+            before = state["recipe"].get(name, value)
+            if before != value and name not in ("recipe", "output_dir", "overwrite", "resume", "threads"):
                 raise RecipeError(
-                    f"the interrupted run had --{name} {state['recipe'][name]}, not {value}; --resume with the same "
-                    "options, or start anew with --overwrite"
+                    f"the interrupted run had --{name} {before}, not {value}; --resume with the same options, or "
+                    "start anew with --overwrite"
                 )
         self.accelerator.load_state(checkpoint)
         self.history = state["history"]
@@ -233,9 +244,12 @@ def create_model(recipe: Recipe, source: Source):
         label2id={label: i for i, label in enumerate(source.labels)},
         problem_type=source.problem_type,
         dropout=recipe.dropout,
+        batch_norm_momentum=recipe.batch_norm_momentum,
         ignore_mismatched_sizes=True,
     )
-    return model, SampleCNNFeatureExtractor.from_pretrained(recipe.pretrained)
+    extractor = SampleCNNFeatureExtractor.from_pretrained(recipe.pretrained)
+    recipe.take_over(extractor)
+    return model, extractor
 
 
 def final_evaluation(run: TrainingRun) -> dict[str, dict]:
@@ -284,7 +298,7 @@ def train(recipe: Recipe) -> dict:
         DataError: data that cannot be read.
     """
     accelerator = Accelerator(
-        mixed_precision=resolve_precision(recipe.mixed_precision),
+        mixed_precision=resolve_precision(recipe.mixed_precision, PartialState().device),
         dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=recipe.seed),
     )
     if accelerator.device.type == "cpu":
@@ -300,7 +314,8 @@ def train(recipe: Recipe) -> dict:
         run = TrainingRun(recipe, source, folder, accelerator)
         run.fit()
     finally:
-        folder.close()
+        if accelerator.is_main_process:
+            folder.close()
     results = collect_results(run)
     if accelerator.is_main_process:
         folder.finish(lambda path: write_hub_folder(path, run.load_best(), run.extractor, results))
@@ -314,7 +329,7 @@ def main(argv: list[str] | None = None):
     try:
         train(parse_recipe(argv))
     except (RecipeError, DataError, OSError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {' '.join(str(error).split())}")
 
 
 if __name__ == "__main__":

@@ -52,18 +52,19 @@ def with_reference(make_model, name, **overrides):
 @pytest.mark.parametrize("samples", [1458, 1571])
 def test_outputs_are_those_of_the_plain_network(make_model, name, samples):
     model, reference = with_reference(make_model, name)
-    segments = noise(3, samples) * torch.tensor([[0.05], [1.0], [5.0]])
+    model, reference = model.double(), reference.double()  # no rounding to argue about
+    segments = noise(3, samples).double() * torch.tensor([[0.05], [1.0], [5.0]])
     with torch.no_grad():
         expected = reference(segments)
         logits = model(segments.unsqueeze(1)).segment_logits.squeeze(1)
     assert expected.std(0).min() > 1e-3  # the input makes a difference
-    torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(logits.double(), expected, atol=1e-6, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", WITH_REFERENCE)
 def test_training_step_is_that_of_the_plain_network(make_model, name):
     model, reference = with_reference(make_model, name, block_dropout=0.0)
-    model, reference = model.double().train(), reference.double().train()  # double: no rounding to argue about
+    model, reference = model.double().train(), reference.double().train()
     for module in reference.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
@@ -385,7 +386,24 @@ def test_gradient_accumulation_of_the_trainer(tmp_path, problem_type):
 def test_torch_export(make_model, name):
     variant, overrides = SMALL[name]
     model = make_model(variant, num_labels=4, **overrides)
-    exported = torch.export.export(model, (noise(1, 2, 1458),)).module()
-    clip = noise(1, 2, 1458, seed=5)
+    free = {0: torch.export.Dim("batch"), 1: torch.export.Dim("segments")}
+    exported = torch.export.export(model, (noise(2, 3, 1458),), dynamic_shapes=(free,)).module()
+    for clips in (noise(2, 3, 1458, seed=5), noise(4, 2, 1458, seed=6)):
+        with torch.no_grad():
+            torch.testing.assert_close(exported(clips).logits, model(clips).logits, atol=1e-5, rtol=1e-5)
+
+
+def test_long_audio_runs_a_few_segments_at_a_time(make_model):
+    model = make_model("test-se", num_labels=4)
+    seen = []
+    model.samplecnn.front_end.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
+    clips = noise(3, 21, 1458)
     with torch.no_grad():
-        torch.testing.assert_close(exported(clip).logits, model(clip).logits, atol=1e-5, rtol=1e-5)
+        together = model(clips, output_excitations=True, output_hidden_states=True)
+        assert max(seen) <= 2 and sum(seen) == 63
+        apart = [model(clip[None], output_excitations=True, output_hidden_states=True) for clip in clips]
+    torch.testing.assert_close(together.logits, torch.cat([output.logits for output in apart]), atol=1e-5, rtol=1e-5)
+    for name in ("excitations", "hidden_states"):
+        for block, tensor in enumerate(together[name]):
+            one_by_one = torch.cat([output[name][block] for output in apart])
+            torch.testing.assert_close(tensor, one_by_one, atol=1e-5, rtol=1e-4)

@@ -101,6 +101,13 @@ def test_stereo_file(pipe, tmp_path, tone, expected):
     assert_same(pipe(str(tmp_path / "stereo.wav")), expected, 1e-3)
 
 
+@pytest.mark.parametrize("kind", ["bytes", "path"])
+def test_undecoded_row_of_datasets(pipe, write_tone, expected, kind):
+    path = write_tone()
+    row = {"bytes": path.read_bytes() if kind == "bytes" else None, "path": str(path)}
+    assert_same(pipe(row), expected, 1e-3)
+
+
 def test_decoder_of_datasets(pipe, make_tone, expected):
     class AudioDecoder:  # of torchcodec: what `datasets` yields
         def get_all_samples(self):
@@ -181,6 +188,8 @@ def test_from_pretrained(tmp_path, tiny_model, tiny_extractor, tone, expected):
     answer = pipe(tone)
     assert len(answer) == 3
     assert scores(answer) == pytest.approx({label: scores(expected)[label] for label in scores(answer)}, abs=1e-5)
+    pipe = SampleCNNAudioClassificationPipeline.from_pretrained(tmp_path, dtype=torch.bfloat16)
+    assert pipe.model.dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize(
@@ -189,7 +198,7 @@ def test_from_pretrained(tmp_path, tiny_model, tiny_extractor, tone, expected):
         ({"array": np.zeros(100)}, ValueError, "sampling_rate"),
         ({"sampling_rate": RATE}, ValueError, '"array"'),
         ({"path": "a.wav", "array": None, "sampling_rate": RATE}, ValueError, '"array"'),
-        ({"array": np.zeros(100), "sampling_rate": 0}, ValueError, "positive"),
+        ({"array": np.zeros(100), "sampling_rate": 0}, ValueError, "between"),
         (np.zeros(0), ValueError, "empty"),
         (np.full(100, np.nan), ValueError, "NaN"),
         ("nowhere.wav", FileNotFoundError, "nowhere.wav"),

@@ -5,9 +5,16 @@ import csv
 import numpy as np
 import pytest
 import soundfile
+from accelerate.state import AcceleratorState
 
 PITCHES = {"high": 3000.0, "low": 300.0, "middle": 1000.0}
 CLIPS = {"train": 12, "validation": 4, "test": 4}  # of each pitch
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerator():
+    """Accelerate keeps one state a process, as a script would; each test is a script of its own."""
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture

@@ -22,6 +22,16 @@ def test_multi_label():
     assert set(metrics) == {"loss", "roc_auc", "pr_auc"}
 
 
+def test_smoothing_spreads_a_target_over_what_it_could_have_been():
+    logits, one_hot = torch.tensor([[1.0, -2.0, 0.5, 0.0]]), torch.eye(4)[:1]
+    smooth = torch.tensor([[0.925, 0.025, 0.025, 0.025]])
+    single = loss_function(logits, one_hot, "single_label_classification", smoothing=0.1)
+    assert single.item() == pytest.approx(loss_function(logits, smooth, "single_label_classification").item())
+    smooth = torch.tensor([[0.95, 0.05, 0.05, 0.05]])
+    multi = loss_function(logits, one_hot, "multi_label_classification", smoothing=0.1)
+    assert multi.item() == pytest.approx(loss_function(logits, smooth, "multi_label_classification").item())
+
+
 def test_soft_targets_interpolate_the_loss():
     logits = torch.randn(1, 4, generator=torch.Generator().manual_seed(0))
     one, two = torch.eye(4)[:1], torch.eye(4)[1:2]

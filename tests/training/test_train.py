@@ -26,7 +26,7 @@ def without(options: list[str], name: str) -> list[str]:
 
 
 def test_run_ends_in_a_folder_that_the_pipeline_loads(tiny_run, tones, tmp_path, capsys):
-    train.main([*without(tiny_run, "num_epochs"), "--num_epochs=15"])
+    train.main([*tiny_run, "--num_epochs=30", "--batch_norm_momentum=0.1", "--mixup=0"])
     summary = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert summary["test"]["accuracy"] == 1.0
 
@@ -40,7 +40,7 @@ def test_run_ends_in_a_folder_that_the_pipeline_loads(tiny_run, tones, tmp_path,
     assert results["labels"] == ["high", "low", "middle"]
     assert results["clips"] == {"train": 36, "validation": 12, "test": 12}
     assert results["metrics"]["test"] == summary["test"]
-    assert len(results["history"]) == 15
+    assert len(results["history"]) == 30
     assert results["parameters"] == SampleCNNForAudioClassification.from_pretrained(folder).num_parameters()
 
 
@@ -107,6 +107,8 @@ def test_fine_tuning_keeps_the_body_and_takes_the_new_labels(tiny_run, tones, tm
         [*options, f"--output_dir={tmp_path / 'tuned'}", f"--pretrained={tmp_path / 'run'}", "--learning_rate=1e-9"]
     )
     tuned = SampleCNNForAudioClassification.from_pretrained(tmp_path / "tuned")
+    recipe = json.loads((tmp_path / "tuned" / "results.json").read_text())["recipe"]
+    assert recipe["variant"] is None and recipe["pretrained"] == str(tmp_path / "run")
     original = SampleCNNForAudioClassification.from_pretrained(tmp_path / "run")
     assert tuned.config.id2label == {0: "deep", 1: "high"}
     weight = tuned.samplecnn.blocks[0].conv.weight
@@ -149,6 +151,12 @@ def test_output_folder_that_cannot_be_made(tiny_run, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SystemExit, match="error: cannot write to .*; choose another --output_dir"):
         train.main([*without(tiny_run, "output_dir"), f"--output_dir={tmp_path / 'file' / 'run'}"])
+
+
+def test_run_that_diverges_is_not_published(tiny_run, tmp_path):
+    with pytest.raises(SystemExit, match="the loss is not finite any more"):
+        train.main([*tiny_run, "--learning_rate=1e30"])
+    assert not (tmp_path / "run").exists()
 
 
 def test_existing_output_folder_is_kept(tiny_run, tmp_path):

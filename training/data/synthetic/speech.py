@@ -78,19 +78,19 @@ def write_spoken_commands(
     output_dir = Path(output_dir)
     _check_arguments(words, takes, seed, num_workers)
     partial_dir = output_dir.with_name(f"{output_dir.name}.partial")
-    for path in (output_dir, partial_dir):
-        if path.exists():
-            raise DataError(f"{path} already exists: delete it or choose another output_dir")
+    if output_dir.exists():
+        raise DataError(f"{output_dir} already exists: delete it or choose another output_dir")
+    shutil.rmtree(partial_dir, ignore_errors=True)  # of a run that was killed
     voices = _pick_voices(num_voices, seed)
 
-    for folder in (*words, BACKGROUND_NOISE):
-        (partial_dir / folder).mkdir(parents=True)
     try:
+        for folder in (*words, BACKGROUND_NOISE):
+            (partial_dir / folder).mkdir(parents=True)
         _speak_all(partial_dir, voices, words, takes, seed, num_workers)
         _write_lists(partial_dir, voices, words, takes)
         os.replace(partial_dir, output_dir)
     except BaseException:
-        shutil.rmtree(partial_dir)
+        shutil.rmtree(partial_dir, ignore_errors=True)
         raise
     return output_dir
 
@@ -309,8 +309,8 @@ def main() -> None:
     arguments["words"] = tuple(arguments["words"].split(","))
     try:
         output_dir = write_spoken_commands(**arguments)
-    except DataError as error:
-        sys.exit(str(error))
+    except (DataError, OSError) as error:
+        sys.exit(f"error: {error}")
     print(f"Wrote {output_dir}")
 
 

@@ -103,5 +103,5 @@ def test_command_line_leaves_an_existing_folder_alone(tmp_path):
     command = [sys.executable, "-m", "training.data.synthetic.speech", "--output_dir", str(tmp_path)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert result.returncode == 1
-    assert result.stderr.strip() == f"{tmp_path} already exists: delete it or choose another output_dir"
+    assert result.stderr.strip() == f"error: {tmp_path} already exists: delete it or choose another output_dir"
     assert not list(tmp_path.iterdir())

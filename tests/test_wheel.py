@@ -1,0 +1,40 @@
+"""What `pip install` gives works without the checkout."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+USER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import samplecnn_hf
+assert samplecnn_hf.__file__.startswith(sys.argv[1]), samplecnn_hf.__file__
+pipe = samplecnn_hf.SampleCNNAudioClassificationPipeline.from_pretrained(sys.argv[2])
+for file in sys.argv[3:]:
+    print(pipe(file, top_k=1)[0]["label"])
+"""
+
+
+@pytest.mark.slow
+def test_wheel(tmp_path, tiny_model, tiny_extractor, write_tone):
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path / "dist"), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        archive.extractall(tmp_path / "site")
+    assert "samplecnn_hf/py.typed" in names
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"samplecnn_hf"}
+
+    tiny_model.save_pretrained(tmp_path / "model")
+    tiny_extractor.save_pretrained(tmp_path / "model")
+    files = [str(write_tone(f"tone.{suffix}")) for suffix in ("wav", "mp3")]
+    command = [sys.executable, "-I", "-c", USER, str(tmp_path / "site"), str(tmp_path / "model"), *files]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert set(result.stdout.split()) <= set(tiny_model.config.id2label.values()) and len(result.stdout.split()) == 2
