@@ -2,10 +2,15 @@
 
 from pathlib import Path
 
-from training.data import folder, speech_commands
+from training.data import folder, magnatagatune, speech_commands
 from training.data.source import DataError, Source
 
-SOURCES = {"folder": folder.load, "speech_commands": speech_commands.load}
+SOURCES = {
+    "folder": folder.load,
+    "magnatagatune": magnatagatune.load,
+    "magnatagatune-26k": magnatagatune.load_26k,
+    "speech_commands": speech_commands.load,
+}
 
 
 def load_source(name: str, data_dir: str | Path) -> Source:
