@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from training.data import folder, magnatagatune, speech_commands
+from training.data import dcase2017, folder, magnatagatune, speech_commands
 from training.data.source import DataError, Source
 
 SOURCES = {
+    "dcase2017": dcase2017.load,
     "folder": folder.load,
     "magnatagatune": magnatagatune.load,
     "magnatagatune-26k": magnatagatune.load_26k,
