@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from training.data import dcase2017, folder, magnatagatune, speech_commands
+from training.data import dcase2017, folder, magnatagatune, million_song, speech_commands
 from training.data.source import DataError, Source
 
 SOURCES = {
@@ -10,6 +10,7 @@ SOURCES = {
     "folder": folder.load,
     "magnatagatune": magnatagatune.load,
     "magnatagatune-26k": magnatagatune.load_26k,
+    "million_song": million_song.load,
     "speech_commands": speech_commands.load,
 }
 
