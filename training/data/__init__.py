@@ -2,10 +2,17 @@
 
 from pathlib import Path
 
-from training.data import folder, speech_commands
+from training.data import dcase2017, folder, magnatagatune, million_song, speech_commands
 from training.data.source import DataError, Source
 
-SOURCES = {"folder": folder.load, "speech_commands": speech_commands.load}
+SOURCES = {
+    "dcase2017": dcase2017.load,
+    "folder": folder.load,
+    "magnatagatune": magnatagatune.load,
+    "magnatagatune-26k": magnatagatune.load_26k,
+    "million_song": million_song.load,
+    "speech_commands": speech_commands.load,
+}
 
 
 def load_source(name: str, data_dir: str | Path) -> Source:

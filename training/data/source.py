@@ -18,10 +18,19 @@ class Clip:
 
 @dataclass(frozen=True)
 class Source:
-    """A data set on disk; nothing is decoded yet."""
+    """A data set on disk; nothing is decoded yet.
+
+    Raises:
+        DataError: a split without clips.
+    """
 
     name: str
     labels: list[str]
     problem_type: str  # "single_label_classification" | "multi_label_classification"
     splits: dict[str, list[Clip]]  # "train", "validation" and, where there is one, "test"
     background_noise: tuple[Path, ...] = ()
+
+    def __post_init__(self):
+        for split, clips in self.splits.items():
+            if not clips:
+                raise DataError(f"found no {split} clips of {self.name}: give the folder with the whole data set")
