@@ -26,7 +26,7 @@ class Recipe:
     recipe: str | None = option(None, "YAML file with any of the fields below; the command line overrides it.")
 
     # Data and output
-    source: str = option("folder", "Kind of data set: folder (CSV files or one folder a class) or speech_commands.")
+    source: str = option("folder", "Kind of data set: folder for your own, or a name in training/data/__init__.py.")
     data_dir: str | None = option(None, "Folder that holds the data set.")
     output_dir: str | None = option(None, "Folder to make: the trained model, ready for the Hub.")
     overwrite: bool = option(False, "Replace output_dir if it exists.")
