@@ -39,9 +39,19 @@ class SampleCNNAudioClassificationPipeline(AudioClassificationPipeline):
 
     def _sanitize_parameters(self, **kwargs):
         preprocess, forward, postprocess = super()._sanitize_parameters(**kwargs)
-        if "top_k" not in kwargs:  # the parent would put all labels in place of what was asked for at construction
+        # What the parent fills in, differently from release to release, would override what was asked for before.
+        if "top_k" not in kwargs:
             postprocess.pop("top_k", None)
+        if kwargs.get("function_to_apply") is None:
+            postprocess.pop("function_to_apply", None)
         return preprocess, forward, postprocess
+
+    def postprocess(self, model_outputs, top_k=5, function_to_apply=None):
+        config = self.model.config
+        if function_to_apply is None:
+            function_to_apply = "sigmoid" if config.problem_type == "multi_label_classification" else "softmax"
+        top_k = min(top_k, config.num_labels)
+        return super().postprocess(model_outputs, top_k=top_k, function_to_apply=function_to_apply)
 
     def preprocess(self, inputs):
         audio, sampling_rate = self._load(inputs)
