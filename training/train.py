@@ -12,6 +12,7 @@ Train SampleCNN on a data source; ends in a folder that is ready for the Hub.
 import datetime
 import json
 import math
+import os
 import platform
 import sys
 import time
@@ -22,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator, PartialState
-from accelerate.utils import DataLoaderConfiguration, broadcast, set_seed
+from accelerate.utils import DataLoaderConfiguration, broadcast, parse_flag_from_env, set_seed
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -297,10 +298,15 @@ def train(recipe: Recipe) -> dict:
         RecipeError: an output folder that is in the way or cannot be written.
         DataError: data that cannot be read.
     """
+    device = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU")).device
     accelerator = Accelerator(
-        mixed_precision=resolve_precision(recipe.mixed_precision, PartialState().device),
+        mixed_precision=resolve_precision(recipe.mixed_precision, device),
         dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=recipe.seed),
     )
+    if int(os.environ.get("WORLD_SIZE", 1)) != accelerator.num_processes:
+        raise RecipeError(
+            "these processes do not know of each other: set ACCELERATE_USE_CPU=true for several on a CPU"
+        )
     if accelerator.device.type == "cpu":
         prepare_cpu(accelerator.num_processes, recipe.threads)
     source = load_source(recipe.source, recipe.data_dir)

@@ -172,8 +172,13 @@ def test_existing_output_folder_is_kept(tiny_run, tmp_path):
 @pytest.mark.slow
 def test_two_processes_train_one_model(tiny_run, tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "training/train.py", *tiny_run]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode != 0 and "set ACCELERATE_USE_CPU=true" in result.stderr
+
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stderr
     assert len([line for line in result.stdout.splitlines() if line.startswith('{"output_dir"')]) == 1
-    assert json.loads((tmp_path / "run" / "results.json").read_text())["clips"]["train"] == 36
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["clips"] == {"train": 36, "validation": 12, "test": 12} and len(results["history"]) == 3
+    assert " 0/4 " in result.stderr  # batches an epoch in each process: 78 segments, 2 processes, batches of 8
