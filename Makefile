@@ -12,7 +12,7 @@ help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-12s%s\n", $$1, $$2 }' Makefile
 
 quickstart: runs/quickstart  ## make a small data set of spoken commands, train on it, listen to the result
-	$(BIN)/python -m training.quickstart runs/quickstart data/spoken_commands
+	$(BIN)/python -m training.quickstart runs/quickstart
 
 test: .venv/.installed  ## run all tests, without the network
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
@@ -29,15 +29,10 @@ clean:  ## remove what builds and tests leave behind; .venv, data and runs stay
 	rm -rf dist *.egg-info .pytest_cache .ruff_cache
 	find . -path ./.venv -prune -o -type d -name __pycache__ -exec rm -rf {} +
 
-# The steps of the quickstart. A folder that is there is kept; remove it to make that step again.
-data/spoken_commands: | .venv/.installed
-	$(BIN)/python -m training.data.synthetic.speech --output_dir $@ --num_voices 300
-
-runs/quickstart: | data/spoken_commands
+# A folder that is there is kept; remove it to make it again.
+runs/quickstart: | .venv/.installed
 	$(BIN)/accelerate launch training/train.py \
-		--recipe training/recipes/speech_commands/quickstart.yaml \
-		--data_dir data/spoken_commands \
-		--output_dir $@ --resume
+		--recipe training/recipes/speech_commands/quickstart.yaml --synthetic --output_dir $@ --resume
 
 # The environment; the empty file .installed tells when it was last brought up to date.
 .venv/.installed: pyproject.toml constraints.txt
@@ -46,4 +41,7 @@ runs/quickstart: | data/spoken_commands
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@echo "Installing into .venv; this takes a few minutes the first time."
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	@# The synthesizer and the SoundFont of the synthetic music; their own dependencies are not needed.
+	$(BIN)/python -m pip install --quiet --no-deps --only-binary :all: -c constraints.txt tinysoundfont pretty_midi || \
+		echo "No synthetic music on this Python: tinysoundfont has no wheel for it."
 	@touch $@

@@ -43,6 +43,10 @@ class SampleCNNConfig(PreTrainedConfig):
         batch_norm_eps, batch_norm_momentum (`float`, default to 1e-3 and 0.01): Keras' defaults, as the authors used.
         problem_type (`str`, defaults to `"single_label_classification"`): or `"multi_label_classification"`. It
             decides how segments are averaged into a clip, so it is never guessed.
+        thresholds (`list[float]`, *optional*): one a label: the probability from which on it counts as heard, tuned on
+            validation clips. The pipeline uses them on request (`threshold="tuned"`). They hold for these weights and
+            labels: where labels are given at loading (`num_labels`, `id2label`), the saved ones are left behind; tune
+            them anew after training on.
     """
 
     model_type = "samplecnn"
@@ -67,6 +71,13 @@ class SampleCNNConfig(PreTrainedConfig):
     batch_norm_eps: float | int = 1e-3
     batch_norm_momentum: float | int = 0.01
     problem_type: str | None = "single_label_classification"
+    thresholds: list[float | int] | None = None
+
+    @classmethod
+    def from_dict(cls, config_dict, **kwargs):
+        if "num_labels" in kwargs or "id2label" in kwargs:  # other labels: to be trained, then tuned
+            kwargs.setdefault("thresholds", None)
+        return super().from_dict(config_dict, **kwargs)
 
     def validate_architecture(self):
         super().validate_architecture()
@@ -105,6 +116,12 @@ class SampleCNNConfig(PreTrainedConfig):
                 f"segment_length={self.segment_length} is too short for {self.num_blocks} blocks on a stem stride of "
                 f"{self.stem_stride}: at least {self.min_samples} samples"
             )
+
+    # Not their number: it is looked at where they are used, because the labels can change after this.
+    def validate_thresholds(self):
+        for threshold in self.thresholds or ():
+            if not 0 <= threshold <= 1:
+                raise ValueError(f"thresholds must be probabilities, from 0 to 1; got {threshold}")
 
     @property
     def block_channels(self) -> list[int]:

@@ -1,6 +1,8 @@
 """`pipeline("audio-classification")` for SampleCNN: any audio file at any rate, without ffmpeg or torchaudio."""
 
 import os
+from itertools import islice
+from numbers import Real
 
 from transformers import AudioClassificationPipeline
 
@@ -16,8 +18,12 @@ class SampleCNNAudioClassificationPipeline(AudioClassificationPipeline):
     yields, decoded or not; or a list of these, with `batch_size=`. Stereo is mixed down, other rates are resampled,
     short clips padded, long ones segmented.
 
-    `top_k` (5 by default, `None` for all labels) may be given here or at call time. Scores are probabilities: softmax,
-    or sigmoid for a multi-label model.
+    Scores are probabilities: softmax, or sigmoid for a multi-label model. Both of these may be given here or at call
+    time:
+
+    - `top_k`: labels in an answer at most (5 by default, `None` for all).
+    - `threshold`: the lowest score of a label in an answer, which may then be empty: a number, or `"tuned"` for each
+      label's own, `config.thresholds`.
     """
 
     @classmethod
@@ -44,14 +50,36 @@ class SampleCNNAudioClassificationPipeline(AudioClassificationPipeline):
             postprocess.pop("top_k", None)
         if kwargs.get("function_to_apply") is None:
             postprocess.pop("function_to_apply", None)
+        if "threshold" in kwargs:
+            postprocess["lowest_scores"] = self._lowest_scores(kwargs["threshold"])
         return preprocess, forward, postprocess
 
-    def postprocess(self, model_outputs, top_k=5, function_to_apply=None):
+    def _lowest_scores(self, threshold: float | str | None) -> dict[str, float] | None:
+        """What the caller asked for -> the score of each label from which on it is in the answer."""
+        if threshold is None:
+            return None
+        config = self.model.config
+        labels = [config.id2label[i] for i in range(config.num_labels)]
+        if threshold != "tuned":
+            if not isinstance(threshold, Real) or not 0 <= threshold <= 1:
+                raise ValueError(f'threshold must be a number from 0 to 1, or "tuned"; got {threshold!r}')
+            return dict.fromkeys(labels, threshold)
+        if config.thresholds is None:
+            raise ValueError("this model has no tuned thresholds: give a number, or set config.thresholds")
+        if len(config.thresholds) != len(labels):
+            raise ValueError(
+                f"config.thresholds holds {len(config.thresholds)} thresholds for {len(labels)} labels: tune them anew"
+            )
+        return dict(zip(labels, config.thresholds, strict=True))
+
+    def postprocess(self, model_outputs, top_k=5, function_to_apply=None, lowest_scores=None):
         config = self.model.config
         if function_to_apply is None:
             function_to_apply = "sigmoid" if config.problem_type == "multi_label_classification" else "softmax"
-        top_k = min(top_k, config.num_labels)
-        return super().postprocess(model_outputs, top_k=top_k, function_to_apply=function_to_apply)
+        answer = super().postprocess(model_outputs, top_k=config.num_labels, function_to_apply=function_to_apply)
+        if lowest_scores is not None:
+            answer = [item for item in answer if item["score"] >= lowest_scores[item["label"]]]
+        return list(islice(answer, top_k))
 
     def preprocess(self, inputs):
         audio, sampling_rate = self._load(inputs)

@@ -23,9 +23,7 @@ def main():
         file = run / "results.json" if run.is_dir() else run
         results[run.stem] = json.loads(file.read_text())
 
-    metric = next(
-        name for name in ("accuracy", "roc_auc") if name in next(iter(results.values()))["metrics"]["validation"]
-    )
+    metric = next(iter(results.values()))["metric"]
     figure = Figure(figsize=(7, 3.5), layout="constrained")
     accuracy, loss = figure.subplots(1, 2)
     for name, result in results.items():

@@ -7,28 +7,27 @@ Clip-level evaluation of a trained folder or Hub id: a clip's probabilities are 
 import argparse
 import json
 import sys
+from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from torch.utils.data import DataLoader
 from tqdm import tqdm
+from transformers.utils.logging import disable_progress_bar
 
 from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassification
 from training.data import SOURCES, load_source
-from training.data.segments import EvaluationClips, collate_clips, decode_clips, target_matrix
-from training.data.source import DataError, Source
+from training.data.prepared import PreparedClips, prepare, prepared_folder
+from training.data.segments import EvaluationClips, collate_clips
+from training.data.source import DataError
 from training.hardware import prepare_cpu
-from training.metrics import compute_metrics
+from training.hub_folder import markdown_table
+from training.metrics import compute_metrics, per_label_table
 
 
-def evaluation_loader(source: Source, split: str, extractor, batch_size: int, disable_progress: bool) -> DataLoader:
-    """Clips of one split, decoded. Raises `DataError` if the source has no such split."""
-    if split not in source.splits:
-        raise DataError(f"{source.name} has no {split!r} split here; it has {', '.join(source.splits)}")
-    clips = source.splits[split]
-    waveforms = decode_clips([clip.path for clip in clips], extractor, f"decode {split}", disable_progress)
-    dataset = EvaluationClips(waveforms, target_matrix(clips, len(source.labels)), extractor)
-    return DataLoader(dataset, batch_size=batch_size, collate_fn=collate_clips)
+def evaluation_loader(clips: PreparedClips, num_labels: int, extractor, batch_size: int) -> DataLoader:
+    """Batches of whole clips."""
+    return DataLoader(EvaluationClips(clips, num_labels, extractor), batch_size=batch_size, collate_fn=collate_clips)
 
 
 @torch.inference_mode()
@@ -44,40 +43,69 @@ def predict(model, loader: DataLoader, accelerator: Accelerator) -> tuple[torch.
     return torch.cat(logits), torch.cat(targets)
 
 
-def evaluate(model_id: str, source_name: str, data_dir: str, split: str, batch_size: int = 8) -> dict[str, float]:
+def evaluate(
+    model_id: str, source_name: str, data_dir: str, split: str, batch_size: int = 8, cache_dir: str | None = None
+) -> dict:
     """
-    Metrics of a trained model on one split of a data source, in float32 (see `training.metrics.compute_metrics`).
+    Scores of a trained model on one split of a data source, in float32.
+
+    Returns:
+        `clips`, what `training.metrics.compute_metrics` returns (with the model's thresholds where it has them), and
+        `per_label`, the rows of `training.metrics.per_label_table`.
 
     Raises:
         DataError: the data cannot be read, or hold labels that the model does not know.
+        OSError: there is no such model.
     """
+    check_model_id(model_id)
     accelerator = Accelerator()
     if accelerator.device.type == "cpu":
         prepare_cpu(accelerator.num_processes, threads=None)
     source = load_source(source_name, data_dir)
+    if split not in source.splits:
+        raise DataError(f"{data_dir} has no {split!r} split; it has {', '.join(source.splits)}")
     model = SampleCNNForAudioClassification.from_pretrained(model_id).to(accelerator.device)
     extractor = SampleCNNFeatureExtractor.from_pretrained(model_id)
     known = [model.config.id2label[i] for i in range(model.config.num_labels)]
     if known != source.labels:
         raise DataError(f"the labels of {data_dir} are not those of {model_id}, or in another order")
-    loader = evaluation_loader(source, split, extractor, batch_size, not accelerator.is_local_main_process)
-    logits, targets = predict(model, accelerator.prepare(loader), accelerator)
-    return {"clips": len(targets), **compute_metrics(logits, targets, model.config.problem_type)}
+    folder = prepared_folder(cache_dir, source.name, data_dir, extractor.sampling_rate)
+    clips = prepare(source, extractor.sampling_rate, folder, quiet=not accelerator.is_local_main_process)[split]
+    loader = accelerator.prepare(evaluation_loader(clips, len(known), extractor, batch_size))
+    logits, targets = predict(model, loader, accelerator)
+    problem_type, thresholds = model.config.problem_type, model.config.thresholds
+    return {
+        "clips": len(targets),
+        **compute_metrics(logits, targets, problem_type, thresholds),
+        "per_label": per_label_table(logits, targets, known, problem_type, thresholds),
+    }
+
+
+def check_model_id(model_id: str):
+    """Raise `OSError` for what was meant to be a folder and is none; the Hub's answer would not say so."""
+    path = Path(model_id)
+    if not path.exists() and (path.parent.is_dir() or path.is_absolute() or model_id.count("/") != 1):
+        raise OSError(f"there is no model in {model_id}: give the folder of a trained model, or a Hub id")
 
 
 def main(argv: list[str] | None = None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="folder or Hub id of a trained model")
-    parser.add_argument("--source", required=True, choices=sorted(SOURCES))
-    parser.add_argument("--data_dir", required=True)
-    parser.add_argument("--split", default="test")
-    parser.add_argument("--batch_size", type=int, default=8, help="clips a batch")
+    parser.add_argument("--source", required=True, choices=sorted(SOURCES), help="kind of data set")
+    parser.add_argument("--data_dir", required=True, help="folder that holds it; for hub, its id on the Hub")
+    parser.add_argument("--split", default="test", help="train, validation or test (default: %(default)s)")
+    parser.add_argument("--batch_size", type=int, default=8, help="clips a batch (default: %(default)s)")
+    parser.add_argument(
+        "--cache_dir", help="folder for the decoded clips; beside what `datasets` caches, unless given"
+    )
     args = parser.parse_args(argv)
+    disable_progress_bar()  # of loading weights
     try:
-        metrics = evaluate(args.model, args.source, args.data_dir, args.split, args.batch_size)
+        scores = evaluate(args.model, args.source, args.data_dir, args.split, args.batch_size, args.cache_dir)
     except (DataError, OSError) as error:
         sys.exit(f"error: {' '.join(str(error).split())}")
-    print(json.dumps({"model": args.model, "split": args.split, **metrics}))
+    print(markdown_table(scores.pop("per_label")))
+    print(json.dumps({"model": args.model, "split": args.split, **scores}))
 
 
 if __name__ == "__main__":

@@ -21,10 +21,14 @@ def resolve_precision(mixed_precision: str, device: torch.device) -> str:
     return "bf16" if cpu.get("avx512_bf16") or cpu.get("amx_bf16") else "no"
 
 
+def num_cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
 def prepare_cpu(num_processes: int, threads: int | None):
     """Use all cores (`accelerate launch` leaves a process one), and keep freed memory for the next step."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    torch.set_num_threads(threads or max(1, cores // num_processes))
+    torch.set_num_threads(threads or max(1, num_cores() // num_processes))
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         # glibc hands large blocks back to the kernel at once; getting them again, page by page, costs a training step
         # about a third of its time (benchmarks/training_step.py).

@@ -1,7 +1,7 @@
 """
 The last step of `make quickstart`: load the trained folder as any user would, and name a few held-out voices' words.
 
-    python -m training.quickstart runs/quickstart data/spoken_commands
+    python -m training.quickstart runs/quickstart
 """
 
 import argparse
@@ -24,18 +24,17 @@ The model is in {model}/: its card is README.md, its numbers are in results.json
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="folder that training/train.py made")
-    parser.add_argument("data_dir", type=Path, help="its data, in the layout of Speech Commands")
     args = parser.parse_args()
 
     classifier = pipeline("audio-classification", model=str(args.model), trust_remote_code=True)
-    source = load_source("speech_commands", args.data_dir)
+    results = json.loads((args.model / "results.json").read_text())
+    source = load_source("speech_commands", results["recipe"]["data_dir"])
     test = source.splits["test"]
     for clip in test[:: len(test) // 3][:3]:
         answers = ", ".join(
             f"{answer['label']} {answer['score']:.3f}" for answer in classifier(str(clip.path), top_k=3)
         )
         print(f"{source.labels[clip.labels[0]]:>8} {clip.path.name}  ->  {answers}")
-    results = json.loads((args.model / "results.json").read_text())
     print(f"\naccuracy on {results['clips']['test']} clips of voices never heard in training:", end=" ")
     print(f"{results['metrics']['test']['accuracy']:.4f} (synthetic speech)")
     print(NEXT.format(model=args.model, recipe="training/recipes/speech_commands/modern.yaml"))

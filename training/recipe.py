@@ -1,6 +1,7 @@
 """A recipe: every choice of a training run, from a YAML file with command-line overrides."""
 
 import argparse
+import difflib
 import sys
 from dataclasses import dataclass, field, fields
 
@@ -9,6 +10,7 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import HfArgumentParser
 
 from samplecnn_hf import SampleCNNConfig, SampleCNNFeatureExtractor, create_config
+from training.data.synthetic import STAND_INS
 
 
 class RecipeError(ValueError):
@@ -27,7 +29,9 @@ class Recipe:
 
     # Data and output
     source: str = option("folder", "Kind of data set: folder for your own, or a name in training/data/__init__.py.")
-    data_dir: str | None = option(None, "Folder that holds the data set.")
+    data_dir: str | None = option(None, "Folder that holds the data set; for the source hub, its id on the Hub.")
+    synthetic: bool = option(False, "Make a small synthetic data set in place of the real one, and train on it.")
+    cache_dir: str | None = option(None, "Folder for the decoded clips; beside what `datasets` caches, unless given.")
     output_dir: str | None = option(None, "Folder to make: the trained model, ready for the Hub.")
     overwrite: bool = option(False, "Replace output_dir if it exists.")
     resume: bool = option(False, "Go on from the last finished epoch of an interrupted run, if there is one.")
@@ -61,6 +65,9 @@ class Recipe:
     )
     plateau_patience: int = option(2, "plateau: epochs without a lower validation loss until the rate is cut.")
     plateau_factor: float = option(0.2, "plateau: what the rate is multiplied by.")
+    plateau_reload: bool = option(
+        False, "plateau: go back to the best weights at each cut, as the authors' code does."
+    )
     min_learning_rate: float = option(1e-5, "plateau: the run ends once the rate falls below it.")
     warmup_epochs: float = option(0.0, "cosine: epochs of warm-up.")
     dropout: float = option(0.5, "Dropout before the output layer.")
@@ -86,9 +93,15 @@ class Recipe:
     threads: int | None = option(None, "CPU threads in each process; all cores, divided among the processes.")
 
     def __post_init__(self):
+        if self.synthetic and self.source not in STAND_INS:
+            raise RecipeError(f"--synthetic data can be made for {', '.join(STAND_INS)}; not for {self.source}")
+        if self.synthetic and self.data_dir is None:
+            self.data_dir = f"data/synthetic/{self.source}"
         for name in ("data_dir", "output_dir"):
             if getattr(self, name) is None:
                 raise RecipeError(f"--{name} is missing")
+        if self.plateau_reload and self.average_decay:
+            raise RecipeError("--plateau_reload needs the weights as trained, not their average: --average_decay 0")
         for name in ("num_epochs", "eval_batch_size", "learning_rate", "plateau_patience"):
             if getattr(self, name) <= 0:
                 raise RecipeError(f"--{name} must be positive; got {getattr(self, name)}")
@@ -146,20 +159,36 @@ def parse_recipe(argv: list[str] | None = None) -> Recipe:
             field that is missing.
     """
     argv = sys.argv[1:] if argv is None else argv
-    file_parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    file_parser.add_argument("--recipe")
-    path = file_parser.parse_known_args(argv)[0].recipe
-    from_file = [f"--{name}={value}" for name, value in read_recipe(path).items()] if path is not None else []
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument("--recipe")
+    early.add_argument("--source")
+    early.add_argument("--synthetic", action="store_true")
+    early.error = _fail
+    first = early.parse_known_args(argv)[0]
+    values = read_recipe(first.recipe) if first.recipe is not None else {}
+    stand_in = STAND_INS.get(first.source or values.get("source"))
+    if first.synthetic and stand_in is not None:  # the recipes are for larger data
+        values["num_epochs"] = min(stand_in.num_epochs, values.get("num_epochs", stand_in.num_epochs))
 
     parser = HfArgumentParser(
         Recipe, allow_abbrev=False, description="Train SampleCNN; ends in a folder ready for the Hub."
     )
     parser.error = _fail  # argparse would print a screenful of usage
     recipe, unknown = parser.parse_args_into_dataclasses(
-        from_file + argv, return_remaining_strings=True, look_for_args_file=False
+        [f"--{name}={value}" for name, value in values.items()] + argv,
+        return_remaining_strings=True,
+        look_for_args_file=False,
     )
     if unknown:
-        raise RecipeError(f"unknown option {unknown[0]}; --help lists them all")
+        close = difflib.get_close_matches(
+            unknown[0].partition("=")[0], [f"--{f.name}" for f in fields(Recipe)], n=1, cutoff=0.8
+        )
+        raise RecipeError(
+            f"unknown option {unknown[0]}; {f'did you mean {close[0]}?' if close else '--help lists all'}"
+        )
+    given = {argument.partition("=")[0] for argument in argv}
+    if recipe.pretrained is not None and given & {"--variant", "--initializer"}:
+        raise RecipeError("--pretrained brings its own network: leave out --variant and --initializer")
     return recipe
 
 

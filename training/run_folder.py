@@ -19,6 +19,7 @@ class RunFolder:
         if not self.final.name or self.final.name == "..":
             raise RecipeError(f"--output_dir {output_dir} is no name for a new folder")
         self.work = self.final.with_name(self.final.name + ".unfinished")
+        self.results = self.final / "results.json"
 
     def best(self, epoch: int) -> Path:
         return self.work / f"best-{epoch:04d}"

@@ -7,6 +7,7 @@ Train SampleCNN on a data source; ends in a folder that is ready for the Hub.
 - One GPU, several, or a CPU: Accelerate. (GPUs: written, not measured.)
 - `--resume` after an interruption ends with the same weights as the run that was not interrupted (on a CPU).
 - The folder appears under its name when everything in it is there.
+- `--synthetic` makes small data in the layout of the real ones, and trains on them.
 """
 
 import datetime
@@ -28,16 +29,26 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import get_cosine_schedule_with_warmup
+from transformers.utils.logging import disable_progress_bar
 
 from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassification
 from training.augment import Augment
 from training.data import load_source
-from training.data.segments import TrainingSegments, decode_clips, target_matrix, to_float
+from training.data.prepared import prepare, prepared_folder
+from training.data.segments import TrainingSegments, to_float
 from training.data.source import DataError, Source
-from training.evaluate import evaluation_loader, predict
+from training.data.synthetic import ensure_stand_in
+from training.evaluate import check_model_id, evaluation_loader, predict
 from training.hardware import prepare_cpu, resolve_precision
 from training.hub_folder import write_hub_folder
-from training.metrics import compute_metrics, loss_function, main_metric
+from training.metrics import (
+    compute_metrics,
+    confusion_matrix,
+    loss_function,
+    per_label_table,
+    tune_thresholds,
+    unscored_labels,
+)
 from training.recipe import Recipe, RecipeError, parse_recipe
 from training.run_folder import RunFolder
 
@@ -69,20 +80,21 @@ class TrainingRun:
         accelerator.register_for_checkpointing(self.scheduler)
 
     def build_loaders(self):
-        recipe, extractor = self.recipe, self.extractor
+        recipe, extractor, num_labels = self.recipe, self.extractor, len(self.source.labels)
+        folder = prepared_folder(recipe.cache_dir, self.source.name, recipe.data_dir, extractor.sampling_rate)
         quiet = not self.accelerator.is_local_main_process
-        clips = self.source.splits["train"]
-        waveforms = decode_clips([clip.path for clip in clips], extractor, "decode train", quiet)
-        segments = TrainingSegments(waveforms, target_matrix(clips, len(self.source.labels)), extractor, recipe.crop)
+        self.clips = prepare(self.source, extractor.sampling_rate, folder, quiet)
+        segments = TrainingSegments(self.clips["train"], num_labels, extractor, recipe.crop)
         if len(segments) < recipe.batch_size * self.accelerator.num_processes:
             raise DataError(f"{len(segments)} training segments do not fill a batch; use a smaller --batch_size")
         # A last batch of one segment would have no variance for the batch norm of the head.
         self.train_loader = DataLoader(segments, batch_size=recipe.batch_size, shuffle=True, drop_last=True)
-        self.validation_loader = evaluation_loader(self.source, "validation", extractor, recipe.eval_batch_size, quiet)
+        self.validation_loader = evaluation_loader(
+            self.clips["validation"], num_labels, extractor, recipe.eval_batch_size
+        )
         background = None
-        if recipe.noise and self.source.background_noise:
-            recordings = decode_clips(self.source.background_noise, extractor, "decode noise", quiet)
-            background = to_float(np.concatenate(recordings)).to(self.accelerator.device)
+        if recipe.noise and "background_noise" in self.clips:
+            background = to_float(np.concatenate(list(self.clips["background_noise"]))).to(self.accelerator.device)
         self.augment = Augment(recipe, extractor.sampling_rate, background)
 
     def update_average(self):
@@ -127,9 +139,16 @@ class TrainingRun:
             self.history.append(record)
             self.save_best()
             if self.recipe.schedule == "plateau":
-                self.scheduler.step(record["validation"]["loss"])
+                self.step_plateau(record["validation"]["loss"])
             self.save_checkpoint()
             self.report(record)
+
+    def step_plateau(self, loss: float):
+        before = self.learning_rate
+        self.scheduler.step(loss)
+        if self.recipe.plateau_reload and self.learning_rate < before:
+            self.accelerator.wait_for_everyone()  # for the best network to be written
+            self.evaluated_model.load_state_dict(self.load_best().state_dict())
 
     @property
     def finished(self) -> bool:
@@ -185,9 +204,11 @@ class TrainingRun:
 
     @property
     def best(self) -> dict:
-        """The best epoch so far: by the task's metric, then by the loss."""
-        metric = main_metric(self.source.problem_type)
-        return max(self.history, key=lambda record: (record["validation"][metric], -record["validation"]["loss"]))
+        """The best epoch so far: by the task's metric where the clips allow it, then by the loss."""
+        metric = self.source.metric
+        return max(
+            self.history, key=lambda record: (record["validation"].get(metric, 0.0), -record["validation"]["loss"])
+        )
 
     def save_best(self):
         epoch = len(self.history)
@@ -217,7 +238,7 @@ class TrainingRun:
         state = json.loads((checkpoint / "state.json").read_text())
         for name, value in asdict(self.recipe).items():
             before = state["recipe"].get(name, value)
-            if before != value and name not in ("recipe", "output_dir", "overwrite", "resume", "threads"):
+            if before != value and name not in ("recipe", "output_dir", "overwrite", "resume", "cache_dir", "threads"):
                 raise RecipeError(
                     f"the interrupted run had --{name} {before}, not {value}; --resume with the same options, or "
                     "start anew with --overwrite"
@@ -227,9 +248,10 @@ class TrainingRun:
         self.accelerator.print(f"resumed after epoch {len(self.history)}")
 
     def report(self, record: dict):
-        metrics = "  ".join(f"{name} {value:.4f}" for name, value in record["validation"].items())
+        scores = {name: record["validation"].get(name) for name in ("loss", self.source.metric)}
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in scores.items() if value is not None)
         self.accelerator.print(
-            f"epoch {record['epoch']:3d}  train loss {record['train_loss']:.4f}  validation: {metrics}"
+            f"epoch {record['epoch']:3d}  train loss {record['train_loss']:.4f}  validation: {shown}"
             f"  ({record['seconds']:.0f} s)"
         )
 
@@ -239,6 +261,7 @@ def create_model(recipe: Recipe, source: Source):
     if recipe.pretrained is None:
         config = recipe.create_config(source.labels, source.problem_type)
         return SampleCNNForAudioClassification(config), recipe.create_feature_extractor(config)
+    check_model_id(recipe.pretrained)
     model = SampleCNNForAudioClassification.from_pretrained(
         recipe.pretrained,
         id2label=dict(enumerate(source.labels)),
@@ -253,35 +276,46 @@ def create_model(recipe: Recipe, source: Source):
     return model, extractor
 
 
-def final_evaluation(run: TrainingRun) -> dict[str, dict]:
-    """Metrics of the best network, in float32, on the validation split and on the test split where there is one."""
-    model = run.load_best().to(run.accelerator.device)
-    loaders = {"validation": run.validation_loader}
-    if "test" in run.source.splits:
-        quiet = not run.accelerator.is_local_main_process
-        loaders["test"] = run.accelerator.prepare(
-            evaluation_loader(run.source, "test", run.extractor, run.recipe.eval_batch_size, quiet)
-        )
-    metrics = {}
-    for split, loader in loaders.items():
-        logits, targets = predict(model, loader, run.accelerator)
-        metrics[split] = compute_metrics(logits, targets, run.source.problem_type)
-    return metrics
+def final_evaluation(run: TrainingRun, model: SampleCNNForAudioClassification) -> dict[str, dict]:
+    """
+    Scores of the best network, in float32, on the validation split and on the test split where there is one.
+
+    For several labels a clip, thresholds are tuned on the validation split first; they become part of the model.
+    """
+    source, problem_type = run.source, run.source.problem_type
+    predictions = {"validation": predict(model, run.validation_loader, run.accelerator)}
+    if "test" in run.clips:
+        loader = evaluation_loader(run.clips["test"], len(source.labels), run.extractor, run.recipe.eval_batch_size)
+        predictions["test"] = predict(model, run.accelerator.prepare(loader), run.accelerator)
+    multi_label = problem_type == "multi_label_classification"
+    if multi_label:
+        model.config.thresholds = tune_thresholds(*predictions["validation"])
+    thresholds = model.config.thresholds
+    scores = {"metrics": {}, "per_label": {}, "unscored_labels" if multi_label else "confusion_matrix": {}}
+    for split, (logits, targets) in predictions.items():
+        scores["metrics"][split] = compute_metrics(logits, targets, problem_type, thresholds)
+        scores["per_label"][split] = per_label_table(logits, targets, source.labels, problem_type, thresholds)
+        if multi_label:
+            scores["unscored_labels"][split] = [source.labels[i] for i in unscored_labels(targets)]
+        else:
+            scores["confusion_matrix"][split] = confusion_matrix(logits, targets)
+    return scores
 
 
-def collect_results(run: TrainingRun) -> dict:
+def collect_results(run: TrainingRun, model: SampleCNNForAudioClassification) -> dict:
     """All that the card and the README say about a run."""
-    model = run.accelerator.unwrap_model(run.model)
     return {
         "date": datetime.date.today().isoformat(),
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "recipe": asdict(run.recipe),
         "source": run.source.name,
+        "metric": run.source.metric,
         "labels": run.source.labels,
-        "clips": {split: len(clips) for split, clips in run.source.splits.items()},
+        "clips": {split: len(run.clips[split]) for split in run.source.splits},
+        "clips_left_out": {split: len(listed) - len(run.clips[split]) for split, listed in run.source.splits.items()},
         "parameters": model.num_parameters(),
         "best_epoch": run.best["epoch"],
-        "metrics": final_evaluation(run),
+        **final_evaluation(run, model),
         "training_seconds": round(sum(record["seconds"] for record in run.history), 1),
         "mixed_precision": run.accelerator.mixed_precision,
         "hardware": f"{run.accelerator.device.type}, {torch.get_num_threads()} threads, {platform.machine()}",
@@ -290,14 +324,8 @@ def collect_results(run: TrainingRun) -> dict:
     }
 
 
-def train(recipe: Recipe) -> dict:
-    """
-    Run a recipe and write `recipe.output_dir`; returns the results written there as `results.json`.
-
-    Raises:
-        RecipeError: an output folder that is in the way or cannot be written.
-        DataError: data that cannot be read.
-    """
+def create_accelerator(recipe: Recipe) -> Accelerator:
+    """Raises `RecipeError` where several processes were started that do not know of each other."""
     device = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU")).device
     accelerator = Accelerator(
         mixed_precision=resolve_precision(recipe.mixed_precision, device),
@@ -309,8 +337,29 @@ def train(recipe: Recipe) -> dict:
         )
     if accelerator.device.type == "cpu":
         prepare_cpu(accelerator.num_processes, recipe.threads)
-    source = load_source(recipe.source, recipe.data_dir)
+    return accelerator
+
+
+def train(recipe: Recipe, source: Source | None = None) -> dict:
+    """
+    Run a recipe and write `recipe.output_dir`; returns the results written there as `results.json`.
+
+    Args:
+        recipe: all choices of the run. With `resume`, a run that is finished already is left as it is.
+        source: the data, where they are not what the recipe's `source` and `data_dir` say.
+
+    Raises:
+        RecipeError: an output folder that is in the way or cannot be written.
+        DataError: data that cannot be read.
+    """
+    accelerator = create_accelerator(recipe)
     folder = RunFolder(recipe.output_dir)
+    if recipe.resume and folder.results.is_file():
+        accelerator.print(f"{recipe.output_dir} is finished already")
+        return json.loads(folder.results.read_text(encoding="utf-8"))
+    if recipe.synthetic:
+        ensure_stand_in(recipe.source, Path(recipe.data_dir))
+    source = source or load_source(recipe.source, recipe.data_dir)
     if accelerator.is_main_process:
         folder.open(recipe.overwrite, recipe.resume)
     accelerator.wait_for_everyone()
@@ -322,9 +371,10 @@ def train(recipe: Recipe) -> dict:
     finally:
         if accelerator.is_main_process:
             folder.close()
-    results = collect_results(run)
+    model = run.load_best().to(accelerator.device)
+    results = collect_results(run, model)
     if accelerator.is_main_process:
-        folder.finish(lambda path: write_hub_folder(path, run.load_best(), run.extractor, results))
+        folder.finish(lambda path: write_hub_folder(path, model, run.extractor, results))
     summary = {"output_dir": recipe.output_dir, "best_epoch": results["best_epoch"], **results["metrics"]}
     accelerator.print(json.dumps(summary))
     accelerator.end_training()
@@ -332,10 +382,13 @@ def train(recipe: Recipe) -> dict:
 
 
 def main(argv: list[str] | None = None):
+    disable_progress_bar()  # of loading and saving weights
     try:
         train(parse_recipe(argv))
     except (RecipeError, DataError, OSError) as error:
         sys.exit(f"error: {' '.join(str(error).split())}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted: the same command with --resume goes on from the last finished epoch")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,9 @@ from samplecnn_hf import SampleCNNConfig, create_config
         ({"segment_length": 59048}, "at least 59049 samples"),
         ({"num_blocks": "nine"}, "num_blocks"),
         ({"dropout": "half"}, "dropout"),
+        ({"thresholds": [0.5, 1.5]}, "thresholds must be probabilities, from 0 to 1; got 1.5"),
+        ({"thresholds": [float("nan"), 0.5]}, "thresholds must be probabilities, from 0 to 1; got nan"),
+        ({"thresholds": ["high", 0.5]}, "thresholds"),
     ],
 )
 def test_what_cannot_be_built_is_refused(fields, message):
@@ -41,6 +44,7 @@ def test_json_round_trip(tmp_path):
         num_strided_convolutions=3,
         initializer="sampleaudio",
         problem_type="multi_label_classification",
+        thresholds=[0.1, 0.25, 1],
         id2label={0: "yes", 1: "no", 2: "stop"},
         label2id={"yes": 0, "no": 1, "stop": 2},
     )
@@ -49,6 +53,17 @@ def test_json_round_trip(tmp_path):
     assert loaded.to_dict() == {**config.to_dict(), "transformers_version": loaded.to_dict()["transformers_version"]}
     assert loaded.id2label == {0: "yes", 1: "no", 2: "stop"}
     assert loaded.num_labels == 3
+    assert loaded.thresholds == [0.1, 0.25, 1]
+
+
+@pytest.mark.parametrize("labels", [{"num_labels": 3}, {"id2label": {0: "cat", 1: "dog"}}])
+def test_thresholds_do_not_outlive_their_labels(tmp_path, labels):
+    SampleCNNConfig(thresholds=[0.2, 0.7], id2label={0: "yes", 1: "no"}).save_pretrained(tmp_path)
+    assert SampleCNNConfig.from_pretrained(tmp_path).thresholds == [0.2, 0.7]
+    loaded = SampleCNNConfig.from_pretrained(tmp_path, **labels)
+    assert loaded.thresholds is None
+    assert loaded.num_labels == len(labels.get("id2label", range(3)))
+    assert SampleCNNConfig.from_pretrained(tmp_path, **labels, thresholds=[0.1, 0.9]).thresholds == [0.1, 0.9]
 
 
 def test_overrides_at_loading_change_what_follows_from_them(tmp_path):

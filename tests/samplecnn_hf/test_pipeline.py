@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from transformers import pipeline
 
 from samplecnn_hf import (
     SampleCNNAudioClassificationPipeline,
@@ -163,6 +164,85 @@ def test_multi_label_answers_with_sigmoid(make_model, tiny_extractor, tone):
     answer = scores(pipe(tone))
     assert answer == pytest.approx({f"LABEL_{i}": score for i, score in enumerate(expected.tolist())}, abs=1e-5)
     assert sum(answer.values()) != pytest.approx(1, abs=0.01)
+
+
+@pytest.fixture
+def tagger(make_model, tiny_extractor):
+    """tagger(thresholds=None, **pipeline_options): a pipeline with a multi-label model."""
+
+    def make(thresholds=None, **kwargs):
+        model = make_model("test-se", num_labels=4, problem_type="multi_label_classification", thresholds=thresholds)
+        return SampleCNNAudioClassificationPipeline(model=model, feature_extractor=tiny_extractor, **kwargs)
+
+    return make
+
+
+def test_threshold(tagger, tone):
+    pipe = tagger()
+    every = pipe(tone)
+    second = every[1]["score"]
+    assert every[0]["score"] > second > every[2]["score"]
+    assert pipe(tone, threshold=second) == every[:2]
+    assert pipe(tone, threshold=second, top_k=1) == every[:1]
+    assert pipe(tone, threshold=1) == []
+    assert pipe(tone, threshold=0) == pipe(tone, threshold=None) == pipe(tone) == every
+    assert pipe([tone, tone], threshold=second, batch_size=2) == pipe([tone, tone], top_k=2, batch_size=2)
+    strict = tagger(threshold=second)
+    assert strict(tone) == every[:2]
+    assert strict(tone, threshold=0) == strict(tone, threshold=None) == every
+
+
+def test_tuned_thresholds(tagger, tone):
+    every = tagger()(tone)
+    # the most likely label and the third stay below theirs
+    thresholds = {
+        item["label"]: item["score"] + margin for item, margin in zip(every, [1e-3, 0, 1e-3, -1e-3], strict=True)
+    }
+    pipe = tagger([thresholds[f"LABEL_{i}"] for i in range(4)])
+    assert pipe(tone) == every
+    assert pipe(tone, threshold="tuned") == [every[1], every[3]]
+    assert pipe(tone, threshold="tuned", top_k=1) == [every[1]]
+    assert tagger(pipe.model.config.thresholds, threshold="tuned")(tone) == [every[1], every[3]]
+
+
+def test_threshold_with_the_code_of_a_saved_folder(tagger, tmp_path, tone):
+    pipe = tagger([0.0, 1.0, 0.0, 1.0])
+    pipe.save_pretrained(tmp_path)
+    remote = pipeline("audio-classification", model=str(tmp_path), trust_remote_code=True)
+    answer = remote(tone, threshold="tuned")
+    assert {item["label"] for item in answer} == {"LABEL_0", "LABEL_2"}
+    assert_same(answer, pipe(tone, threshold="tuned"))
+    always = pipeline("audio-classification", model=str(tmp_path), trust_remote_code=True, threshold="tuned")
+    assert always(tone) == answer
+
+
+@pytest.mark.parametrize(
+    "thresholds, threshold, message",
+    [
+        (None, "tuned", "this model has no tuned thresholds: give a number"),
+        ([0.5] * 3, "tuned", "holds 3 thresholds for 4 labels: tune them anew"),
+        (None, 50, "must be a number from 0 to 1.*got 50"),
+        (None, "0.5", "must be a number from 0 to 1.*got '0.5'"),
+        (None, [0.5] * 4, "must be a number from 0 to 1"),
+    ],
+)
+def test_threshold_that_cannot_be_used(tagger, tone, thresholds, threshold, message):
+    with pytest.raises(ValueError, match=message):
+        tagger(thresholds)(tone, threshold=threshold)
+    with pytest.raises(ValueError, match=message):
+        tagger(thresholds, threshold=threshold)
+
+
+def test_fine_tuning_leaves_the_thresholds_behind(tagger, tmp_path, tiny_extractor, tone):
+    tagger([0.1, 0.2, 0.3, 0.4]).save_pretrained(tmp_path)
+    model = SampleCNNForAudioClassification.from_pretrained(tmp_path, num_labels=2, ignore_mismatched_sizes=True)
+    pipe = SampleCNNAudioClassificationPipeline(model=model, feature_extractor=tiny_extractor)
+    assert len(pipe(tone)) == 2
+    with pytest.raises(ValueError, match="no tuned thresholds"):
+        pipe(tone, threshold="tuned")
+    model.save_pretrained(tmp_path / "tuned")
+    again = SampleCNNForAudioClassification.from_pretrained(tmp_path / "tuned")
+    assert again.config.thresholds is None
 
 
 def test_the_extractor_decides_on_segments(tiny_model, tone):

@@ -40,12 +40,34 @@ def tones(tmp_path):
 
 
 @pytest.fixture
+def write_chords(tones):
+    """Writes a small MagnaTagATune: the tones alone or together, a tag for each pitch that is heard."""
+
+    def write(folder):
+        names = list(PITCHES)
+        rows = []
+        for i, split_folder in enumerate("0123456789ab" * 4 + "cccccccc" + "ddddeeee"):
+            heard = [name for j, name in enumerate(names) if i % 8 >> j & 1]
+            sounds = [soundfile.read(tones / name / "train3.wav")[0] for name in heard] or [np.zeros(1500)]
+            file = f"{split_folder}/clip{i}.wav"
+            (folder / "mp3" / split_folder).mkdir(parents=True, exist_ok=True)
+            soundfile.write(folder / "mp3" / file, sum(sounds), 22050)
+            rows.append([1000 + i, *(int(name in heard) for name in names), file])
+        with (folder / "annotations_final.csv").open("w", newline="") as file:
+            csv.writer(file, delimiter="\t").writerows([["clip_id", *names, "mp3_path"], *rows])
+        return folder
+
+    return write
+
+
+@pytest.fixture
 def tiny_run(tones, tmp_path):
     """Command-line options of a run on the tones with a tiny network, writing to tmp_path/run."""
     return [
         "--source=folder",
         f"--data_dir={tones}",
         f"--output_dir={tmp_path / 'run'}",
+        f"--cache_dir={tmp_path / 'cache'}",
         "--variant=test-se",
         "--batch_size=8",
         "--num_epochs=3",

@@ -4,6 +4,7 @@ import pytest
 
 from samplecnn_hf import list_variants
 from training.data import SOURCES
+from training.data.synthetic import STAND_INS
 from training.recipe import RecipeError, parse_recipe, read_recipe
 
 RECIPES = sorted((Path(__file__).parents[2] / "training" / "recipes").rglob("*.yaml"))
@@ -16,6 +17,16 @@ def test_shipped_recipes_are_complete(path):
     assert recipe.variant in list_variants()
     assert recipe.source in SOURCES
     assert {name: getattr(recipe, name) for name in read_recipe(path)} == read_recipe(path)
+
+
+def test_synthetic_data_are_trained_on_for_fewer_epochs():
+    recipe = RECIPES[0].parents[1] / "mtt" / "paper.yaml"
+    options = [f"--recipe={recipe}", "--output_dir=run", "--synthetic"]
+    limit = STAND_INS["magnatagatune"].num_epochs
+    assert parse_recipe(options[:2] + ["--data_dir=data"]).num_epochs == 100 > limit
+    assert parse_recipe(options).num_epochs == limit
+    assert parse_recipe(options).data_dir == "data/synthetic/magnatagatune"
+    assert parse_recipe([*options, "--num_epochs=50"]).num_epochs == 50
 
 
 def test_command_line_overrides_the_file(tmp_path):
@@ -53,7 +64,14 @@ def test_bad_file_is_one_line(tmp_path, text, message):
     [
         (["--data_dir=data"], "--output_dir is missing"),
         (["--output_dir=run"], "--data_dir is missing"),
-        ([*REQUIRED, "--colour=red"], "unknown option --colour"),
+        ([*REQUIRED, "--colour=red"], "unknown option --colour=red; --help lists all"),
+        ([*REQUIRED, "--bach_size=5"], "did you mean --batch_size"),
+        ([*REQUIRED, "--pretrained=run", "--variant=se-9"], "leave out --variant and --initializer"),
+        ([*REQUIRED, "--plateau_reload", "--average_decay=0.9"], "--average_decay 0"),
+        (
+            [*REQUIRED, "--source=million_song", "--synthetic"],
+            "can be made for .*speech_commands; not for million_song",
+        ),
         ([*REQUIRED, "--recip=paper.yaml"], "unknown option --recip"),
         ([*REQUIRED, "--recipe=nowhere.yaml"], "cannot read the recipe nowhere.yaml"),
     ],

@@ -7,10 +7,12 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from transformers import pipeline
 
 from samplecnn_hf import SampleCNNForAudioClassification
 from training import evaluate, train
+from training.data.synthetic import STAND_INS, StandIn
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,8 +50,15 @@ def test_evaluate_finds_the_numbers_of_the_run_again(tiny_run, tones, tmp_path, 
     train.main(tiny_run)
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     capsys.readouterr()
-    evaluate.main([str(tmp_path / "run"), "--source", "folder", "--data_dir", str(tones), "--split", "validation"])
-    measured = json.loads(capsys.readouterr().out.splitlines()[-1])
+    cache = ["--cache_dir", str(tmp_path / "cache")]
+    evaluate.main([str(tmp_path / "run"), "--source=folder", f"--data_dir={tones}", "--split=validation", *cache])
+    *table, line = capsys.readouterr().out.splitlines()
+    measured = json.loads(line)
+    assert table[0].startswith("| label | clips |") and [row.split(" | ")[0] for row in table[2:]] == [
+        "| high",
+        "| low",
+        "| middle",
+    ]
     assert measured["clips"] == 12
     assert measured["accuracy"] == results["metrics"]["validation"]["accuracy"]
     assert measured["loss"] == pytest.approx(results["metrics"]["validation"]["loss"], abs=1e-6)
@@ -78,20 +87,65 @@ def test_killed_and_resumed_run_ends_with_the_same_weights(tiny_run, tmp_path, s
     assert json.loads((tmp_path / "again" / "results.json").read_text())["best_epoch"] == best_epoch
 
 
-def test_resume_with_other_options_is_refused(tiny_run, tmp_path, monkeypatch):
-    def interrupt(trainer):
+def test_resume_with_other_options_is_refused(tiny_run, tmp_path, monkeypatch, capsys):
+    def interrupt(*arguments):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as context:
         context.setattr(train, "collect_results", interrupt)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(SystemExit, match="interrupted: the same command with --resume goes on"):
             train.main(tiny_run)
     with pytest.raises(SystemExit, match="holds an interrupted run: --resume it, or --overwrite it"):
         train.main(tiny_run)
     with pytest.raises(SystemExit, match="the interrupted run had --seed 0, not 1"):
         train.main([*tiny_run, "--resume", "--seed=1"])
     train.main([*tiny_run, "--resume"])
-    assert (tmp_path / "run" / "model.safetensors").exists()
+    written = (tmp_path / "run" / "model.safetensors").stat().st_mtime_ns
+    train.main([*tiny_run, "--resume"])
+    assert capsys.readouterr().out.endswith("run is finished already\n")
+    assert (tmp_path / "run" / "model.safetensors").stat().st_mtime_ns == written
+
+
+def test_several_labels_a_clip(tiny_run, write_chords, tmp_path, capsys, monkeypatch):
+    """With the data made by `--synthetic`."""
+    monkeypatch.setitem(STAND_INS, "magnatagatune-26k", StandIn(write_chords, num_epochs=30))
+    data = tmp_path / "chords"
+    options = [*tiny_run, "--source=magnatagatune-26k", "--synthetic", f"--data_dir={data}", "--num_epochs=30"]
+    train.main([*options, "--mixup=0", "--batch_norm_momentum=0.1"])
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["metric"] == "roc_auc" and results["metrics"]["test"]["roc_auc"] > 0.95
+    assert [row["positives"] for row in results["per_label"]["test"]] == [4, 4, 4]
+    assert results["unscored_labels"] == {"validation": [], "test": []}
+    config = SampleCNNForAudioClassification.from_pretrained(tmp_path / "run").config
+    assert len(config.thresholds) == 3 and results["metrics"]["validation"]["f1_samples@tuned"] > 0.9
+    classifier = pipeline("audio-classification", model=str(tmp_path / "run"), trust_remote_code=True)
+    answer = classifier(str(data / "mp3" / "c" / "clip55.wav"), threshold="tuned")
+    assert {label["label"] for label in answer} == {"high", "low", "middle"}
+    assert "**Synthetic data**" in (tmp_path / "run" / "README.md").read_text()
+
+
+def test_best_weights_come_back_at_a_plateau(tiny_run, monkeypatch):
+    worse_and_worse = iter(range(1, 9))
+
+    def validate(run):
+        loss = next(worse_and_worse)
+        return {"loss": loss, "accuracy": 1 / loss}
+
+    compared = []
+    step_plateau = train.TrainingRun.step_plateau
+
+    def note(run, loss):
+        step_plateau(run, loss)
+        best = run.load_best().state_dict()
+        compared.append(
+            all(torch.equal(best[name], value) for name, value in run.evaluated_model.state_dict().items())
+        )
+
+    monkeypatch.setattr(train.TrainingRun, "validate", validate)
+    monkeypatch.setattr(train.TrainingRun, "step_plateau", note)
+    options = without(without(tiny_run, "schedule"), "average_decay")
+    train.main([*options, "--schedule=plateau", "--plateau_patience=2", "--plateau_reload", "--num_epochs=3"])
+    assert compared == [True, False, True]  # after the first epoch, the best; after the second; after the cut
 
 
 def test_fine_tuning_keeps_the_body_and_takes_the_new_labels(tiny_run, tones, tmp_path):
@@ -102,7 +156,7 @@ def test_fine_tuning_keeps_the_body_and_takes_the_new_labels(tiny_run, tones, tm
         table.write_text(
             "\n".join(line for line in table.read_text().replace("low", "deep").splitlines() if "middle" not in line)
         )
-    options = without(without(tiny_run, "output_dir"), "learning_rate")
+    options = without(without(without(tiny_run, "output_dir"), "learning_rate"), "variant")
     train.main(
         [*options, f"--output_dir={tmp_path / 'tuned'}", f"--pretrained={tmp_path / 'run'}", "--learning_rate=1e-9"]
     )
@@ -130,12 +184,29 @@ def rename_column(path: Path):
 
 
 @pytest.mark.parametrize(
+    "spoil, problem",
+    [(write_text, "cannot be read as audio"), (write_half, "is cut off"), (Path.unlink, "is missing")],
+)
+def test_bad_audio_is_left_out_and_reported(tiny_run, tones, tmp_path, capsys, spoil, problem):
+    spoil(tones / "low" / "train0.wav")
+    train.main([*tiny_run, "--num_epochs=1"])
+    first, *_ = capsys.readouterr().out.splitlines()
+    assert first.startswith("warning: left out 1 of 36 train clips") and "low/train0.wav" in first and problem in first
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["clips"]["train"] == 35
+    assert results["clips_left_out"] == {"train": 1, "validation": 0, "test": 0}
+
+
+def remove_audio(path: Path):
+    for file in path.parents[1].rglob("train*.wav"):
+        file.unlink()
+
+
+@pytest.mark.parametrize(
     "spoil, message",
     [
-        (write_text, "cannot be read as audio"),
-        (write_half, "is cut off"),
-        (Path.unlink, "is not a file in"),
         (rename_column, "needs the columns file and class"),
+        (remove_audio, "not one of the 36 train clips can be used"),
     ],
 )
 def test_bad_data_is_one_clear_line_and_no_folder(tiny_run, tones, tmp_path, spoil, message):
@@ -145,6 +216,15 @@ def test_bad_data_is_one_clear_line_and_no_folder(tiny_run, tones, tmp_path, spo
     lines = [line for line in result.stderr.replace("\r", "\n").splitlines() if "clip/s" not in line and line.strip()]
     assert len(lines) == 1 and lines[0].startswith("error: ") and message in lines[0], lines
     assert not (tmp_path / "run").exists() and not (tmp_path / "run.unfinished").exists()
+
+
+@pytest.mark.parametrize("model", ["{tmp}/nowhere", "{tmp}/a/b/c"])
+def test_model_folder_that_is_not_there(tiny_run, tones, tmp_path, model):
+    model = model.format(tmp=tmp_path)
+    with pytest.raises(SystemExit, match=f"there is no model in {model}: give the folder"):
+        train.main([*without(tiny_run, "variant"), f"--pretrained={model}"])
+    with pytest.raises(SystemExit, match=f"there is no model in {model}: give the folder"):
+        evaluate.main([model, "--source=folder", f"--data_dir={tones}"])
 
 
 def test_output_folder_that_cannot_be_made(tiny_run, tmp_path):

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from training.data import dcase2017, folder, magnatagatune, million_song, speech_commands
+from training.data import dcase2017, folder, hub, magnatagatune, million_song, speech_commands
 from training.data.source import DataError, Source
 
 SOURCES = {
     "dcase2017": dcase2017.load,
     "folder": folder.load,
+    "hub": hub.load,
     "magnatagatune": magnatagatune.load,
     "magnatagatune-26k": magnatagatune.load_26k,
     "million_song": million_song.load,
@@ -16,13 +17,17 @@ SOURCES = {
 
 
 def load_source(name: str, data_dir: str | Path) -> Source:
-    """List the labelled files of data set `name` (a key of `SOURCES`) found in the folder `data_dir`.
+    """List the labelled clips of data set `name` (a key of `SOURCES`) found in the folder `data_dir`.
+
+    For `hub` it may also be the id of a data set on the Hub.
 
     Raises:
         DataError: unknown name, no such folder, or whatever the data set's own loader finds wrong.
     """
     if name not in SOURCES:
         raise DataError(f"unknown data set {name!r}: choose one of {', '.join(sorted(SOURCES))}")
+    if name == "hub":
+        return hub.load(str(data_dir))
     if not Path(data_dir).is_dir():
         raise DataError(f"{data_dir} is not a folder: give the folder that holds the data")
-    return SOURCES[name](Path(data_dir))
+    return SOURCES[name](Path(data_dir).absolute())

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.data.index import check_files, read_rows
+from training.data.index import check_names, read_rows, refuse_rows
 from training.data.source import Clip, DataError, Source
 
 LABELS = [
@@ -51,7 +51,7 @@ def load(data_dir: Path) -> Source:
     """List the clips of the three sets.
 
     Raises:
-        DataError: a faulty table, an unknown label, missing audio, or an empty split.
+        DataError: a faulty table, an unknown label, or an empty split.
     """
     rows = {name: _read_rows(data_dir / f"groundtruth_weak_label_{name}_set.csv") for name in AUDIO_FOLDERS}
     clips = {name: _make_clips(data_dir / folder, rows[name]) for name, folder in AUDIO_FOLDERS.items()}
@@ -63,7 +63,7 @@ def load(data_dir: Path) -> Source:
         "validation": [clip for file, clip in pooled.items() if file in held_out],
         "test": list(clips["evaluation"].values()),
     }
-    return Source("dcase2017", LABELS, "multi_label_classification", splits)
+    return Source("dcase2017", LABELS, "multi_label_classification", splits, "f1_samples@0.1")
 
 
 def draw_validation(rows: list[tuple[str, int]]) -> set[str]:
@@ -82,22 +82,17 @@ def draw_validation(rows: list[tuple[str, int]]) -> set[str]:
 
 def _read_rows(path: Path) -> list[tuple[str, int]]:
     index = {name: label for label, name in enumerate(LABELS)}
-    rows = []
-    for line, cells in read_rows(path, "\t"):
-        if len(cells) != 4:
-            raise DataError(
-                f"{path} needs four columns separated by tabs (file, start, end, label): download it again"
-            )
-        file, _, _, name = cells
-        if name not in index:
-            raise DataError(f"{path}, row {line}: {name!r} is not one of the {len(LABELS)} labels: correct the row")
-        rows.append((file, index[name]))
-    return rows
+    rows = read_rows(path, "\t")
+    if len(rows[0][1]) != 4:
+        raise DataError(f"{path} needs four columns separated by tabs (file, start, end, label): download it again")
+    unknown = [f"row {line}: {cells[3]!r} is none of the labels" for line, cells in rows if cells[3] not in index]
+    refuse_rows(unknown, path, "correct the row")
+    check_names(list({cells[0] for _, cells in rows}), path)
+    return [(cells[0], index[cells[3]]) for _, cells in rows]
 
 
 def _make_clips(folder: Path, rows: list[tuple[str, int]]) -> dict[str, Clip]:
     labels = {file: set() for file, _ in rows}
     for file, label in rows:
         labels[file].add(label)
-    check_files(folder, [f"Y{file}" for file in labels])
     return {file: Clip(folder / f"Y{file}", tuple(sorted(found))) for file, found in labels.items()}

@@ -7,10 +7,12 @@ class folders  <class>/*.wav; the splits are chosen by a hash of the file name, 
 """
 
 import csv
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from training.data.index import refuse_rows
 from training.data.source import Clip, DataError, Source
 from training.data.speech_commands import assign_split
 
@@ -29,7 +31,8 @@ def load(data_dir: Path) -> Source:
     """List the clips of a user's folder (layouts: see the module); the labels are the class names, sorted.
 
     Raises:
-        DataError: no audio, no validation data, a class that is never seen in training, or a faulty CSV file.
+        DataError: no audio, no validation data, one class only, a class that is never seen in training, or a faulty
+            CSV file.
     """
     if (data_dir / "train.csv").is_file():
         examples = {split: list(_read_csv(path)) for split, path in _find_splits(data_dir, ".csv").items()}
@@ -40,15 +43,54 @@ def load(data_dir: Path) -> Source:
         for example in _read_classes(data_dir):
             examples[assign_split(example.path.name)].append(example)
 
+    return _make_source("folder", data_dir, examples)
+
+
+def load_folds(data_dir: Path) -> dict[str, Source]:
+    """Class folders whose file names begin with the number of their fold (`2-dog.wav`), for cross-validation.
+
+    Returns:
+        For each fold a source that has it as the validation split and the others for training.
+
+    Raises:
+        DataError: no audio, a file without a fold, fewer than two folds, or a class that is not in all the others.
+    """
+    examples = list(_read_classes(data_dir))
+    folds = sorted({_fold(example.path) for example in examples})
+    if len(folds) < 2:
+        raise DataError(
+            f"{data_dir} needs files of two folds or more, such as <class>/1-dog.wav and <class>/2-dog.wav"
+        )
+    sources = {}
+    for fold in folds:
+        splits = {"train": [], "validation": []}
+        for example in examples:
+            splits["validation" if _fold(example.path) == fold else "train"].append(example)
+        sources[fold] = _make_source(f"folder-fold{fold}", data_dir, splits)
+    return sources
+
+
+def _fold(path: Path) -> str:
+    fold, separator, _ = path.name.partition("-")
+    if not (separator and fold.isdecimal()):
+        raise DataError(
+            f"{path} does not begin with the number of its fold and a hyphen, such as 2-dog.wav: rename it"
+        )
+    return fold
+
+
+def _make_source(name: str, data_dir: Path, examples: dict[str, list[_Example]]) -> Source:
     _check_splits(data_dir, examples)
     labels = sorted({example.class_name for split in examples.values() for example in split})
+    if len(labels) < 2:
+        raise DataError(f"{data_dir} holds only the class {labels[0]!r}: add audio of another, to tell it from")
     index = {label: i for i, label in enumerate(labels)}
     splits = {
         split: [Clip(example.path, (index[example.class_name],)) for example in found]
         for split, found in examples.items()
         if found
     }
-    return Source("folder", labels, "single_label_classification", splits)
+    return Source(name, labels, "single_label_classification", splits, "accuracy")
 
 
 def _find_splits(data_dir: Path, suffix: str) -> dict[str, Path]:
@@ -69,24 +111,23 @@ def _read_csv(path: Path) -> Iterator[_Example]:
             columns = reader.fieldnames or []
             if not {"file", "class"} <= set(columns):
                 raise DataError(f"{path} needs the columns file and class, separated by commas; found: {columns}")
-            rows = [(f"{path}, row {reader.line_num}", row["file"], row["class"]) for row in reader]
+            rows = [(reader.line_num, row["file"], row["class"]) for row in reader]
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text: save it again as CSV UTF-8") from error
     if not rows:
         raise DataError(f"{path} has no rows: list one audio file a row")
-    for where, file_name, class_name in rows:
-        if not file_name or not class_name:
-            raise DataError(f"{where}: file or class is empty: fill it in or delete the row")
-        yield _Example(_resolve(path.parent, file_name, where), class_name, where)
+    incomplete = [
+        f"row {line}: file or class is empty" for line, file, class_name in rows if not file or not class_name
+    ]
+    refuse_rows(incomplete, path, "fill it in or delete the row")
+    outside = [f"row {line}: {file} leads out of {path.parent}" for line, file, _ in rows if _leads_out(file)]
+    refuse_rows(outside, path, "give a path relative to that folder")
+    for line, file, class_name in rows:
+        yield _Example(path.parent / file, class_name, f"{path}, row {line}")
 
 
-def _resolve(data_dir: Path, file_name: str, where: str) -> Path:
-    relative = Path(file_name)
-    if relative.anchor or ".." in relative.parts:
-        raise DataError(f"{where}: {file_name} leads out of {data_dir}: give a path relative to that folder")
-    if not (data_dir / relative).is_file():
-        raise DataError(f"{where}: {file_name} is not a file in {data_dir}: correct the path or delete the row")
-    return data_dir / relative
+def _leads_out(file: str) -> bool:
+    return bool(Path(file).anchor) or ".." in Path(file).parts
 
 
 def _read_classes(folder: Path) -> Iterator[_Example]:
@@ -107,6 +148,9 @@ def _check_splits(data_dir: Path, examples: dict[str, list[_Example]]) -> None:
     for split in ("train", "validation"):
         if not examples.get(split):
             raise DataError(f"no {split} data in {data_dir}: add {split}.csv, {split}/<class>/*.wav or more files")
+    paths = Counter(example.path for found in examples.values() for example in found)
+    repeated = [f"{path.relative_to(data_dir)} is listed more than once" for path, count in paths.items() if count > 1]
+    refuse_rows(repeated, data_dir, "keep one of its rows; training and validation must not share clips")
     trained = {example.class_name for example in examples["train"]}
     for split, found in examples.items():
         for example in found:

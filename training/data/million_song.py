@@ -22,7 +22,7 @@ in the file, so nothing here does it; convert a copy that you trust, once:
 import re
 from pathlib import Path
 
-from training.data.index import audio_folder, check_files, read_rows
+from training.data.index import audio_folder, check_names, read_rows, refuse_rows
 from training.data.source import Clip, DataError, Source
 
 # The 50 most frequent tags that tell of the sound, in the order of the tag vectors in the usual split files.
@@ -43,13 +43,13 @@ def load(data_dir: Path) -> Source:
     """List the clips of the three tables.
 
     Raises:
-        DataError: a faulty table, an unknown tag, a track listed twice, missing audio, or an empty split.
+        DataError: a faulty table, an unknown tag, a track listed twice, or an empty split.
     """
     listed = {split: _read_split(data_dir / f"{split}.csv") for split in SPLITS}
+    check_names([name for rows in listed.values() for name, _ in rows], data_dir)
     folder = audio_folder(data_dir)
-    check_files(folder, [name for rows in listed.values() for name, _ in rows])
     splits = {split: [Clip(folder / name, tags) for name, tags in rows] for split, rows in listed.items()}
-    return Source("million_song", TAGS, "multi_label_classification", splits)
+    return Source("million_song", TAGS, "multi_label_classification", splits, "roc_auc")
 
 
 def _read_split(path: Path) -> list[tuple[str, tuple[int, ...]]]:
@@ -57,13 +57,12 @@ def _read_split(path: Path) -> list[tuple[str, tuple[int, ...]]]:
     (_, header), *rows = read_rows(path, ",")
     if header != ["track_id", "tags"]:
         raise DataError(f"{path} needs the columns track_id and tags, separated by a comma; found: {header}")
-    listed = []
-    for line, (track_id, tags) in rows:
-        if not _TRACK_ID.fullmatch(track_id):
-            raise DataError(f"{path}, row {line}: {track_id!r} is not a track id like TRAAAAK128F9318786")
-        found = tags.split(";")
-        unknown = [tag for tag in found if tag not in index]
-        if unknown:
-            raise DataError(f"{path}, row {line}: {unknown[0]!r} is not one of the {len(TAGS)} tags: correct the row")
-        listed.append(("/".join((*track_id[2:5], f"{track_id}.mp3")), tuple(sorted({index[tag] for tag in found}))))
-    return listed
+    faults = [f"row {line}: {cells[0]!r} is no track id" for line, cells in rows if not _TRACK_ID.fullmatch(cells[0])]
+    refuse_rows(faults, path, "an id looks like TRAAAAK128F9318786; correct the row")
+    tags = [(line, tag) for line, cells in rows for tag in cells[1].split(";")]
+    faults = [f"row {line}: {tag!r} is not one of the {len(TAGS)} tags" for line, tag in tags if tag not in index]
+    refuse_rows(faults, path, "correct the row")
+    return [
+        ("/".join((*track_id[2:5], f"{track_id}.mp3")), tuple(sorted({index[tag] for tag in tags.split(";")})))
+        for _, (track_id, tags) in rows
+    ]

@@ -1,42 +1,20 @@
-"""From files to what the network trains on: clips decoded once into memory, then cut into segments on the fly."""
+"""From prepared clips to what the network trains on and is evaluated on: segments, cut on the fly."""
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
 from samplecnn_hf import SampleCNNFeatureExtractor
-from samplecnn_hf.feature_extraction_samplecnn import read_audio
-from training.data.source import Clip, DataError
-
-PCM16 = 2**15
+from training.data.prepared import PCM16, PreparedClips
 
 
-def decode_clip(path, extractor: SampleCNNFeatureExtractor) -> np.ndarray:
-    """An audio file -> mono int16 (samples,) at the extractor's rate."""
-    try:
-        audio, sampling_rate = read_audio(path)
-        waveform = extractor.to_waveform(audio, sampling_rate)
-    except ValueError as error:
-        message = str(error) if str(path) in str(error) else f"{path}: {error}"
-        raise DataError(f"{message} (mend the file, or take it out of the data set)") from error
-    return np.clip(np.rint(waveform * PCM16), -PCM16, PCM16 - 1).astype(np.int16)
-
-
-def decode_clips(paths, extractor, description: str, disable_progress: bool = False) -> list[np.ndarray]:
-    """Decode files in parallel (libsndfile and soxr work outside Python's lock), in order."""
-    with ThreadPoolExecutor() as pool:
-        waveforms = pool.map(lambda path: decode_clip(path, extractor), paths)
-        return list(tqdm(waveforms, total=len(paths), desc=description, unit="clip", disable=disable_progress))
-
-
-def target_matrix(clips: list[Clip], num_labels: int) -> torch.Tensor:
+def target_matrix(labels: Sequence[Sequence[int]], num_labels: int) -> torch.Tensor:
     """Labels of clips as zeros and ones, float32 [clips, num_labels]; mixup and smoothing make them fractions."""
-    targets = torch.zeros(len(clips), num_labels)
-    for row, clip in zip(targets, clips, strict=True):
-        row[list(clip.labels)] = 1
+    targets = torch.zeros(len(labels), num_labels)
+    for row, heard in zip(targets, labels, strict=True):
+        row[list(heard)] = 1
     return targets
 
 
@@ -52,39 +30,43 @@ class TrainingSegments(Dataset):
     An epoch has as many segments as there are consecutive ones. With `crop="random"` each starts anywhere in its clip.
     """
 
-    def __init__(self, waveforms: list[np.ndarray], targets: torch.Tensor, extractor, crop: str):
-        self.waveforms, self.targets, self.extractor, self.crop = waveforms, targets, extractor, crop
+    def __init__(self, clips: PreparedClips, num_labels: int, extractor: SampleCNNFeatureExtractor, crop: str):
+        self.clips, self.extractor, self.crop = clips, extractor, crop
+        self.targets = target_matrix(clips.labels, num_labels)
         self.index = [
-            (clip, segment)
-            for clip, waveform in enumerate(waveforms)
-            for segment in range(len(extractor.segment_starts(len(waveform))))
+            (clip, start)
+            for clip, num_samples in enumerate(clips.num_samples)
+            for start in extractor.segment_starts(num_samples)
         ]
 
     def __len__(self) -> int:
         return len(self.index)
 
     def __getitem__(self, i: int) -> dict[str, torch.Tensor]:
-        clip, segment = self.index[i]
-        waveform, length = self.waveforms[clip], self.extractor.segment_length
+        clip, start = self.index[i]
+        waveform, length = self.clips[clip], self.extractor.segment_length
         if self.crop == "random" and len(waveform) > length:
             start = int(torch.randint(len(waveform) - length + 1, ()))
-            pcm = waveform[start : start + length]
+        if len(waveform) < length:
+            pcm = self.extractor.segment(waveform)[0]
         else:
-            pcm = self.extractor.segment(waveform)[segment]
+            pcm = waveform[start : start + length]
+            pcm = np.pad(pcm, (0, length - len(pcm)))
         return {"input_values": to_float(pcm)[None], "labels": self.targets[clip]}
 
 
 class EvaluationClips(Dataset):
     """Whole clips: `input_values` float32 [segments, samples], normalised, and `labels` float32 [num_labels]."""
 
-    def __init__(self, waveforms: list[np.ndarray], targets: torch.Tensor, extractor):
-        self.waveforms, self.targets, self.extractor = waveforms, targets, extractor
+    def __init__(self, clips: PreparedClips, num_labels: int, extractor: SampleCNNFeatureExtractor):
+        self.clips, self.extractor = clips, extractor
+        self.targets = target_matrix(clips.labels, num_labels)
 
     def __len__(self) -> int:
-        return len(self.waveforms)
+        return len(self.clips)
 
     def __getitem__(self, i: int) -> dict[str, torch.Tensor]:
-        segments = to_float(self.extractor.segment(self.waveforms[i]))
+        segments = to_float(self.extractor.segment(self.clips[i]))
         return {"input_values": self.extractor.normalize(segments), "labels": self.targets[i]}
 
 

@@ -1,4 +1,4 @@
-"""What every data set looks like to the training: labelled files, already divided into splits."""
+"""What every data set looks like to the training: labelled clips, already divided into splits."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +15,31 @@ class Clip:
     path: Path
     labels: tuple[int, ...]  # indices into Source.labels: exactly one for a single-label task
 
+    def content(self) -> Path | bytes:
+        """What `read_audio` decodes."""
+        return self.path
+
+    def stamp(self) -> str:
+        """Changes when the audio does; it costs no look into the file."""
+        try:
+            status = self.path.stat()
+        except OSError:
+            return "missing"
+        return f"{status.st_size} {status.st_mtime_ns}"
+
 
 @dataclass(frozen=True)
 class Source:
     """A data set on disk; nothing is decoded yet.
+
+    Attributes:
+        name: of the data set, a key of `training.data.SOURCES`.
+        labels: names, in the order of the network's outputs.
+        problem_type: `single_label_classification` or `multi_label_classification`.
+        splits: clips of "train", "validation" and, where there is one, "test".
+        metric: what a run is judged by, a key of `training.metrics.compute_metrics`.
+        background_noise: recordings to mix into the training clips.
+        min_seconds: a clip that is not longer does not belong to the data set; this is known once it is decoded.
 
     Raises:
         DataError: a split without clips.
@@ -26,9 +47,11 @@ class Source:
 
     name: str
     labels: list[str]
-    problem_type: str  # "single_label_classification" | "multi_label_classification"
-    splits: dict[str, list[Clip]]  # "train", "validation" and, where there is one, "test"
+    problem_type: str
+    splits: dict[str, list[Clip]]
+    metric: str
     background_noise: tuple[Path, ...] = ()
+    min_seconds: float = 0.0
 
     def __post_init__(self):
         for split, clips in self.splits.items():

@@ -9,6 +9,7 @@ _background_noise_/*.wav    long recordings without words
 import hashlib
 from pathlib import Path
 
+from training.data.index import check_names, refuse_rows
 from training.data.source import Clip, DataError, Source
 
 BACKGROUND_NOISE = "_background_noise_"
@@ -39,7 +40,7 @@ def load(data_dir: Path) -> Source:
     splits = {"train": [clip for name, clip in clips.items() if name not in held_out]}
     splits |= {split: [clips[name] for name in names] for split, names in listed.items()}
     noise = tuple(sorted((data_dir / BACKGROUND_NOISE).glob("*.wav")))
-    return Source("speech_commands", words, "single_label_classification", splits, noise)
+    return Source("speech_commands", words, "single_label_classification", splits, "accuracy", noise)
 
 
 def assign_split(file_name: str, validation_percentage: float = 10, testing_percentage: float = 10) -> str:
@@ -62,7 +63,7 @@ def _read_list(path: Path, clips: dict[str, Clip]) -> list[str]:
     if not path.is_file():
         raise DataError(f"{path} is missing: unpack the whole archive, the split lists are part of it")
     names = path.read_text(encoding="utf-8").split()
-    for name in names:
-        if name not in clips:
-            raise DataError(f"{path} lists {name}, which is missing: unpack the whole archive again")
+    missing = [f"{name} is listed and missing" for name in names if name not in clips]
+    refuse_rows(missing, path, "unpack the whole archive again")
+    check_names(names, path)
     return names

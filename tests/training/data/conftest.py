@@ -5,25 +5,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from training.data import index
-
 
 @pytest.fixture(scope="session")
 def paper():
     """The numbers of the paper."""
     path = Path(__file__).parents[3] / "training" / "paper.yaml"
     return yaml.safe_load(path.read_text(encoding="utf-8"))
-
-
-class Everything:
-    def __contains__(self, name):
-        return True
-
-
-@pytest.fixture
-def audio_is_there(monkeypatch):
-    """Whatever audio a table lists, its folder seems to hold it."""
-    monkeypatch.setattr(index, "list_files", lambda folder: Everything())
 
 
 @pytest.fixture(scope="session")

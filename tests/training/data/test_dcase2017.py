@@ -65,13 +65,13 @@ def full_size(paper, tmp_path_factory):
     return folder, tables
 
 
-def test_split_sizes(full_size, paper, audio_is_there, split_sizes):
+def test_split_sizes(full_size, paper, split_sizes):
     source = load_source("dcase2017", full_size[0])
     assert source.problem_type == paper["datasets"]["dcase2017"]["problem_type"]
     assert split_sizes(source) == paper["datasets"]["dcase2017"]["splits"]
 
 
-def test_files_keep_all_their_labels(full_size, audio_is_there):
+def test_files_keep_all_their_labels(full_size):
     folder, tables = full_size
     source = load_source("dcase2017", folder)
     loaded = {
@@ -140,11 +140,14 @@ def test_layout(small, split_sizes):
         (None, "{name}_set.csv is missing"),
         ("", "{name}_set.csv has no rows"),
         ("a.wav,0,10,Bus\n", "{name}_set.csv needs four columns separated by tabs"),
-        ("a.wav\t0\t10\tBus\na.wav\tBus\n", "{name}_set.csv, row 2: 2 columns instead of 4"),
-        ("file\tstart\tend\tlabel\n", "{name}_set.csv, row 1: 'label' is not one of the 17 labels"),
-        ("a.wav\t0\t10\tBus\r\na.wav\t0\t10\tTram\r\n", "{name}_set.csv, row 2: 'Tram' is not one of the 17 labels"),
-        ("a.wav\t0\t10\tBus\nb.wav\t0\t10\tBus\n", "2 of 2 listed files are not in .*{folder}, first of all 'Ya.wav'"),
-        ("/../../a.wav\t0\t10\tBus\n", "1 of 1 listed files are not in .*{folder}, first of all 'Y/../../a.wav'"),
+        ("a.wav\t0\t10\tBus\na.wav\tBus\n", "{name}_set.csv: row 2 has 2 columns instead of 4"),
+        ("file\tstart\tend\tlabel\n", "{name}_set.csv: row 1: 'label' is none of the labels"),
+        (
+            "a.wav\t0\t10\tBus\r\na.wav\t0\t10\tTram\r\n",
+            "{name}_set.csv: row 2: 'Tram' is none of the labels: correct",
+        ),
+        ("a\t0\t1\tTram\nb\t0\t1\tBoat\n", "{name}_set.csv: row 1: 'Tram' is none of the labels .and 1 more like it"),
+        ("/../../a.wav\t0\t10\tBus\n", "{name}_set.csv: '/../../a.wav' leads out of the folder"),
     ],
 )
 def test_faulty_data(small, name, table, message):
@@ -152,7 +155,7 @@ def test_faulty_data(small, name, table, message):
     path.unlink()
     if table is not None:
         path.write_text(table)
-    with pytest.raises(DataError, match=message.format(name=name, folder=dcase2017.AUDIO_FOLDERS[name])) as error:
+    with pytest.raises(DataError, match=message.format(name=name)) as error:
         load_source("dcase2017", small)
     assert "\n" not in str(error.value)
 

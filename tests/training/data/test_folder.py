@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from training.data import load_source
+from training.data.folder import load_folds
 from training.data.source import DataError
 from training.data.speech_commands import assign_split
 
@@ -71,7 +72,12 @@ def test_class_folders_layout_splits_by_hash(tmp_path):
         assert {assign_split(clip.path.name) for clip in clips} == {split}
 
 
-GOOD = {"train.csv": "file,class\na.wav,dog\n", "val.csv": "file,class\nb.wav,dog\n", "a.wav": "", "b.wav": ""}
+GOOD = {
+    "train.csv": "file,class\na.wav,dog\nd.wav,rat\n",
+    "val.csv": "file,class\nb.wav,dog\n",
+    "a.wav": "",
+    "b.wav": "",
+}
 
 
 @pytest.mark.parametrize(
@@ -81,13 +87,15 @@ GOOD = {"train.csv": "file,class\na.wav,dog\n", "val.csv": "file,class\nb.wav,do
         ({"train.csv": "path,class\na.wav,dog\n"}, r"train.csv needs the columns file and class.*'path'"),
         ({"train.csv": ""}, r"train.csv needs the columns file and class"),
         ({"val.csv": "file,class\n"}, r"val.csv has no rows"),
-        ({"train.csv": "file,class\na.wav,dog\n\nc.wav,dog\n"}, r"train.csv, row 4: c.wav is not a file"),
-        ({"train.csv": "file,class\na.wav\n"}, r"train.csv, row 2: file or class is empty"),
-        ({"train.csv": "file,class\n,dog\n"}, r"train.csv, row 2: file or class is empty"),
+        ({"train.csv": "file,class\na.wav\n"}, r"train.csv: row 2: file or class is empty"),
+        ({"train.csv": "file,class\n\n,dog\na.wav,\n"}, r"train.csv: row 3: file or class is empty .and 1 more"),
+        ({"train.csv": "file,class\na.wav,dog\na.wav,rat\n"}, r"a.wav is listed more than once"),
+        ({"val.csv": "file,class\na.wav,dog\n"}, r"a.wav is listed more than once.*must not share"),
+        ({"train.csv": "file,class\na.wav,dog\n"}, r"only the class 'dog'"),
         ({"val.csv": "file,class\nb.wav,cat\n"}, r"val.csv, row 2: class 'cat' is in validation but never in train"),
-        ({"test.csv": "file,class\nb.wav,cat\n"}, r"test.csv, row 2: class 'cat' is in test but never in train"),
-        ({"train.csv": "file,class\n../a.wav,dog\n"}, r"train.csv, row 2: ../a.wav leads out of"),
-        ({"train.csv": "file,class\n/etc/passwd,dog\n"}, r"train.csv, row 2: /etc/passwd leads out of"),
+        ({"test.csv": "file,class\nc.wav,cat\n"}, r"test.csv, row 2: class 'cat' is in test but never in train"),
+        ({"train.csv": "file,class\n../a.wav,dog\n"}, r"train.csv: row 2: ../a.wav leads out of"),
+        ({"train.csv": "file,class\n/etc/passwd,dog\n"}, r"train.csv: row 2: /etc/passwd leads out of"),
         ({"dev.csv": GOOD["val.csv"]}, r"both val.csv and dev.csv"),
     ],
 )
@@ -123,6 +131,32 @@ def test_data_that_cannot_be_trained_on(tmp_path, files, message):
     write(tmp_path, files)
     with pytest.raises(DataError, match=message):
         load_source("folder", tmp_path)
+
+
+def test_folds(tmp_path):
+    write(tmp_path, dict.fromkeys([f"{name}/{fold}-{name}.ogg" for name in ("dog", "rain") for fold in (1, 2, 5)], ""))
+    sources = load_folds(tmp_path)
+    assert list(sources) == ["1", "2", "5"]
+    assert describe(sources["2"], tmp_path) == {
+        "train": [(f"{name}/{fold}-{name}.ogg", name) for name in ("dog", "rain") for fold in (1, 5)],
+        "validation": [("dog/2-dog.ogg", "dog"), ("rain/2-rain.ogg", "rain")],
+    }
+    assert len({source.name for source in sources.values()}) == 3
+
+
+@pytest.mark.parametrize(
+    "names, message",
+    [
+        (["dog/1-a.wav", "dog/b.wav"], "b.wav does not begin with the number of its fold"),
+        (["dog/1-a.wav", "rain/1-b.wav"], "needs files of two folds or more"),
+        (["dog/1-a.wav", "rain/2-b.wav"], "'dog' is in validation but never in train"),
+        ([], "needs files of two folds or more"),
+    ],
+)
+def test_folds_that_cannot_be_held_out(tmp_path, names, message):
+    write(tmp_path, dict.fromkeys(names, ""))
+    with pytest.raises(DataError, match=message):
+        load_folds(tmp_path)
 
 
 @needs_arabic

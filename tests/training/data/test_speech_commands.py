@@ -47,7 +47,7 @@ def test_missing_list(archive, name):
 
 def test_listed_file_that_is_missing(archive):
     (archive / "yes" / "c_nohash_0.wav").unlink()
-    with pytest.raises(DataError, match="testing_list.txt lists yes/c_nohash_0.wav, which is missing"):
+    with pytest.raises(DataError, match="testing_list.txt: yes/c_nohash_0.wav is listed and missing"):
         load_source("speech_commands", archive)
 
 

@@ -1,0 +1,208 @@
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from datasets import load_dataset
+
+from training.data import prepared
+from training.data.prepared import prepare, prepared_folder
+from training.data.source import Clip, DataError, Source
+
+RATE = 22050
+
+
+def write_tone(path: Path, seconds: float = 0.1, rate: int = RATE):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, 0.5 * np.sin(np.arange(round(seconds * rate)) / 10), rate)
+    return path
+
+
+def make_source(paths, labels=(0,), **options) -> Source:
+    """All of `paths` for training, and the first of them for validation, too."""
+    clips = [Clip(path, labels) for path in paths]
+    splits = {"train": clips, "validation": clips[:1]}
+    return Source("folder", ["a", "b"], "multi_label_classification", splits, "roc_auc", **options)
+
+
+@pytest.fixture
+def small_shards(monkeypatch):
+    monkeypatch.setattr(prepared, "SHARD_CLIPS", 4)
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The names of the files that are decoded, one after the other."""
+    names = []
+    decode = prepared.decode
+
+    def noting(clip, extractor):
+        names.append(clip.path.name)
+        return decode(clip, extractor)
+
+    monkeypatch.setattr(prepared, "decode", noting)
+    return names
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("*.arrow")}
+
+
+def test_clips_are_mono_pcm_at_the_models_rate_in_order(tmp_path):
+    stereo = np.stack([np.full(44100, 0.5), np.full(44100, 0.25)], axis=1)
+    soundfile.write(tmp_path / "a.wav", stereo, 44100, subtype="FLOAT")
+    soundfile.write(tmp_path / "b.wav", np.array([2.0, -2.0] * 50), RATE, subtype="FLOAT")
+    clips = prepare(make_source([tmp_path / "a.wav", tmp_path / "b.wav"], (1, 0)), RATE, tmp_path / "out")["train"]
+    assert len(clips) == 2 and clips.num_samples.tolist() == [RATE, 100] and clips.labels == [[1, 0], [1, 0]]
+    assert clips[0].dtype == np.int16 and clips[0][11025] == pytest.approx(0.375 * 2**15, abs=1)
+    assert set(clips[1]) == {-(2**15), 2**15 - 1}  # what is too loud saturates and does not wrap
+
+
+def test_reading_a_clip_copies_nothing(tmp_path):
+    clips = prepare(make_source([write_tone(tmp_path / "a.wav")]), RATE, tmp_path / "out")["train"]
+    assert not clips[0].flags.owndata and not clips[0].flags.writeable
+    assert np.shares_memory(clips[0], clips[0][10:20])
+
+
+def test_datasets_reads_the_shards(tmp_path, small_shards):
+    paths = [write_tone(tmp_path / f"{i}.wav", 0.01 * (i + 1)) for i in range(6)]
+    clips = prepare(make_source(paths, (1,)), RATE, tmp_path / "out")["train"]
+    files = sorted(map(str, (tmp_path / "out").glob("train-*.arrow")))
+    dataset = load_dataset("arrow", data_files=files, split="train", cache_dir=str(tmp_path / "cache"))
+    assert [row["file"] for row in dataset] == [str(path) for path in paths]
+    assert dataset["pcm"][5] == clips[5].tolist() and dataset["labels"][:] == [[1]] * 6
+
+
+def test_what_is_prepared_is_not_decoded_again(tmp_path, small_shards, decoded):
+    paths = [write_tone(tmp_path / f"{i}.wav") for i in range(10)]
+    prepare(make_source(paths), RATE, tmp_path / "out")
+    assert sorted(decoded) == sorted([path.name for path in paths] + ["0.wav"])
+    before = contents(tmp_path / "out")
+    decoded.clear()
+    prepare(make_source(paths), RATE, tmp_path / "out")
+    assert decoded == [] and contents(tmp_path / "out") == before
+
+
+def test_a_changed_file_is_noticed_and_its_shard_alone_made_again(tmp_path, small_shards, decoded):
+    paths = [write_tone(tmp_path / f"{i}.wav") for i in range(10)]
+    prepare(make_source(paths), RATE, tmp_path / "out")
+    decoded.clear()
+    write_tone(paths[5], seconds=0.2)
+    clips = prepare(make_source(paths), RATE, tmp_path / "out")["train"]
+    assert sorted(decoded) == ["4.wav", "5.wav", "6.wav", "7.wav"]
+    assert clips.num_samples[5] == 4410
+    assert len(contents(tmp_path / "out")) == 4  # the old shard is gone
+
+
+@pytest.mark.parametrize("change", [{"rate": 16000}, {"labels": (1,)}, {"min_seconds": 0.05}])
+def test_other_settings_are_noticed(tmp_path, decoded, change):
+    paths = [write_tone(tmp_path / f"{i}.wav") for i in range(3)]
+    prepare(make_source(paths), RATE, tmp_path / "out")
+    decoded.clear()
+    rate = change.pop("rate", RATE)
+    clips = prepare(make_source(paths, **change), rate, tmp_path / "out")["train"]
+    assert len(decoded) == 4 and clips.num_samples[0] == rate // 10
+    assert clips.labels[0] == list(change.get("labels", (0,)))
+
+
+def test_bad_files_are_reported_and_counted_and_the_others_kept(tmp_path, capsys):
+    names = ["good.wav", "zero.mp3", "cut.wav", "gone.wav", "text.wav", "short.wav", os.fsdecode(b"\xff.wav")]
+    paths = [tmp_path / name for name in names]
+    for path in paths:
+        os.rename(write_tone(tmp_path / "new.wav"), path)
+    (tmp_path / "zero.mp3").write_bytes(b"")
+    (tmp_path / "cut.wav").write_bytes((tmp_path / "cut.wav").read_bytes()[:1000])
+    (tmp_path / "gone.wav").unlink()
+    (tmp_path / "text.wav").write_text("no audio")
+    write_tone(tmp_path / "short.wav", 0.01)
+    clips = prepare(make_source(paths, min_seconds=0.05), RATE, tmp_path / "out")
+    assert {split: len(found) for split, found in clips.items()} == {"train": 2, "validation": 1}
+    assert clips["train"].num_samples.tolist() == [2205, 2205]  # the first and, under its odd name, the last
+    with (tmp_path / "out" / "report.csv").open(encoding="utf-8", newline="") as file:
+        report = {(row["split"], Path(row["file"]).name): row["problem"] for row in csv.DictReader(file)}
+    assert list(report) == [("train", name) for name in ("zero.mp3", "cut.wav", "gone.wav", "text.wav", "short.wav")]
+    assert "cannot be read as audio" in report["train", "zero.mp3"]
+    assert "is cut off" in report["train", "cut.wav"]
+    assert report["train", "gone.wav"] == "is missing"
+    assert report["train", "short.wav"] == "not longer than 0.05 s: 0.01 s"
+    assert "left out 5 of 7 train clips; the first: " in capsys.readouterr().out
+
+
+def test_a_split_without_one_good_clip(tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"")
+    paths = [tmp_path / "a.wav", tmp_path / "gone.wav"]
+    with pytest.raises(
+        DataError, match="not one of the 2 train clips can be used.*a.wav.*is all of the audio there"
+    ) as e:
+        prepare(make_source(paths), RATE, tmp_path / "out")
+    assert "\n" not in str(e.value)
+
+
+def test_background_noise_is_kept_apart(tmp_path):
+    noise = write_tone(tmp_path / "noise.wav", 0.3)
+    source = make_source([write_tone(tmp_path / "a.wav", 1)], min_seconds=0.5, background_noise=(noise,))
+    clips = prepare(source, RATE, tmp_path / "out")
+    assert clips["background_noise"].num_samples.tolist() == [6615]
+
+
+def test_folder_of_a_data_set(tmp_path, monkeypatch):
+    folder = prepared_folder(str(tmp_path), "folder", "data/x", RATE)
+    assert folder.parent == tmp_path
+    assert folder == prepared_folder(str(tmp_path), "folder", os.path.abspath("data/x"), RATE)
+    others = [("folder", "data/y", RATE), ("folder", "data/x", 16000), ("hub", "data/x", RATE)]
+    assert len({folder, *(prepared_folder(str(tmp_path), *other) for other in others)}) == 4
+    assert "samplecnn" in prepared_folder(None, "folder", "data/x", RATE).parts
+
+
+SCRIPT = """
+import sys, time
+from pathlib import Path
+from training.data import prepared
+from training.data.source import Clip, Source
+prepared.SHARD_CLIPS = 4
+folder = Path(sys.argv[1])
+clips = [Clip(path, (0,)) for path in sorted(folder.glob("*.wav"))]
+source = Source("folder", ["a", "b"], "single_label_classification", {"train": clips}, "accuracy")
+if len(sys.argv) > 3:  # slow enough to be killed in the middle
+    decode = prepared.decode
+    prepared.decode = lambda *arguments: (time.sleep(0.05), decode(*arguments))[1]
+print(len(prepared.prepare(source, 22050, sys.argv[2])["train"]))
+"""
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_it_goes_on(tmp_path):
+    for i in range(40):
+        write_tone(tmp_path / "audio" / f"{i:02}.wav", 0.01 * (i + 1))
+
+    def start(out, *slow):
+        command = [sys.executable, "-c", SCRIPT, str(tmp_path / "audio"), str(tmp_path / out), *slow]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+    process = start("killed", "slow")
+    while len(contents(tmp_path / "killed")) < 2:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "killed").glob("*.arrow")}
+    assert 2 <= len(finished) < 10
+    assert start("killed").communicate()[0] == start("at_once").communicate()[0] == "40\n"
+    assert contents(tmp_path / "killed") == contents(tmp_path / "at_once")
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished  # not decoded again
+    assert not list((tmp_path / "killed").glob("*.new"))
+
+
+@pytest.mark.slow
+def test_two_processes_at_once(tmp_path):
+    for i in range(12):
+        write_tone(tmp_path / "audio" / f"{i}.wav")
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "audio"), str(tmp_path / "out"), "slow"]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [process.communicate()[0] for process in processes] == ["12\n", "12\n"]

@@ -1,0 +1,23 @@
+import json
+
+import pytest
+
+from training import prepare
+
+
+def test_a_data_set_is_prepared_where_training_looks_for_it(tones, tiny_run, tmp_path, capsys):
+    cache = f"--cache_dir={tmp_path / 'cache'}"
+    prepare.main(["folder", f"--data_dir={tones}", cache])
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["clips"] == {"train": 36, "validation": 12, "test": 12}
+    assert summary["seconds"]["train"] == pytest.approx((6 * 4000 + 30 * 1500) / 22050, abs=0.1)
+
+    from training import train
+
+    train.main([*tiny_run, "--num_epochs=1"])
+    assert "prepare" not in capsys.readouterr().err  # no progress bar: nothing was left to do
+
+
+def test_missing_data_are_one_line(tmp_path):
+    with pytest.raises(SystemExit, match="error: .*nowhere is not a folder"):
+        prepare.main(["folder", f"--data_dir={tmp_path / 'nowhere'}"])

@@ -1,0 +1,70 @@
+"""
+Cross-validation on your own sounds: each fold is held out once, the others are trained on.
+
+    python -m training.cross_validate --recipe training/recipes/esc10/modern.yaml \
+        --data_dir ../shared/data/esc10 --output_dir runs/esc10
+
+The data are class folders whose file names begin with the fold's number (`<class>/2-dog.wav`). The options are those
+of train.py; `--resume` goes on with the fold that was interrupted. The score of a fold is that after the LAST epoch:
+nothing, not even the epoch, is chosen on what is held out.
+"""
+
+import json
+import statistics
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from transformers.utils.logging import disable_progress_bar
+
+from training.data.folder import load_folds
+from training.data.source import DataError
+from training.recipe import Recipe, RecipeError, parse_recipe
+from training.train import train
+
+
+def cross_validate(recipe: Recipe) -> dict:
+    """
+    Train on all folds but one, for each one; models in `output_dir/fold<n>`, scores in `output_dir/results.json`.
+
+    Returns:
+        Mean and standard deviation of the accuracy over the folds, and each fold's scores.
+
+    Raises:
+        RecipeError, DataError: as `training.train.train` and `training.data.folder.load_folds`.
+    """
+    output_dir = Path(recipe.output_dir)
+    if not Path(recipe.data_dir).is_dir():
+        raise DataError(f"{recipe.data_dir} is not a folder: give the folder that holds the data")
+    folds = {}
+    for fold, source in load_folds(Path(recipe.data_dir).absolute()).items():
+        results = train(replace(recipe, source="folder", output_dir=str(output_dir / f"fold{fold}")), source)
+        last = results["history"][-1]["validation"]
+        folds[fold] = {"clips": results["clips"]["validation"], **last, "seconds": results["training_seconds"]}
+    accuracies = [scores["accuracy"] for scores in folds.values()]
+    summary = {
+        "accuracy_mean": statistics.mean(accuracies),
+        "accuracy_std": statistics.stdev(accuracies),
+        "folds": folds,
+        "recipe": asdict(recipe),
+    }
+    temporary = output_dir / "results.json.new"
+    temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    temporary.rename(output_dir / "results.json")
+    return summary
+
+
+def main(argv: list[str] | None = None):
+    disable_progress_bar()
+    try:
+        summary = cross_validate(parse_recipe(argv))
+    except (RecipeError, DataError, OSError) as error:
+        sys.exit(f"error: {' '.join(str(error).split())}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted: the same command with --resume goes on from the last finished epoch")
+    accuracies = ", ".join(f"{fold}: {scores['accuracy']:.4f}" for fold, scores in summary["folds"].items())
+    print(f"accuracy {summary['accuracy_mean']:.4f} +- {summary['accuracy_std']:.4f} over the folds ({accuracies})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,227 @@
+"""
+Clips decoded once and for all: mono int16 at the network's rate, memory-mapped from Arrow files.
+
+train-00000-<fingerprint>.arrow     up to SHARD_CLIPS clips of a split: a shard
+report.csv                          the clips that cannot be used, and why
+
+A shard's name tells what it was made from: the audio files and their dates, the labels, the rate. A shard that is
+there under its name is never made again, and one whose files have changed is missing: so a stale preparation is
+noticed, and a killed one goes on where it was. `datasets.load_dataset("arrow", data_files=...)` reads the shards, too.
+"""
+
+import csv
+import hashlib
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pyarrow as pa
+from datasets import Dataset, Features, List, Value, concatenate_datasets
+from filelock import FileLock
+from tqdm import tqdm
+
+from samplecnn_hf import SampleCNNFeatureExtractor
+from samplecnn_hf.feature_extraction_samplecnn import read_audio
+from training.data.source import Clip, DataError, Source
+from training.hardware import num_cores
+
+FORMAT = 1  # of the shards; raise it when what is written changes
+SHARD_CLIPS = 256
+PCM16 = 2**15
+FEATURES = Features(
+    {
+        "file": Value("string"),
+        "labels": List(Value("int32")),
+        "pcm": List(Value("int16")),
+        "num_samples": Value("int64"),
+        "problem": Value("string"),  # null where the clip can be used
+    }
+)
+
+
+class PreparedClips(Sequence):
+    """The usable clips of a split: item i is int16 (samples,), a view of the file on disk.
+
+    Attributes:
+        num_samples: of each clip, int64 [clips].
+        labels: indices of the labels of each clip.
+    """
+
+    def __init__(self, dataset: Dataset):
+        problems = dataset["problem"][:]
+        if any(problems):
+            dataset = dataset.select([i for i, problem in enumerate(problems) if problem is None])
+        self.num_samples = np.array(dataset["num_samples"][:], dtype=np.int64)
+        self.labels: list[list[int]] = dataset["labels"][:]
+        self._dataset = dataset.with_format("arrow")
+
+    def __len__(self) -> int:
+        return len(self.num_samples)
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        return self._dataset[int(i)]["pcm"].chunk(0).values.to_numpy(zero_copy_only=True)
+
+
+@dataclass(frozen=True)
+class _Shard:
+    path: Path
+    clips: Sequence[Clip]
+    min_seconds: float
+
+
+def prepared_folder(cache_dir: str | None, source_name: str, data_dir: str, sampling_rate: int) -> Path:
+    """Where the clips of a data set are kept: below `cache_dir`, or beside what `datasets` caches."""
+    root = Path(cache_dir) if cache_dir else Path(datasets.config.HF_DATASETS_CACHE) / "samplecnn"
+    place = os.path.abspath(data_dir)
+    digest = hashlib.sha256(os.fsencode(place)).hexdigest()[:8]
+    return root / f"{source_name}-{sampling_rate}-{digest}"
+
+
+def prepare(source: Source, sampling_rate: int, folder: str | Path, quiet: bool = False) -> dict[str, PreparedClips]:
+    """
+    Decode what is not yet prepared of `source` into `folder`, in parallel and with bounded memory, and open it.
+
+    Clips that cannot be decoded or are too short are listed in `report.csv`; they never stop the preparation. Several
+    processes may call it at once: one works, the others wait for it.
+
+    Args:
+        source: the clips; its background noise becomes one more split, "background_noise".
+        sampling_rate: of the network, in Hz.
+        folder: of this source at this rate; made if it is not there. Shards of earlier versions are removed.
+        quiet: no progress bar, no word on the report.
+
+    Returns:
+        The usable clips of each split.
+
+    Raises:
+        DataError: not one usable clip in a split.
+        OSError: `folder` cannot be written.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "lock"):
+        shards = _plan(source, sampling_rate, folder)
+        wanted = {shard.path for group in shards.values() for shard in group}
+        for path in folder.glob("*.arrow*"):
+            if path not in wanted:
+                path.unlink()
+        missing = [shard for group in shards.values() for shard in group if not shard.path.exists()]
+        _write_shards(missing, sampling_rate, quiet)
+        prepared = {
+            split: concatenate_datasets([Dataset.from_file(str(shard.path)) for shard in group])
+            for split, group in shards.items()
+        }
+        _report(prepared, folder / "report.csv", quiet)
+    return {split: PreparedClips(dataset) for split, dataset in prepared.items()}
+
+
+def _plan(source: Source, sampling_rate: int, folder: Path) -> dict[str, list[_Shard]]:
+    def cut(split: str, clips: Sequence[Clip], min_seconds: float) -> list[_Shard]:
+        groups = [clips[i : i + SHARD_CLIPS] for i in range(0, len(clips), SHARD_CLIPS)]
+        names = [_fingerprint(group, (FORMAT, sampling_rate, min_seconds)) for group in groups]
+        paths = [folder / f"{split}-{i:05d}-{name}.arrow" for i, name in enumerate(names)]
+        return [_Shard(path, group, min_seconds) for path, group in zip(paths, groups, strict=True)]
+
+    shards = {split: cut(split, clips, source.min_seconds) for split, clips in source.splits.items()}
+    if source.background_noise:
+        shards["background_noise"] = cut("background_noise", [Clip(path, ()) for path in source.background_noise], 0.0)
+    return shards
+
+
+def _fingerprint(clips: Iterable[Clip], settings: tuple) -> str:
+    digest = hashlib.sha256(repr(settings).encode())
+    for clip in clips:
+        digest.update(repr((str(clip.path), clip.stamp(), clip.labels)).encode())
+    return digest.hexdigest()[:16]
+
+
+def _write_shards(shards: list[_Shard], sampling_rate: int, quiet: bool):
+    extractor = SampleCNNFeatureExtractor(sampling_rate=sampling_rate)
+    total = sum(len(shard.clips) for shard in shards)
+    with (
+        ThreadPoolExecutor(num_cores()) as pool,
+        tqdm(total=total, desc="prepare", unit="clip", disable=quiet or not shards) as progress,
+    ):
+        for shard in shards:
+            temporary = shard.path.with_suffix(".arrow.new")
+            with pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_stream(file, FEATURES.arrow_schema) as stream:
+                for clip, (pcm, problem) in _decode_in_parallel(pool, shard.clips, extractor):
+                    if problem is None and len(pcm) <= shard.min_seconds * sampling_rate:
+                        problem = f"not longer than {shard.min_seconds} s: {len(pcm) / sampling_rate:.2f} s"
+                    stream.write_batch(_to_batch(clip, pcm, problem))
+                    progress.update()
+            temporary.rename(shard.path)
+
+
+def _decode_in_parallel(pool: ThreadPoolExecutor, clips: Iterable[Clip], extractor) -> Iterator[tuple]:
+    """(clip, what `decode` says of it), in order; a few clips ahead, so that memory stays bounded."""
+    ahead = deque()
+    for clip in clips:
+        ahead.append((clip, pool.submit(decode, clip, extractor)))
+        if len(ahead) > 2 * num_cores():
+            first, future = ahead.popleft()
+            yield first, future.result()
+    for clip, future in ahead:
+        yield clip, future.result()
+
+
+def decode(clip: Clip, extractor: SampleCNNFeatureExtractor) -> tuple[np.ndarray, str | None]:
+    """A clip -> int16 (samples,) at the extractor's rate, and what is wrong with it, if anything is.
+
+    libsndfile and soxr work outside Python's lock, so threads decode in parallel.
+    """
+    try:
+        waveform = extractor.to_waveform(*read_audio(clip.content()))
+    except FileNotFoundError:
+        return np.empty(0, np.int16), "is missing"
+    except (ValueError, OSError) as error:
+        return np.empty(0, np.int16), str(error)
+    waveform *= PCM16
+    return np.clip(np.rint(waveform, out=waveform), -PCM16, PCM16 - 1).astype(np.int16), None
+
+
+def _to_batch(clip: Clip, pcm: np.ndarray, problem: str | None) -> pa.RecordBatch:
+    """One row. A clip of its own in each batch is what lets a slice of it be read without copying."""
+
+    def single_list(values, dtype) -> pa.ListArray:
+        return pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), pa.array(values, dtype))
+
+    columns = {
+        "file": pa.array([str(clip.path).encode("utf-8", "backslashreplace").decode()]),
+        "labels": single_list(clip.labels, pa.int32()),
+        "pcm": single_list(pcm if problem is None else pcm[:0], pa.int16()),
+        "num_samples": pa.array([len(pcm)], pa.int64()),
+        "problem": pa.array([problem], pa.string()),
+    }
+    return pa.record_batch([columns[name] for name in FEATURES], schema=FEATURES.arrow_schema)
+
+
+def _report(prepared: dict[str, Dataset], path: Path, quiet: bool):
+    """List the clips with a problem in a table, and say how many there are. Raises `DataError` if no clip is left."""
+    problems = []
+    for split, dataset in prepared.items():
+        rows = zip(dataset["file"][:], dataset["problem"][:], strict=True)
+        found = [(split, file, problem) for file, problem in rows if problem is not None]
+        problems += found
+        if len(found) == len(dataset):
+            raise DataError(
+                f"not one of the {len(dataset):,} {split} clips can be used, the first of all: {found[0][1]} "
+                f"({found[0][2]}); is all of the audio there?"
+            )
+    temporary = path.with_suffix(".new")
+    with temporary.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("split", "file", "problem"), *problems])
+    temporary.rename(path)
+    if problems and not quiet:
+        counts = ", ".join(
+            f"{sum(split == name for name, *_ in problems):,} of {len(dataset):,} {split} clips"
+            for split, dataset in prepared.items()
+            if any(split == name for name, *_ in problems)
+        )
+        split, file, problem = problems[0]
+        print(f"warning: left out {counts}; the first: {file} ({problem}); all of them: {path}")

@@ -1,0 +1,42 @@
+"""
+Decode a data set once, into memory-mapped shards that training reads without decoding (train.py does it by itself).
+
+    python -m training.prepare magnatagatune --data_dir data/magnatagatune
+
+Killed, it goes on where it was. Files that are broken, missing or too short are listed in report.csv.
+"""
+
+import argparse
+import json
+import sys
+
+from samplecnn_hf import SampleCNNConfig
+from training.data import SOURCES, load_source
+from training.data.prepared import prepare, prepared_folder
+from training.data.source import DataError
+
+
+def main(argv: list[str] | None = None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", choices=sorted(SOURCES), help="kind of data set")
+    parser.add_argument("--data_dir", required=True, help="folder that holds it; for hub, its id on the Hub")
+    parser.add_argument("--cache_dir", help="folder for the shards; beside what `datasets` caches, unless given")
+    parser.add_argument(
+        "--sampling_rate", type=int, default=SampleCNNConfig().sampling_rate, help="in Hz (default: %(default)s)"
+    )
+    args = parser.parse_args(argv)
+    try:
+        source = load_source(args.source, args.data_dir)
+        folder = prepared_folder(args.cache_dir, source.name, args.data_dir, args.sampling_rate)
+        splits = prepare(source, args.sampling_rate, folder)
+    except (DataError, OSError) as error:
+        sys.exit(f"error: {' '.join(str(error).split())}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted: the same command goes on with the first unfinished shard")
+    seconds = {split: round(float(clips.num_samples.sum()) / args.sampling_rate, 1) for split, clips in splits.items()}
+    counts = {split: len(clips) for split, clips in splits.items()}
+    print(json.dumps({"folder": str(folder), "clips": counts, "seconds": seconds}))
+
+
+if __name__ == "__main__":
+    main()
