@@ -1,10 +1,12 @@
+import itertools
+import os
 from pathlib import Path
 
 import pytest
 
 from training.data import load_source
 from training.data.source import DataError
-from training.data.speech_commands import assign_split
+from training.data.speech_commands import SPLIT_LISTS, assign_split
 
 SAMPLE_DIR = Path(__file__).parents[4] / "shared" / "data" / "speech_commands_sample"
 needs_sample = pytest.mark.skipif(not SAMPLE_DIR.is_dir(), reason=f"no real recordings in {SAMPLE_DIR}")
@@ -36,6 +38,24 @@ def test_splits_follow_the_lists(archive):
         "test": [("yes/c_nohash_0.wav", (1,))],
     }
     assert source.background_noise == (archive / "_background_noise_" / "tap.wav",)
+
+
+@pytest.mark.slow
+def test_split_sizes(tmp_path, paper, split_sizes):
+    """Version 0.02 as published: 105,829 files of 35 words, the speakers' splits in the two lists."""
+    sizes = paper["datasets"]["speech_commands"]["splits"]
+    words = [f"word{i:02}" for i in range(paper["datasets"]["speech_commands"]["num_labels"])]
+    for word in [*words, "_background_noise_"]:
+        (tmp_path / word).mkdir()
+    names = [f"{words[i % len(words)]}/{i:08x}_nohash_0.wav" for i in range(sum(sizes.values()))]
+    for name in names:
+        os.close(os.open(tmp_path / name, os.O_CREAT))
+    held_out = iter(names)
+    for split, list_name in SPLIT_LISTS.items():
+        (tmp_path / list_name).write_text("\n".join(itertools.islice(held_out, sizes[split])) + "\n")
+    source = load_source("speech_commands", tmp_path)
+    assert split_sizes(source) == sizes
+    assert source.labels == words
 
 
 @pytest.mark.parametrize("name", ["validation_list.txt", "testing_list.txt"])

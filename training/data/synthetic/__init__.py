@@ -38,8 +38,8 @@ def _write_scenes(folder: Path) -> Path:
 # By the name of the source that reads them.
 STAND_INS = {
     "dcase2017": StandIn(_write_scenes, num_epochs=5),
-    "magnatagatune": StandIn(_write_music, num_epochs=5),
-    "magnatagatune-26k": StandIn(_write_music, num_epochs=5),
+    "magnatagatune": StandIn(_write_music, num_epochs=4),
+    "magnatagatune-26k": StandIn(_write_music, num_epochs=4),
     "speech_commands": StandIn(_write_speech, num_epochs=16),
 }
 

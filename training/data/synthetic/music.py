@@ -12,8 +12,6 @@ import argparse
 import csv
 import importlib.util
 import multiprocessing
-import os
-import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -35,6 +33,7 @@ from training.data.synthetic.music_score import (
     compose,
     tags_of,
 )
+from training.data.synthetic.new_folder import new_folder
 
 NUM_CLIPS = 576  # each line-up twice in each folder
 FOLDERS = tuple(SPLIT_OF_FOLDER)
@@ -54,8 +53,8 @@ def write_music(output_dir: str | Path, num_clips: int = NUM_CLIPS, seed: int = 
     """Write synthetic music in the layout of MagnaTagATune: mono mp3 of 29.3 s at 22,050 Hz.
 
     The clips are dealt evenly to the 16 folders; with the default number, each split has clips with and without each
-    tag. The files depend on `num_clips` and `seed` alone, not on
-    `num_workers`. Call it under `if __name__ == "__main__":`, as it starts processes.
+    tag. The files depend on `num_clips` and `seed` alone, not on `num_workers`. Call it under
+    `if __name__ == "__main__":`, as it starts processes.
 
     Returns:
         `output_dir`, which appears only when it is complete.
@@ -71,22 +70,14 @@ def write_music(output_dir: str | Path, num_clips: int = NUM_CLIPS, seed: int = 
     ):
         if value < least:
             raise DataError(f"{name} must be at least {least}, got {value}")
-    if output_dir.exists():
-        raise DataError(f"{output_dir} already exists: delete it or choose another output_dir")
     _import_tinysoundfont()
     _find_soundfont()
 
-    partial_dir = output_dir.with_name(f"{output_dir.name}.partial")
-    shutil.rmtree(partial_dir, ignore_errors=True)  # of a run that was killed
-    try:
+    with new_folder(output_dir) as partial_dir:
         for folder in FOLDERS:
             (partial_dir / "mp3" / folder).mkdir(parents=True)
         _play_all(partial_dir / "mp3", num_clips, seed, num_workers)
         _write_annotations(partial_dir / ANNOTATIONS, num_clips, seed)
-        os.replace(partial_dir, output_dir)
-    except BaseException:
-        shutil.rmtree(partial_dir, ignore_errors=True)
-        raise
     return output_dir
 
 

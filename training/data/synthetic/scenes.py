@@ -8,8 +8,6 @@ The tables and folders are those of `training.data.dcase2017`.
 
 import argparse
 import multiprocessing
-import os
-import shutil
 import string
 import sys
 from itertools import repeat
@@ -23,6 +21,7 @@ from tqdm import tqdm
 
 from training.data.dcase2017 import AUDIO_FOLDERS, LABELS, draw_validation
 from training.data.source import DataError
+from training.data.synthetic.new_folder import new_folder
 from training.data.synthetic.scene_sounds import SAMPLE_RATE, make_sound, unit, wander
 
 NUM_CLIPS = 800
@@ -78,21 +77,12 @@ def write_scenes(output_dir: str | Path, num_clips: int = NUM_CLIPS, seed: int =
     for name, value, least in (("num_clips", num_clips, 1), ("seed", seed, 0), ("num_workers", num_workers, 1)):
         if value < least:
             raise DataError(f"{name} must be at least {least}, got {value}")
-    if output_dir.exists():
-        raise DataError(f"{output_dir} already exists: delete it or choose another output_dir")
     scenes = plan_scenes(num_clips, seed)
-    partial_dir = output_dir.with_name(f"{output_dir.name}.partial")
-    shutil.rmtree(partial_dir, ignore_errors=True)  # of a run that was killed
-
-    try:
+    with new_folder(output_dir) as partial_dir:
         for folder in AUDIO_FOLDERS.values():
-            (partial_dir / folder).mkdir(parents=True)
+            (partial_dir / folder).mkdir()
         _write_tables(partial_dir, scenes)
         _render_all(partial_dir, scenes, seed, num_workers)
-        os.replace(partial_dir, output_dir)
-    except BaseException:
-        shutil.rmtree(partial_dir, ignore_errors=True)
-        raise
     return output_dir
 
 

@@ -10,9 +10,7 @@ import argparse
 import ctypes
 import hashlib
 import multiprocessing
-import os
 import re
-import shutil
 import sys
 from collections.abc import Sequence
 from itertools import chain, product
@@ -26,6 +24,7 @@ from tqdm import tqdm
 
 from training.data.source import DataError
 from training.data.speech_commands import BACKGROUND_NOISE, SPLIT_LISTS, assign_split
+from training.data.synthetic.new_folder import new_folder
 
 DEFAULT_WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 SAMPLE_RATE = 16_000  # Hz, of the written files
@@ -77,21 +76,12 @@ def write_spoken_commands(
     """
     output_dir = Path(output_dir)
     _check_arguments(words, takes, seed, num_workers)
-    partial_dir = output_dir.with_name(f"{output_dir.name}.partial")
-    if output_dir.exists():
-        raise DataError(f"{output_dir} already exists: delete it or choose another output_dir")
-    shutil.rmtree(partial_dir, ignore_errors=True)  # of a run that was killed
     voices = _pick_voices(num_voices, seed)
-
-    try:
+    with new_folder(output_dir) as partial_dir:
         for folder in (*words, BACKGROUND_NOISE):
-            (partial_dir / folder).mkdir(parents=True)
+            (partial_dir / folder).mkdir()
         _speak_all(partial_dir, voices, words, takes, seed, num_workers)
         _write_lists(partial_dir, voices, words, takes)
-        os.replace(partial_dir, output_dir)
-    except BaseException:
-        shutil.rmtree(partial_dir, ignore_errors=True)
-        raise
     return output_dir
 
 
