@@ -1,5 +1,6 @@
 """Every network of the paper by name: `list_variants()`, `create_config("se-9")`."""
 
+import dataclasses
 import difflib
 
 from .configuration_samplecnn import BLOCK_TYPES, SampleCNNConfig
@@ -67,12 +68,20 @@ def list_variants() -> list[str]:
 
 def create_config(variant: str, **overrides) -> SampleCNNConfig:
     """
-    Configuration of a network by name, with any field of `SampleCNNConfig` overridden.
+    Configuration of a network by name, with any field of `SampleCNNConfig` (or `num_labels`) overridden.
 
-    Example: `create_config("se-8", num_labels=35)`. Raises `ValueError` for a name that is not in `list_variants()`.
+    Example: `create_config("se-8", num_labels=35)`. Raises `ValueError` for a name that is not in `list_variants()`, and
+    for a field that does not exist.
     """
-    if variant not in _VARIANTS:
-        close = difflib.get_close_matches(variant, _VARIANTS, n=3)
-        hint = f"did you mean {', '.join(close)}?" if close else "see samplecnn_hf.list_variants()"
-        raise ValueError(f"there is no variant {variant!r}; {hint}")
+    _check_name("variant", variant, list(_VARIANTS), "see samplecnn_hf.list_variants()")
+    for name in overrides:
+        fields = [field.name for field in dataclasses.fields(SampleCNNConfig)]
+        _check_name("field", name, ["num_labels", *fields], "see SampleCNNConfig")
     return SampleCNNConfig(**{**_VARIANTS[variant], **overrides})
+
+
+def _check_name(kind: str, name: str, known: list[str], advice: str):
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=3)
+        hint = f"did you mean {', '.join(close)}?" if close else advice
+        raise ValueError(f"there is no {kind} {name!r}; {hint}")

@@ -80,6 +80,12 @@ def test_unknown_name_comes_with_a_suggestion(name, hint):
     assert hint in str(error.value)
 
 
+@pytest.mark.parametrize("name, hint", [("se_ration", "did you mean se_ratio"), ("qqq", "see SampleCNNConfig")])
+def test_unknown_field_comes_with_a_suggestion(name, hint):
+    with pytest.raises(ValueError, match=f"there is no field '{name}'; {hint}"):
+        create_config("se-8", **{name: 1})
+
+
 def test_overrides_win():
     config = create_config("se-8", num_labels=35, se_ratio=1, stem_channels=16)
     assert (config.num_labels, config.se_ratio, config.stem_channels, config.block_type) == (35, 1, 16, "se")
