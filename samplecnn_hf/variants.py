@@ -70,8 +70,8 @@ def create_config(variant: str, **overrides) -> SampleCNNConfig:
     """
     Configuration of a network by name, with any field of `SampleCNNConfig` (or `num_labels`) overridden.
 
-    Example: `create_config("se-8", num_labels=35)`. Raises `ValueError` for a name that is not in `list_variants()`, and
-    for a field that does not exist.
+    Example: `create_config("se-8", num_labels=35)`. Raises `ValueError` for a name that is not in `list_variants()`
+    and for a field that does not exist.
     """
     _check_name("variant", variant, list(_VARIANTS), "see samplecnn_hf.list_variants()")
     for name in overrides:
