@@ -42,6 +42,6 @@ runs/quickstart: | .venv/.installed
 	@echo "Installing into .venv; this takes a few minutes the first time."
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
 	@# The synthesizer and the SoundFont of the synthetic music; their own dependencies are not needed.
-	$(BIN)/python -m pip install --quiet --no-deps --only-binary :all: -c constraints.txt tinysoundfont pretty_midi || \
-		echo "No synthetic music on this Python: tinysoundfont has no wheel for it."
+	$(BIN)/python -m pip install --quiet --no-deps -c constraints.txt \
+		'tinysoundfont; python_version < "3.13"' 'pretty_midi; python_version < "3.13"'  # no wheels for newer ones
 	@touch $@

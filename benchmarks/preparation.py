@@ -26,7 +26,7 @@ from training.data.source import Clip, Source
 
 RESULTS = Path(__file__).parent / "results" / "preparation.json"
 CLIPS, ROUNDS, SECONDS, FILE_RATE, MODEL_RATE = 16, 3, 29, 44_100, 22_050
-MEMORY_CLIPS = (16, 64, 256)  # of the same few files: the memory must not grow with them
+MEMORY_CLIPS = (64, 256, 1024)  # of the same few files: the memory must not grow with them
 
 
 def write_clips(folder: Path) -> list[Path]:

@@ -16,6 +16,7 @@ logger = logging.get_logger(__name__)
 
 MAX_CHANNELS = 8  # a 2-D array with more rows and columns than this is a batch passed by mistake, not 7.1 sound
 SAMPLING_RATES = (1_000, 1_000_000)  # Hz; what lies outside is a mistake, or an attack on the memory
+BLOCK_FRAMES = 2**22  # a minute and a half at 44.1 kHz
 MAX_FRAMES = 2**32  # a day at 48 kHz; a file that does not know its length says 2**63 - 1
 SHORT_CLIPS = ("zero", "tile")
 
@@ -186,12 +187,20 @@ def _decode(file, name: str) -> tuple[np.ndarray, int]:
         with soundfile.SoundFile(file) as sound:
             if sound.frames > MAX_FRAMES:
                 raise ValueError(f"{name} does not say how long it is (a piped flac?); convert it again, to a file")
-            audio = sound.read(dtype="float32", always_2d=True)
+            audio = _read_all(sound)
             if _is_cut_off(sound, len(audio)):
                 raise ValueError(f"{name} is cut off: only {len(audio)} samples of it are there; copy it again")
             return audio, sound.samplerate
     except soundfile.LibsndfileError as error:
         raise ValueError(f"{name} cannot be read as audio (wav, flac, ogg or mp3): {error.error_string}") from error
+
+
+def _read_all(sound: soundfile.SoundFile) -> np.ndarray:
+    """In blocks: a damaged header may promise more than the memory holds."""
+    blocks = [sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)]
+    while len(blocks[-1]) == BLOCK_FRAMES:
+        blocks.append(sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True))
+    return np.concatenate(blocks) if len(blocks) > 1 else blocks[0]
 
 
 def _is_cut_off(sound: soundfile.SoundFile, num_read: int) -> bool:

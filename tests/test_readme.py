@@ -9,6 +9,10 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 
+def test_nothing_is_left_to_be_filled_in():
+    assert "@@" not in README
+
+
 def results(name: str) -> dict:
     return json.loads((ROOT / "docs" / "results" / f"{name}.json").read_text())
 
@@ -28,6 +32,35 @@ def test_recorded_speech(recipe):
 
 def test_quickstart():
     assert f"**{100 * results('quickstart')['metrics']['test']['accuracy']:.1f} % test accuracy" in README
+
+
+@pytest.mark.parametrize("task", ["speech", "music", "scenes"])
+def test_synthetic_data(task):
+    run = results(f"synthetic_{task}")
+    assert run["synthetic"] and run["recipe"]["recipe"].endswith("/paper.yaml")
+    row = next(line for line in README.splitlines() if line.startswith(f"| `{run['source']}` | {task} "))
+    clips, epochs, score, minutes = (cell.strip(" *") for cell in row.split("|")[3:7])
+    assert clips == " / ".join(f"{count:,}" for count in run["clips"].values())
+    assert int(epochs) == len(run["history"])
+    assert score.endswith(f"{run['metrics']['test'][run['metric']]:.3f}")
+    assert float(minutes) == round(run["training_seconds"] / 60, 1)
+
+
+def test_cross_validation():
+    summary = results("esc10")
+    accuracy = (
+        f"{100 * summary['accuracy_mean']:.1f} % (standard deviation {100 * summary['accuracy_std']:.1f} points)"
+    )
+    assert f"**{accuracy}**" in " ".join(README.split())
+    folds = ", ".join(f"{100 * fold['accuracy']:.1f}" for fold in summary["folds"].values())
+    assert f"folds 1-4: {folds} %" in " ".join(README.split())
+
+
+def test_preparation():
+    benchmark = json.loads((ROOT / "benchmarks" / "results" / "preparation.json").read_text())
+    for name, milliseconds in benchmark["milliseconds_a_clip"].items():
+        assert f"| {name} | {milliseconds} |" in README
+    assert f"{benchmark['speed_up_over_librosa']} times as fast" in " ".join(README.split())
 
 
 def test_speed():

@@ -15,6 +15,7 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from accelerate import Accelerator, PartialState
 from transformers.utils.logging import disable_progress_bar
 
 from training.data.folder import load_folds
@@ -34,11 +35,13 @@ def cross_validate(recipe: Recipe) -> dict:
         RecipeError, DataError: as `training.train.train` and `training.data.folder.load_folds`.
     """
     output_dir = Path(recipe.output_dir)
+    if recipe.source != "folder":
+        raise RecipeError(f"folds are those of the source folder, by file name; not of {recipe.source}")
     if not Path(recipe.data_dir).is_dir():
         raise DataError(f"{recipe.data_dir} is not a folder: give the folder that holds the data")
     folds = {}
     for fold, source in load_folds(Path(recipe.data_dir).absolute()).items():
-        results = train(replace(recipe, source="folder", output_dir=str(output_dir / f"fold{fold}")), source)
+        results = train(replace(recipe, output_dir=str(output_dir / f"fold{fold}")), source)
         last = results["history"][-1]["validation"]
         folds[fold] = {"clips": results["clips"]["validation"], **last, "seconds": results["training_seconds"]}
     accuracies = [scores["accuracy"] for scores in folds.values()]
@@ -48,9 +51,10 @@ def cross_validate(recipe: Recipe) -> dict:
         "folds": folds,
         "recipe": asdict(recipe),
     }
-    temporary = output_dir / "results.json.new"
-    temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    temporary.rename(output_dir / "results.json")
+    if PartialState().is_main_process:
+        temporary = output_dir / "results.json.new"
+        temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(output_dir / "results.json")
     return summary
 
 
@@ -63,7 +67,9 @@ def main(argv: list[str] | None = None):
     except KeyboardInterrupt:
         sys.exit("interrupted: the same command with --resume goes on from the last finished epoch")
     accuracies = ", ".join(f"{fold}: {scores['accuracy']:.4f}" for fold, scores in summary["folds"].items())
-    print(f"accuracy {summary['accuracy_mean']:.4f} +- {summary['accuracy_std']:.4f} over the folds ({accuracies})")
+    mean, deviation = summary["accuracy_mean"], summary["accuracy_std"]
+    PartialState().print(f"accuracy {mean:.4f} +- {deviation:.4f} over the folds ({accuracies})")
+    Accelerator().end_training()
 
 
 if __name__ == "__main__":

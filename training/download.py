@@ -179,6 +179,8 @@ def _make(name: str, data_dir: Path, work: Path) -> None:
         if file.checksum is None:
             print(f"{file.name} is unverified, no checksum of it is known: this copy has {checksums[file.url]}")
     (new / RECORD).write_text(json.dumps({"data_set": name, "files": checksums}, indent=2) + "\n")
+    if data_dir.is_dir():  # empty
+        data_dir.rmdir()
     new.rename(data_dir)
 
 

@@ -70,7 +70,8 @@ def evaluate(
     if known != source.labels:
         raise DataError(f"the labels of {data_dir} are not those of {model_id}, or in another order")
     folder = prepared_folder(cache_dir, source.name, data_dir, extractor.sampling_rate)
-    clips = prepare(source, extractor.sampling_rate, folder, quiet=not accelerator.is_local_main_process)[split]
+    quiet = not accelerator.is_local_main_process
+    clips = prepare(source, extractor.sampling_rate, folder, [split], quiet)[split]
     loader = accelerator.prepare(evaluation_loader(clips, len(known), extractor, batch_size))
     logits, targets = predict(model, loader, accelerator)
     problem_type, thresholds = model.config.problem_type, model.config.thresholds

@@ -41,7 +41,9 @@ def render_card(model, extractor, results: dict) -> ModelCard:
 
 def card_data(name: str, config, results: dict) -> ModelCardData:
     """What the Hub reads: how to load the model, and its scores."""
-    synthetic = " (synthetic data)" if results["recipe"].get("synthetic") else ""
+    source = results["source"]
+    dataset = results["recipe"]["data_dir"].partition(":")[0] if source == "hub" else source
+    synthetic = " (synthetic data)" if results["synthetic"] else ""
     return ModelCardData(
         model_name=name,
         license="apache-2.0",
@@ -51,8 +53,8 @@ def card_data(name: str, config, results: dict) -> ModelCardData:
         eval_results=[
             EvalResult(
                 task_type="audio-classification",
-                dataset_type=results["source"],
-                dataset_name=results["source"] + synthetic,
+                dataset_type=dataset,
+                dataset_name=dataset + synthetic,
                 dataset_split=split,
                 metric_type=metric,
                 metric_value=round(value, 4),

@@ -3,7 +3,7 @@ Decode a data set once, into memory-mapped shards that training reads without de
 
     python -m training.prepare magnatagatune --data_dir data/magnatagatune
 
-Killed, it goes on where it was. Files that are broken, missing or too short are listed in report.csv.
+Killed, it goes on where it was. Files that are broken, missing or too short are listed in tables there.
 """
 
 import argparse

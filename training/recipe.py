@@ -66,7 +66,7 @@ class Recipe:
     plateau_patience: int = option(2, "plateau: epochs without a lower validation loss until the rate is cut.")
     plateau_factor: float = option(0.2, "plateau: what the rate is multiplied by.")
     plateau_reload: bool = option(
-        False, "plateau: go back to the best weights at each cut, as the authors' code does."
+        False, "plateau: at each cut go back to the best weights (by the metric), without momentum."
     )
     min_learning_rate: float = option(1e-5, "plateau: the run ends once the rate falls below it.")
     warmup_epochs: float = option(0.0, "cosine: epochs of warm-up.")
@@ -159,16 +159,11 @@ def parse_recipe(argv: list[str] | None = None) -> Recipe:
             field that is missing.
     """
     argv = sys.argv[1:] if argv is None else argv
-    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    early.add_argument("--recipe")
-    early.add_argument("--source")
-    early.add_argument("--synthetic", action="store_true")
-    early.error = _fail
-    first = early.parse_known_args(argv)[0]
-    values = read_recipe(first.recipe) if first.recipe is not None else {}
-    stand_in = STAND_INS.get(first.source or values.get("source"))
-    if first.synthetic and stand_in is not None:  # the recipes are for larger data
-        values["num_epochs"] = min(stand_in.num_epochs, values.get("num_epochs", stand_in.num_epochs))
+    file_parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    file_parser.add_argument("--recipe")
+    file_parser.error = _fail
+    path = file_parser.parse_known_args(argv)[0].recipe
+    values = read_recipe(path) if path is not None else {}
 
     parser = HfArgumentParser(
         Recipe, allow_abbrev=False, description="Train SampleCNN; ends in a folder ready for the Hub."
@@ -189,6 +184,8 @@ def parse_recipe(argv: list[str] | None = None) -> Recipe:
     given = {argument.partition("=")[0] for argument in argv}
     if recipe.pretrained is not None and given & {"--variant", "--initializer"}:
         raise RecipeError("--pretrained brings its own network: leave out --variant and --initializer")
+    if recipe.synthetic and "--num_epochs" not in given:  # the recipes are for larger data
+        recipe.num_epochs = min(recipe.num_epochs, STAND_INS[recipe.source].num_epochs)
     return recipe
 
 

@@ -37,7 +37,7 @@ from training.data import load_source
 from training.data.prepared import prepare, prepared_folder
 from training.data.segments import TrainingSegments, to_float
 from training.data.source import DataError, Source
-from training.data.synthetic import ensure_stand_in
+from training.data.synthetic import ensure_stand_in, is_synthetic
 from training.evaluate import check_model_id, evaluation_loader, predict
 from training.hardware import prepare_cpu, resolve_precision
 from training.hub_folder import write_hub_folder
@@ -83,7 +83,7 @@ class TrainingRun:
         recipe, extractor, num_labels = self.recipe, self.extractor, len(self.source.labels)
         folder = prepared_folder(recipe.cache_dir, self.source.name, recipe.data_dir, extractor.sampling_rate)
         quiet = not self.accelerator.is_local_main_process
-        self.clips = prepare(self.source, extractor.sampling_rate, folder, quiet)
+        self.clips = prepare(self.source, extractor.sampling_rate, folder, quiet=quiet)
         segments = TrainingSegments(self.clips["train"], num_labels, extractor, recipe.crop)
         if len(segments) < recipe.batch_size * self.accelerator.num_processes:
             raise DataError(f"{len(segments)} training segments do not fill a batch; use a smaller --batch_size")
@@ -149,6 +149,8 @@ class TrainingRun:
         if self.recipe.plateau_reload and self.learning_rate < before:
             self.accelerator.wait_for_everyone()  # for the best network to be written
             self.evaluated_model.load_state_dict(self.load_best().state_dict())
+            self.optimizer.state.clear()  # the momentum was that of other weights
+            self.scheduler.best = math.inf  # each stage has its own patience
 
     @property
     def finished(self) -> bool:
@@ -167,10 +169,10 @@ class TrainingRun:
             leave=False,
             disable=not self.accelerator.is_local_main_process,
         )
-        for batch in progress:
+        for step, batch in enumerate(progress):
             loss = self.train_step(batch)
             total += loss
-            if progress.n % 10 == 0:  # each look waits for the device
+            if step % 10 == 0 and not progress.disable:  # each look waits for the device
                 progress.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
         mean = self.accelerator.reduce(total, "mean").item() / len(self.train_loader)
         if not math.isfinite(mean):
@@ -310,6 +312,7 @@ def collect_results(run: TrainingRun, model: SampleCNNForAudioClassification) ->
         "recipe": asdict(run.recipe),
         "source": run.source.name,
         "metric": run.source.metric,
+        "synthetic": is_synthetic(run.recipe.data_dir),
         "labels": run.source.labels,
         "clips": {split: len(run.clips[split]) for split in run.source.splits},
         "clips_left_out": {split: len(listed) - len(run.clips[split]) for split, listed in run.source.splits.items()},
@@ -377,7 +380,6 @@ def train(recipe: Recipe, source: Source | None = None) -> dict:
         folder.finish(lambda path: write_hub_folder(path, model, run.extractor, results))
     summary = {"output_dir": recipe.output_dir, "best_epoch": results["best_epoch"], **results["metrics"]}
     accelerator.print(json.dumps(summary))
-    accelerator.end_training()
     return results
 
 
@@ -385,6 +387,7 @@ def main(argv: list[str] | None = None):
     disable_progress_bar()  # of loading and saving weights
     try:
         train(parse_recipe(argv))
+        Accelerator().end_training()
     except (RecipeError, DataError, OSError) as error:
         sys.exit(f"error: {' '.join(str(error).split())}")
     except KeyboardInterrupt:

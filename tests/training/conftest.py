@@ -7,6 +7,8 @@ import pytest
 import soundfile
 from accelerate.state import AcceleratorState
 
+from training.data.synthetic.new_folder import MARK
+
 PITCHES = {"high": 3000.0, "low": 300.0, "middle": 1000.0}
 CLIPS = {"train": 12, "validation": 4, "test": 4}  # of each pitch
 
@@ -55,6 +57,7 @@ def write_chords(tones):
             rows.append([1000 + i, *(int(name in heard) for name in names), file])
         with (folder / "annotations_final.csv").open("w", newline="") as file:
             csv.writer(file, delimiter="\t").writerows([["clip_id", *names, "mp3_path"], *rows])
+        (folder / MARK).touch()
         return folder
 
     return write

@@ -1,8 +1,14 @@
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from training import cross_validate
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -31,6 +37,22 @@ def test_each_fold_is_held_out_once(tiny_run, folds, tmp_path, capsys):
 
     cross_validate.main([*tiny_run, "--num_epochs=2", "--resume"])
     assert capsys.readouterr().out.count("is finished already") == 3
+
+
+def test_other_sources_have_no_folds(tiny_run):
+    with pytest.raises(SystemExit, match="not of speech_commands"):
+        cross_validate.main([*tiny_run, "--source=speech_commands"])
+
+
+@pytest.mark.slow
+def test_two_processes(tiny_run, folds, tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "-m", "training.cross_validate"]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
+    options = [*tiny_run, "--num_epochs=1"]
+    result = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("over the folds") == 1
+    assert len(json.loads((tmp_path / "run" / "results.json").read_text())["folds"]) == 3
 
 
 def test_data_without_folds(tiny_run, tones):

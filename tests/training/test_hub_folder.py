@@ -36,12 +36,15 @@ MULTI_LABEL = {
 def write(tmp_path, make_model, tiny_extractor):
     """write(results, thresholds=None, **recipe): the card in the folder, and its text."""
 
-    def write(scores: dict, thresholds=None, training_seconds=600.0, **recipe) -> ModelCard:
+    def write(
+        scores: dict, thresholds=None, training_seconds=600.0, source="folder", synthetic=False, **recipe
+    ) -> ModelCard:
         results = {
             "date": "2026-11-22",
             "command": "train.py",
             "recipe": {"output_dir": "runs/mine", "learning_rate": 0.01, "pretrained": None, **recipe},
-            "source": "folder",
+            "source": source,
+            "synthetic": synthetic,
             "clips": {"train": 36, **{split: 12 for split in scores["metrics"]}},
             "parameters": 1234567,
             "best_epoch": 2,
@@ -114,6 +117,11 @@ def test_scores_on_synthetic_data_say_so(write):
     card = write(SINGLE_LABEL, synthetic=True)
     assert "\n**Synthetic data**" in card.text
     assert {result.dataset_name for result in card.data.eval_results} == {"folder (synthetic data)"}
+
+
+def test_data_of_the_hub_are_named(write):
+    card = write(SINGLE_LABEL, source="hub", data_dir="org/name:config")
+    assert {result.dataset_type for result in card.data.eval_results} == {"org/name"}
 
 
 @pytest.mark.parametrize("seconds, told", [(3.4, "3 seconds"), (119.0, "119 seconds"), (150.0, "2 minutes")])

@@ -27,6 +27,8 @@ def test_synthetic_data_are_trained_on_for_fewer_epochs():
     assert parse_recipe(options).num_epochs == limit
     assert parse_recipe(options).data_dir == "data/synthetic/magnatagatune"
     assert parse_recipe([*options, "--num_epochs=50"]).num_epochs == 50
+    assert parse_recipe([*options, "--num_epochs", "50"]).num_epochs == 50
+    assert parse_recipe([*options[:2], "--synthetic", "false", "--data_dir=data"]).num_epochs == 100
 
 
 def test_command_line_overrides_the_file(tmp_path):

@@ -124,6 +124,23 @@ def test_several_labels_a_clip(tiny_run, write_chords, tmp_path, capsys, monkeyp
     assert "**Synthetic data**" in (tmp_path / "run" / "README.md").read_text()
 
 
+def test_synthetic_data_do_not_mix_with_others(tiny_run, tones):
+    with pytest.raises(SystemExit, match="tones was not made by --synthetic"):
+        train.main([*tiny_run, "--source=speech_commands", "--synthetic"])
+
+
+@pytest.mark.slow
+def test_two_processes_with_several_labels_and_reloading(tiny_run, write_chords, tmp_path):
+    data = write_chords(tmp_path / "chords")
+    options = [*without(without(tiny_run, "schedule"), "average_decay"), f"--data_dir={data}"]
+    options += ["--source=magnatagatune-26k", "--schedule=plateau", "--plateau_reload", "--plateau_patience=1"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "training/train.py", *options]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert result.returncode == 0, result.stderr
+    assert len(SampleCNNForAudioClassification.from_pretrained(tmp_path / "run").config.thresholds) == 3
+
+
 def test_best_weights_come_back_at_a_plateau(tiny_run, monkeypatch):
     worse_and_worse = iter(range(1, 9))
 

@@ -12,6 +12,7 @@ testing sets are pooled, and the paper's authors draw the validation split from 
 that a file drawn for one of its labels takes the others along.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,9 @@ def load(data_dir: Path) -> Source:
     clips = {name: _make_clips(data_dir / folder, rows[name]) for name, folder in AUDIO_FOLDERS.items()}
 
     pooled = clips["training"] | clips["testing"]
+    for file in clips["training"].keys() & clips["testing"].keys():  # listed in both: the labels of both
+        labels = {*clips["training"][file].labels, *clips["testing"][file].labels}
+        pooled[file] = replace(pooled[file], labels=tuple(sorted(labels)))
     held_out = draw_validation(rows["training"] + rows["testing"])
     splits = {
         "train": [clip for file, clip in pooled.items() if file not in held_out],

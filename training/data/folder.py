@@ -112,8 +112,8 @@ def _read_csv(path: Path) -> Iterator[_Example]:
             if not {"file", "class"} <= set(columns):
                 raise DataError(f"{path} needs the columns file and class, separated by commas; found: {columns}")
             rows = [(reader.line_num, row["file"], row["class"]) for row in reader]
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text: save it again as CSV UTF-8") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} is not a table in UTF-8 text ({error}): save it again as CSV UTF-8") from error
     if not rows:
         raise DataError(f"{path} has no rows: list one audio file a row")
     incomplete = [

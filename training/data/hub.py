@@ -23,6 +23,7 @@ from pathlib import Path
 from datasets import Audio, ClassLabel, Dataset, DatasetDict, DownloadConfig, load_dataset
 
 from training.data.folder import SPLIT_NAMES
+from training.data.index import refuse_rows
 from training.data.source import Clip, DataError, Source
 
 VALIDATION_FRACTION = 0.1
@@ -38,6 +39,8 @@ class HubClip(Clip):
 
     def content(self) -> Path | bytes:
         (audio,) = self.dataset[self.row].values()
+        if audio is None:
+            raise ValueError("has no audio")
         return audio["bytes"] if audio["bytes"] is not None else Path(audio["path"])
 
     def stamp(self) -> str:
@@ -50,8 +53,7 @@ def load(data_dir: str) -> Source:
     Raises:
         DataError: no such data set, no training data, or no single column of audio and of labels.
     """
-    name, _, rest = str(data_dir).partition(":")
-    config, _, label_column = rest.partition(":")
+    name, config, label_column = _read_name(data_dir)
     try:
         found = load_dataset(name, config or None, download_config=DownloadConfig(max_retries=3))
     except Exception as error:  # whatever the Hub, the network or the files bring
@@ -67,7 +69,7 @@ def load(data_dir: str) -> Source:
     clips = {}
     for split, dataset in splits.items():
         audio = dataset.select_columns(audio_column).cast_column(audio_column, Audio(decode=False))
-        rows = _to_names(dataset, label_column)
+        rows = _to_names(dataset, label_column, f"{data_dir}, {split}")
         unknown = sorted({label for row in rows for label in row if label not in index})
         if unknown:
             raise DataError(f"{data_dir}: {unknown[0]!r} is in {split} but never in train: map the labels to one set")
@@ -79,6 +81,14 @@ def load(data_dir: str) -> Source:
     return Source("hub", labels, problem_type, clips, "roc_auc" if multi_label else "accuracy")
 
 
+def _read_name(data_dir: str) -> tuple[str, str, str]:
+    """Name, configuration and column of labels; the last two may be empty."""
+    if Path(data_dir).is_dir():  # before looking for colons: C:\\sounds
+        return data_dir, "", ""
+    name, *rest = data_dir.rsplit(":", 2)
+    return (name, *rest, "", "")[:3]
+
+
 def _find_splits(found: DatasetDict, data_dir: str) -> dict[str, Dataset]:
     splits = {}
     for split, names in SPLIT_NAMES.items():
@@ -88,6 +98,8 @@ def _find_splits(found: DatasetDict, data_dir: str) -> dict[str, Dataset]:
     if "train" not in splits:
         raise DataError(f"{data_dir} has no split named train; it has {', '.join(found)}")
     if "validation" not in splits:
+        if len(splits["train"]) < 2:
+            raise DataError(f"{data_dir} has too few rows to hold some out for validation: add a validation split")
         drawn = splits["train"].train_test_split(VALIDATION_FRACTION, seed=VALIDATION_SEED)
         splits |= {"train": drawn["train"], "validation": drawn["test"]}
     return splits
@@ -124,14 +136,16 @@ def _read_labels(dataset: Dataset, column: str, data_dir: str) -> tuple[list[str
     feature = dataset.features[column]
     multi_label = hasattr(feature, "feature")
     known = _class_label(feature)
-    labels = known.names if known else sorted({label for row in _to_names(dataset, column) for label in row})
+    labels = known.names if known else sorted({label for row in _to_names(dataset, column, data_dir) for label in row})
     if len(labels) < 2:
         raise DataError(f"{data_dir}: the column {column!r} has only {len(labels)} different labels; two are needed")
     return list(labels), multi_label
 
 
-def _to_names(dataset: Dataset, column: str) -> list[list[str]]:
+def _to_names(dataset: Dataset, column: str, where: str) -> list[list[str]]:
     """The names of the labels of each row."""
     known, values = _class_label(dataset.features[column]), dataset[column][:]
     rows = [value if isinstance(value, list) else [value] for value in values]
+    unlabelled = [f"row {i} has no label" for i, row in enumerate(rows) if any(label in (None, -1) for label in row)]
+    refuse_rows(unlabelled, where, "use splits whose rows are labelled, or filter the others out")
     return [[known.int2str(label) if known else str(label) for label in row] for row in rows]

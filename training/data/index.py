@@ -44,7 +44,7 @@ def check_names(names: list[str], where: Path) -> None:
     refuse_rows([f"{name!r} leads out of the folder" for name in outside], where, "correct the path")
 
 
-def refuse_rows(problems: list[str], where: Path, advice: str) -> None:
+def refuse_rows(problems: list[str], where: Path | str, advice: str) -> None:
     """Raise a `DataError` of one line that names the first of `problems` and counts the others, if there are any."""
     if problems:
         more = f" (and {len(problems) - 1:,} more like it)" if len(problems) > 1 else ""

@@ -2,7 +2,7 @@
 Clips decoded once and for all: mono int16 at the network's rate, memory-mapped from Arrow files.
 
 train-00000-<fingerprint>.arrow     up to SHARD_CLIPS clips of a split: a shard
-report.csv                          the clips that cannot be used, and why
+train-report.csv                    the clips of the split that cannot be used, and why
 
 A shard's name tells what it was made from: the audio files and their dates, the labels, the rate. A shard that is
 there under its name is never made again, and one whose files have changed is missing: so a stale preparation is
@@ -13,7 +13,7 @@ import csv
 import hashlib
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,23 +77,30 @@ class _Shard:
 def prepared_folder(cache_dir: str | None, source_name: str, data_dir: str, sampling_rate: int) -> Path:
     """Where the clips of a data set are kept: below `cache_dir`, or beside what `datasets` caches."""
     root = Path(cache_dir) if cache_dir else Path(datasets.config.HF_DATASETS_CACHE) / "samplecnn"
-    place = os.path.abspath(data_dir)
+    place = os.path.abspath(data_dir) if os.path.exists(data_dir) else data_dir  # the id of a data set on the Hub
     digest = hashlib.sha256(os.fsencode(place)).hexdigest()[:8]
     return root / f"{source_name}-{sampling_rate}-{digest}"
 
 
-def prepare(source: Source, sampling_rate: int, folder: str | Path, quiet: bool = False) -> dict[str, PreparedClips]:
+def prepare(
+    source: Source,
+    sampling_rate: int,
+    folder: str | Path,
+    splits: Collection[str] | None = None,
+    quiet: bool = False,
+) -> dict[str, PreparedClips]:
     """
     Decode what is not yet prepared of `source` into `folder`, in parallel and with bounded memory, and open it.
 
-    Clips that cannot be decoded or are too short are listed in `report.csv`; they never stop the preparation. Several
-    processes may call it at once: one works, the others wait for it.
+    Clips that cannot be decoded or are too short are listed in `<split>-report.csv`; they never stop the preparation.
+    Several processes may call it at once: one works, the others wait for it.
 
     Args:
         source: the clips; its background noise becomes one more split, "background_noise".
         sampling_rate: of the network, in Hz.
         folder: of this source at this rate; made if it is not there. Shards of earlier versions are removed.
-        quiet: no progress bar, no word on the report.
+        splits: those to prepare; all of them, and the background noise, unless given.
+        quiet: no word on the report.
 
     Returns:
         The usable clips of each split.
@@ -110,13 +117,15 @@ def prepare(source: Source, sampling_rate: int, folder: str | Path, quiet: bool 
         for path in folder.glob("*.arrow*"):
             if path not in wanted:
                 path.unlink()
+        shards = {split: group for split, group in shards.items() if splits is None or split in splits}
         missing = [shard for group in shards.values() for shard in group if not shard.path.exists()]
-        _write_shards(missing, sampling_rate, quiet)
+        _write_shards(missing, sampling_rate)
         prepared = {
             split: concatenate_datasets([Dataset.from_file(str(shard.path)) for shard in group])
             for split, group in shards.items()
         }
-        _report(prepared, folder / "report.csv", quiet)
+        for split, dataset in prepared.items():
+            _report(split, dataset, folder / f"{split}-report.csv", quiet)
     return {split: PreparedClips(dataset) for split, dataset in prepared.items()}
 
 
@@ -140,12 +149,12 @@ def _fingerprint(clips: Iterable[Clip], settings: tuple) -> str:
     return digest.hexdigest()[:16]
 
 
-def _write_shards(shards: list[_Shard], sampling_rate: int, quiet: bool):
+def _write_shards(shards: list[_Shard], sampling_rate: int):
     extractor = SampleCNNFeatureExtractor(sampling_rate=sampling_rate)
     total = sum(len(shard.clips) for shard in shards)
     with (
         ThreadPoolExecutor(num_cores()) as pool,
-        tqdm(total=total, desc="prepare", unit="clip", disable=quiet or not shards) as progress,
+        tqdm(total=total, desc="prepare", unit="clip", disable=not shards) as progress,
     ):
         for shard in shards:
             temporary = shard.path.with_suffix(".arrow.new")
@@ -155,7 +164,7 @@ def _write_shards(shards: list[_Shard], sampling_rate: int, quiet: bool):
                         problem = f"not longer than {shard.min_seconds} s: {len(pcm) / sampling_rate:.2f} s"
                     stream.write_batch(_to_batch(clip, pcm, problem))
                     progress.update()
-            temporary.rename(shard.path)
+            temporary.replace(shard.path)
 
 
 def _decode_in_parallel(pool: ThreadPoolExecutor, clips: Iterable[Clip], extractor) -> Iterator[tuple]:
@@ -201,27 +210,21 @@ def _to_batch(clip: Clip, pcm: np.ndarray, problem: str | None) -> pa.RecordBatc
     return pa.record_batch([columns[name] for name in FEATURES], schema=FEATURES.arrow_schema)
 
 
-def _report(prepared: dict[str, Dataset], path: Path, quiet: bool):
+def _report(split: str, dataset: Dataset, path: Path, quiet: bool):
     """List the clips with a problem in a table, and say how many there are. Raises `DataError` if no clip is left."""
-    problems = []
-    for split, dataset in prepared.items():
-        rows = zip(dataset["file"][:], dataset["problem"][:], strict=True)
-        found = [(split, file, problem) for file, problem in rows if problem is not None]
-        problems += found
-        if len(found) == len(dataset):
-            raise DataError(
-                f"not one of the {len(dataset):,} {split} clips can be used, the first of all: {found[0][1]} "
-                f"({found[0][2]}); is all of the audio there?"
-            )
+    rows = zip(dataset["file"][:], dataset["problem"][:], strict=True)
+    problems = [(file, problem) for file, problem in rows if problem is not None]
     temporary = path.with_suffix(".new")
-    with temporary.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([("split", "file", "problem"), *problems])
-    temporary.rename(path)
-    if problems and not quiet:
-        counts = ", ".join(
-            f"{sum(split == name for name, *_ in problems):,} of {len(dataset):,} {split} clips"
-            for split, dataset in prepared.items()
-            if any(split == name for name, *_ in problems)
+    with temporary.open("w", encoding="utf-8", newline="") as table:
+        csv.writer(table).writerows([("file", "problem"), *problems])
+    temporary.replace(path)
+    if not problems:
+        return
+    first = f"{problems[0][0]} ({problems[0][1]})"
+    if len(problems) == len(dataset):
+        raise DataError(
+            f"not one of the {len(dataset):,} {split} clips can be used, the first of all: {first}; is all of the "
+            "audio there?"
         )
-        split, file, problem = problems[0]
-        print(f"warning: left out {counts}; the first: {file} ({problem}); all of them: {path}")
+    if not quiet:
+        print(f"warning: left out {len(problems):,} of {len(dataset):,} {split} clips, the first: {first}; see {path}")

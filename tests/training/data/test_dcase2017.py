@@ -101,6 +101,23 @@ def test_draw_is_that_of_the_authors_code():
     assert dcase2017.draw_validation(rows) == {"6", "10", "12", "38"}
 
 
+@pytest.mark.parametrize("size", [4, 5, 15, 25, 35, 441, 25744])
+def test_draw_is_that_of_pandas(size):
+    """As the authors' code calls it; half rows are rounded to even numbers."""
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"file": [str(i) for i in range(size)]})
+    expected = set(frame.sample(frac=0.1, random_state=123)["file"])
+    assert dcase2017.draw_validation([(file, 0) for file in frame["file"]]) == expected
+
+
+def test_file_in_both_development_sets_keeps_all_its_labels(small):
+    write_table(small, "testing", [*TESTING, ("-t1.wav", "Train")])
+    source = load_source("dcase2017", small)
+    labels = {clip.path.name: clip.labels for split in ("train", "validation") for clip in source.splits[split]}
+    assert [source.labels[i] for i in labels["Y-t1.wav"]] == ["Bus", "Train"]
+    assert len(labels) == 11
+
+
 def test_constants_are_the_papers(paper):
     assert dcase2017.VALIDATION_FRACTION == paper["splits"]["dcase2017"]["validation_fraction"]
     assert dcase2017.VALIDATION_SEED == paper["splits"]["dcase2017"]["validation_seed"]

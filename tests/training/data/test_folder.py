@@ -111,7 +111,7 @@ def test_faulty_csv(tmp_path, changed, message):
 def test_csv_that_is_not_utf8(tmp_path):
     write(tmp_path, GOOD)
     (tmp_path / "train.csv").write_bytes("file,class\na.wav,forêt\n".encode("latin-1"))
-    with pytest.raises(DataError, match="train.csv is not UTF-8"):
+    with pytest.raises(DataError, match="train.csv is not a table in UTF-8"):
         load_source("folder", tmp_path)
 
 

@@ -25,16 +25,18 @@ def own_cache(tmp_path, monkeypatch):
 def publish(tmp_path):
     """Writes splits as Parquet files, as `push_to_hub` does; each row is (label, ...) of the columns of `features`."""
 
-    def write(splits, **features):
+    def write(splits, to="repo", no_audio=(), **features):
         features = Features({"audio": {"bytes": Value("binary"), "path": Value("string")}, **features})
         for split, rows in splits.items():
             columns = {"audio": [{"bytes": wav(0.1 + 0.01 * i), "path": None} for i in range(len(rows))]}
+            if split == "train":
+                columns["audio"] = [None if i in no_audio else audio for i, audio in enumerate(columns["audio"])]
             for i, name in enumerate(list(features)[1:]):
                 columns[name] = [row[i] for row in rows]
-            (tmp_path / "repo" / split).mkdir(parents=True)
+            (tmp_path / to / split).mkdir(parents=True)
             dataset = Dataset.from_dict(columns, features).cast_column("audio", Audio(decode=False))
-            dataset.to_parquet(tmp_path / "repo" / split / "0000.parquet")
-        return str(tmp_path / "repo")
+            dataset.to_parquet(tmp_path / to / split / "0000.parquet")
+        return str(tmp_path / to)
 
     return write
 
@@ -86,10 +88,26 @@ def test_column_of_labels_is_found_or_asked_for(publish):
         load_source("hub", f"{folder}::intention")
 
 
+@pytest.mark.parametrize("label", [None, -1])
+def test_rows_without_a_label(publish, label):
+    rows = {"train": [(0,), (1,)], "validation": [(0,)], "test": [(label,), (1,), (label,)]}
+    with pytest.raises(DataError, match="test: row 0 has no label .and 1 more like it"):
+        load_source("hub", publish(rows, label=ClassLabel(names=["no", "yes"])))
+
+
+def test_row_without_audio_is_reported(publish, tmp_path):
+    rows = {"train": [("a",), ("b",), ("b",)], "validation": [("a",)]}
+    source = load_source("hub", publish(rows, label=Value("string"), no_audio=(1,)))
+    assert len(prepare(source, 22050, tmp_path / "prepared", quiet=True)["train"]) == 2
+    assert "train/1,has no audio" in (tmp_path / "prepared" / "train-report.csv").read_text()
+
+
 def test_other_faults(publish, tmp_path):
     folder = publish({"test": [("a",)]}, label=Value("string"))
     with pytest.raises(DataError, match="has no split named train; it has test"):
         load_source("hub", folder)
+    with pytest.raises(DataError, match="too few rows"):
+        load_source("hub", publish({"train": [("a",)]}, label=Value("string"), to="short"))
     with pytest.raises(DataError, match="cannot load .*nowhere.* give ORG/NAME"):
         load_source("hub", str(tmp_path / "nowhere"))
 

@@ -112,26 +112,38 @@ def test_other_settings_are_noticed(tmp_path, decoded, change):
 
 
 def test_bad_files_are_reported_and_counted_and_the_others_kept(tmp_path, capsys):
-    names = ["good.wav", "zero.mp3", "cut.wav", "gone.wav", "text.wav", "short.wav", os.fsdecode(b"\xff.wav")]
+    names = [
+        "good.wav",
+        "zero.mp3",
+        "cut.wav",
+        "gone.wav",
+        "text.wav",
+        "short.wav",
+        "huge.flac",
+        os.fsdecode(b"\xff.wav"),
+    ]
     paths = [tmp_path / name for name in names]
     for path in paths:
-        os.rename(write_tone(tmp_path / "new.wav"), path)
+        os.rename(write_tone(tmp_path / f"new{path.suffix}"), path)
     (tmp_path / "zero.mp3").write_bytes(b"")
     (tmp_path / "cut.wav").write_bytes((tmp_path / "cut.wav").read_bytes()[:1000])
     (tmp_path / "gone.wav").unlink()
+    flac = bytearray((tmp_path / "huge.flac").read_bytes())
+    flac[22:26] = b"\xee\x6b\x28\x00"  # the last 32 bits of the number of samples in its header: four thousand million
+    (tmp_path / "huge.flac").write_bytes(flac)
     (tmp_path / "text.wav").write_text("no audio")
     write_tone(tmp_path / "short.wav", 0.01)
     clips = prepare(make_source(paths, min_seconds=0.05), RATE, tmp_path / "out")
     assert {split: len(found) for split, found in clips.items()} == {"train": 2, "validation": 1}
     assert clips["train"].num_samples.tolist() == [2205, 2205]  # the first and, under its odd name, the last
-    with (tmp_path / "out" / "report.csv").open(encoding="utf-8", newline="") as file:
-        report = {(row["split"], Path(row["file"]).name): row["problem"] for row in csv.DictReader(file)}
-    assert list(report) == [("train", name) for name in ("zero.mp3", "cut.wav", "gone.wav", "text.wav", "short.wav")]
-    assert "cannot be read as audio" in report["train", "zero.mp3"]
-    assert "is cut off" in report["train", "cut.wav"]
-    assert report["train", "gone.wav"] == "is missing"
-    assert report["train", "short.wav"] == "not longer than 0.05 s: 0.01 s"
-    assert "left out 5 of 7 train clips; the first: " in capsys.readouterr().out
+    with (tmp_path / "out" / "train-report.csv").open(encoding="utf-8", newline="") as file:
+        report = {Path(row["file"]).name: row["problem"] for row in csv.DictReader(file)}
+    assert list(report) == ["zero.mp3", "cut.wav", "gone.wav", "text.wav", "short.wav", "huge.flac"]
+    assert "cannot be read as audio" in report["zero.mp3"]
+    assert "is cut off" in report["cut.wav"]
+    assert report["gone.wav"] == "is missing"
+    assert report["short.wav"] == "not longer than 0.05 s: 0.01 s"
+    assert "left out 6 of 8 train clips, the first: " in capsys.readouterr().out
 
 
 def test_a_split_without_one_good_clip(tmp_path):
@@ -144,6 +156,16 @@ def test_a_split_without_one_good_clip(tmp_path):
     assert "\n" not in str(e.value)
 
 
+def test_one_split_alone(tmp_path, decoded):
+    paths = [write_tone(tmp_path / f"{i}.wav") for i in range(3)]
+    source = make_source(paths, background_noise=(tmp_path / "gone.wav",))
+    assert list(prepare(source, RATE, tmp_path / "out", ["train"])) == ["train"]
+    decoded.clear()
+    assert list(prepare(source, RATE, tmp_path / "out", ["validation"])) == ["validation"]
+    prepare(source, RATE, tmp_path / "out", ["train"])
+    assert decoded == ["0.wav"]
+
+
 def test_background_noise_is_kept_apart(tmp_path):
     noise = write_tone(tmp_path / "noise.wav", 0.3)
     source = make_source([write_tone(tmp_path / "a.wav", 1)], min_seconds=0.5, background_noise=(noise,))
@@ -152,12 +174,22 @@ def test_background_noise_is_kept_apart(tmp_path):
 
 
 def test_folder_of_a_data_set(tmp_path, monkeypatch):
-    folder = prepared_folder(str(tmp_path), "folder", "data/x", RATE)
-    assert folder.parent == tmp_path
-    assert folder == prepared_folder(str(tmp_path), "folder", os.path.abspath("data/x"), RATE)
-    others = [("folder", "data/y", RATE), ("folder", "data/x", 16000), ("hub", "data/x", RATE)]
-    assert len({folder, *(prepared_folder(str(tmp_path), *other) for other in others)}) == 4
-    assert "samplecnn" in prepared_folder(None, "folder", "data/x", RATE).parts
+    def folder(*arguments):
+        return prepared_folder(str(tmp_path / "cache"), *arguments)
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x").mkdir()
+    (tmp_path / "y").mkdir()
+    mine = folder("folder", "x", RATE)
+    assert mine.parent == tmp_path / "cache"
+    assert (
+        len({mine, folder("folder", "y", RATE), folder("folder", "x", 16000), folder("magnatagatune", "x", RATE)}) == 4
+    )
+    on_the_hub = folder("hub", "org/name", RATE)
+    monkeypatch.chdir(tmp_path / "x")
+    assert folder("folder", "../x", RATE) == folder("folder", str(tmp_path / "x"), RATE) == mine
+    assert folder("hub", "org/name", RATE) == on_the_hub
+    assert "samplecnn" in prepared_folder(None, "folder", "x", RATE).parts
 
 
 SCRIPT = """

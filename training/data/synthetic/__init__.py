@@ -6,6 +6,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from training.data.source import DataError
+from training.data.synthetic.new_folder import is_synthetic
+
 DEFAULT_VOICES = 300
 
 
@@ -45,8 +48,14 @@ STAND_INS = {
 
 
 def ensure_stand_in(source: str, folder: Path) -> None:
-    """Make the synthetic data of `source` in `folder`, if it is not there yet. Processes wait for each other."""
+    """Make the synthetic data of `source` in `folder`, if it is not there yet. Processes wait for each other.
+
+    Raises:
+        DataError: other data are there, or a package is missing that makes them.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(folder.name + ".lock")):
         if not folder.exists():
             STAND_INS[source].write(folder)
+    if not is_synthetic(folder):
+        raise DataError(f"{folder} was not made by --synthetic: leave out --data_dir, or give a new folder")

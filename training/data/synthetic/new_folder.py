@@ -1,4 +1,4 @@
-"""Folders that appear when they are complete."""
+"""Folders that appear when they are complete, and say that a program made what is in them."""
 
 import os
 import shutil
@@ -7,6 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from training.data.source import DataError
+
+MARK = "SYNTHETIC.txt"
+
+
+def is_synthetic(data_dir: str | Path) -> bool:
+    """Was this data set made by `training.data.synthetic`?"""
+    return (Path(data_dir) / MARK).is_file()
 
 
 @contextmanager
@@ -22,6 +29,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
     try:
         partial.mkdir(parents=True)
+        (partial / MARK).write_text("Made by a program, samplecnn-hf's training/data/synthetic. No recordings.\n")
         yield partial
         os.replace(partial, path)
     except BaseException:
