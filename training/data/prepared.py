@@ -182,14 +182,15 @@ def _decode_in_parallel(pool: ThreadPoolExecutor, clips: Iterable[Clip], extract
 def decode(clip: Clip, extractor: SampleCNNFeatureExtractor) -> tuple[np.ndarray, str | None]:
     """A clip -> int16 (samples,) at the extractor's rate, and what is wrong with it, if anything is.
 
-    libsndfile and soxr work outside Python's lock, so threads decode in parallel.
+    libsndfile and soxr work outside Python's lock, so threads decode in parallel. Raises `OSError` for what is not the
+    file's fault, such as a permission that is missing: it would be remembered as long as the file stays the same.
     """
     try:
         waveform = extractor.to_waveform(*read_audio(clip.content()))
     except FileNotFoundError:
         return np.empty(0, np.int16), "is missing"
-    except (ValueError, OSError) as error:
-        return np.empty(0, np.int16), str(error)
+    except (ValueError, IsADirectoryError) as error:
+        return np.empty(0, np.int16), str(error).removeprefix(f"{str(clip.path)!r} ")
     waveform *= PCM16
     return np.clip(np.rint(waveform, out=waveform), -PCM16, PCM16 - 1).astype(np.int16), None
 
