@@ -65,7 +65,7 @@ class SampleCNNAudioClassificationPipeline(AudioClassificationPipeline):
                 raise ValueError(f'threshold must be a number from 0 to 1, or "tuned"; got {threshold!r}')
             return dict.fromkeys(labels, threshold)
         if config.thresholds is None:
-            raise ValueError("this model has no tuned thresholds: give a number, or set config.thresholds")
+            raise ValueError("this model has no tuned thresholds, which only multi-label models get: give a number")
         if len(config.thresholds) != len(labels):
             raise ValueError(
                 f"config.thresholds holds {len(config.thresholds)} thresholds for {len(labels)} labels: tune them anew"

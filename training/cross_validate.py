@@ -61,7 +61,7 @@ def cross_validate(recipe: Recipe) -> dict:
 def main(argv: list[str] | None = None):
     disable_progress_bar()
     try:
-        summary = cross_validate(parse_recipe(argv))
+        summary = cross_validate(parse_recipe(argv, description=__doc__))
     except (RecipeError, DataError, OSError) as error:
         sys.exit(f"error: {' '.join(str(error).split())}")
     except KeyboardInterrupt:

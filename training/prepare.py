@@ -11,6 +11,7 @@ import json
 import sys
 
 from samplecnn_hf import SampleCNNConfig
+from samplecnn_hf.feature_extraction_samplecnn import SAMPLING_RATES
 from training.data import SOURCES, load_source
 from training.data.prepared import prepare, prepared_folder
 from training.data.source import DataError
@@ -25,6 +26,9 @@ def main(argv: list[str] | None = None):
         "--sampling_rate", type=int, default=SampleCNNConfig().sampling_rate, help="in Hz (default: %(default)s)"
     )
     args = parser.parse_args(argv)
+    lowest, highest = SAMPLING_RATES
+    if not lowest <= args.sampling_rate <= highest:
+        sys.exit(f"error: --sampling_rate must be between {lowest} and {highest} Hz; got {args.sampling_rate}")
     try:
         source = load_source(args.source, args.data_dir)
         folder = prepared_folder(args.cache_dir, source.name, args.data_dir, args.sampling_rate)

@@ -150,7 +150,9 @@ class Recipe:
             setattr(self, name, getattr(extractor, name))
 
 
-def parse_recipe(argv: list[str] | None = None) -> Recipe:
+def parse_recipe(
+    argv: list[str] | None = None, description: str = "Train SampleCNN; ends in a folder ready for the Hub."
+) -> Recipe:
     """
     Command line (`--recipe FILE --any_field value ...`) -> `Recipe`.
 
@@ -165,9 +167,7 @@ def parse_recipe(argv: list[str] | None = None) -> Recipe:
     path = file_parser.parse_known_args(argv)[0].recipe
     values = read_recipe(path) if path is not None else {}
 
-    parser = HfArgumentParser(
-        Recipe, allow_abbrev=False, description="Train SampleCNN; ends in a folder ready for the Hub."
-    )
+    parser = HfArgumentParser(Recipe, allow_abbrev=False, description=description)
     parser.error = _fail  # argparse would print a screenful of usage
     recipe, unknown = parser.parse_args_into_dataclasses(
         [f"--{name}={value}" for name, value in values.items()] + argv,

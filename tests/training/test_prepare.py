@@ -18,6 +18,11 @@ def test_a_data_set_is_prepared_where_training_looks_for_it(tones, tiny_run, tmp
     assert "prepare" not in capsys.readouterr().err  # no progress bar: nothing was left to do
 
 
+def test_rate_that_is_none(tones):
+    with pytest.raises(SystemExit, match="error: --sampling_rate must be between 1000 and 1000000 Hz; got 0"):
+        prepare.main(["folder", f"--data_dir={tones}", "--sampling_rate=0"])
+
+
 def test_missing_data_are_one_line(tmp_path):
     with pytest.raises(SystemExit, match="error: .*nowhere is not a folder"):
         prepare.main(["folder", f"--data_dir={tmp_path / 'nowhere'}"])

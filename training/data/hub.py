@@ -5,6 +5,7 @@ Any data set of the Hub, or a folder of Parquet files on disk, with a column of 
     --source hub --data_dir ORG/NAME:CONFIG
     --source hub --data_dir ORG/NAME:CONFIG:LABEL_COLUMN    where there are several columns of classes
     --source hub --data_dir FOLDER                          train/*.parquet, validation/*.parquet, test/*.parquet
+    --source hub --data_dir FOLDER::LABEL_COLUMN
 
 A label is a class (`ClassLabel`, text) or a list of classes, for several at once. Without a validation split, a tenth
 of the training split becomes it, drawn with a fixed seed.
@@ -119,8 +120,8 @@ def _find_label_column(dataset: Dataset, data_dir: str) -> str:
     classes = [name for name, feature in dataset.features.items() if _class_label(feature) is not None]
     if len(classes) != 1:
         raise DataError(
-            f"{data_dir}: which column holds the labels? Give it as ORG/NAME:CONFIG:COLUMN; there are "
-            f"{', '.join(dataset.features)}"
+            f"{data_dir}: which column holds the labels? Give it after two colons, as in ORG/NAME:CONFIG:COLUMN or "
+            f"FOLDER::COLUMN; the columns are {', '.join(dataset.features)}"
         )
     return classes[0]
 
