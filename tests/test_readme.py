@@ -34,7 +34,7 @@ def test_quickstart():
     assert f"**{100 * results('quickstart')['metrics']['test']['accuracy']:.1f} % test accuracy" in README
 
 
-@pytest.mark.parametrize("task", ["music", "scenes"])
+@pytest.mark.parametrize("task", ["speech", "music", "scenes"])
 def test_synthetic_data(task):
     run = results(f"synthetic_{task}")
     assert run["synthetic"] and run["recipe"]["recipe"].endswith("/paper.yaml")
@@ -44,6 +44,16 @@ def test_synthetic_data(task):
     assert int(epochs) == len(run["history"])
     assert score.endswith(f"{run['metrics']['test'][run['metric']]:.3f}")
     assert float(minutes) == round(run["training_seconds"] / 60, 1)
+
+
+def test_cross_validation():
+    summary = results("esc10")
+    accuracy = (
+        f"{100 * summary['accuracy_mean']:.1f} % (standard deviation {100 * summary['accuracy_std']:.1f} points)"
+    )
+    assert f"**{accuracy}**" in " ".join(README.split())
+    folds = ", ".join(f"{100 * fold['accuracy']:.1f}" for fold in summary["folds"].values())
+    assert f"folds 1-4: {folds} %" in " ".join(README.split())
 
 
 def test_preparation():
