@@ -31,7 +31,9 @@ def test_recorded_speech(recipe):
 
 
 def test_quickstart():
-    assert f"**{100 * results('quickstart')['metrics']['test']['accuracy']:.1f} % test accuracy" in README
+    run = results("quickstart")
+    assert f"**{100 * run['metrics']['test']['accuracy']:.1f} % test accuracy" in README
+    assert f"the training took {run['training_seconds'] / 60:.1f} minutes" in README
 
 
 @pytest.mark.parametrize("task", ["speech", "music", "scenes"])
@@ -53,14 +55,19 @@ def test_cross_validation():
     )
     assert f"**{accuracy}**" in " ".join(README.split())
     folds = ", ".join(f"{100 * fold['accuracy']:.1f}" for fold in summary["folds"].values())
-    assert f"folds 1-4: {folds} %" in " ".join(README.split())
+    minutes = sum(fold["seconds"] for fold in summary["folds"].values()) / 60
+    assert f"folds 1-4: {folds} %; {minutes:.0f} minutes" in " ".join(README.split())
 
 
 def test_preparation():
     benchmark = json.loads((ROOT / "benchmarks" / "results" / "preparation.json").read_text())
     for name, milliseconds in benchmark["milliseconds_a_clip"].items():
         assert f"| {name} | {milliseconds} |" in README
-    assert f"{benchmark['speed_up_over_librosa']} times as fast" in " ".join(README.split())
+    text = " ".join(README.split())
+    assert f"{benchmark['speed_up_over_librosa']} times as fast" in text
+    assert f"takes {benchmark['time_over_bare_decoding']} times the time" in text
+    memory = benchmark["peak_memory_mb_by_clips"]
+    assert f"{', '.join(map(str, memory.values()))} MB with {', '.join(memory)} clips" in text
 
 
 def test_speed():
