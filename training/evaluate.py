@@ -1,7 +1,8 @@
 """
 Clip-level evaluation of a trained folder or Hub id: a clip's probabilities are the mean of its segments' (IV-D).
 
-    python -m training.evaluate runs/quickstart --source speech_commands --data_dir data/synthetic/speech_commands --split test
+    python -m training.evaluate runs/quickstart --source speech_commands \
+        --data_dir data/synthetic/speech_commands --split test
 """
 
 import argparse
