@@ -3,11 +3,13 @@
 import json
 from pathlib import Path
 
+import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassification
 
-TEMPLATE = Path(__file__).parents[1] / "model_cards" / "template.md"
+CARDS = Path(__file__).parents[1] / "model_cards"
+PAPER = Path(__file__).with_name("paper.yaml")
 NOT_SCORES = ("loss", "labels_scored")  # metrics that compare no models
 
 
@@ -25,36 +27,41 @@ def render_card(model, extractor, results: dict) -> ModelCard:
     """The model card, from the config and the results alone."""
     name = Path(results["recipe"]["output_dir"]).name
     split = "test" if "test" in results["metrics"] else "validation"
+    data = describe_data(results)
     return ModelCard.from_template(
-        card_data(name, model.config, results),
-        template_path=str(TEMPLATE),
+        card_data(name, model.config, results, data),
+        template_path=str(CARDS / "template.md"),
         name=name,
         config=model.config,
         extractor=extractor,
         results=results,
+        data=data,
+        paper_score=paper_score(results),
         duration=duration(results["training_seconds"]),
+        splits_table=splits_table(results),
         metrics_table=metrics_table(results),
         label_split=split,
         label_table=markdown_table(results["per_label"][split]),
     )
 
 
-def card_data(name: str, config, results: dict) -> ModelCardData:
-    """What the Hub reads: how to load the model, and its scores."""
-    source = results["source"]
-    dataset = results["recipe"]["data_dir"].partition(":")[0] if source == "hub" else source
-    synthetic = " (synthetic data)" if results["synthetic"] else ""
+def card_data(name: str, config, results: dict, data: dict) -> ModelCardData:
+    """What the Hub reads: how to load the model, what it comes from, and its scores."""
+    metrics = next(iter(results["metrics"].values()))
     return ModelCardData(
         model_name=name,
-        license="apache-2.0",
+        license=results["recipe"]["license"],
         library_name="transformers",
         pipeline_tag="audio-classification",
         tags=["samplecnn", "raw-waveform", f"{config.block_type}-blocks"],
+        datasets=[data["hub"]] if "hub" in data else None,
+        metrics=list(dict.fromkeys(metric.partition("@")[0] for metric in metrics if metric not in NOT_SCORES)),
+        base_model=base_model(results["recipe"]["pretrained"]),
         eval_results=[
             EvalResult(
                 task_type="audio-classification",
-                dataset_type=dataset,
-                dataset_name=dataset + synthetic,
+                dataset_type=data.get("hub", data["title"]),
+                dataset_name=data["title"],
                 dataset_split=split,
                 metric_type=metric,
                 metric_value=round(value, 4),
@@ -63,6 +70,52 @@ def card_data(name: str, config, results: dict) -> ModelCardData:
             for metric, value in metrics.items()
             if metric not in NOT_SCORES
         ],
+    )
+
+
+def base_model(pretrained: str | None) -> str | None:
+    """The Hub id of the model that was fine-tuned; a folder of this machine means nothing there."""
+    return pretrained if pretrained and pretrained.count("/") == 1 and not Path(pretrained).exists() else None
+
+
+def describe_data(results: dict) -> dict[str, str]:
+    """`title` and `license` of the data, and where they are known `content`, `url`, `hub` and `citation`."""
+    source, recipe = results["source"], results["recipe"]
+    known = yaml.safe_load((CARDS / "datasets.yaml").read_text(encoding="utf-8"))
+    data = {"title": source, "license": "not stated here; see where the data come from"}
+    if source == "hub":
+        hub_id = recipe["data_dir"].partition(":")[0]
+        data["title"] = hub_id
+        if not Path(hub_id).exists():
+            data |= {"hub": hub_id, "url": f"https://huggingface.co/datasets/{hub_id}"}
+    elif source == "folder":
+        data["title"] = Path(recipe["data_dir"]).name
+    else:
+        data |= known[source]
+    if results["synthetic"]:
+        data = {
+            "title": f"Synthetic {source}",
+            "content": f"clips made by a program in the layout of {data['title']}, with its kind of labels",
+            "license": "none is needed, samplecnn-hf made the clips",
+        }
+    if recipe["data_license"]:
+        data["license"] = recipe["data_license"]
+    return data
+
+
+def paper_score(results: dict) -> float | None:
+    """What the paper reports for the same network and data set (Fig. 6)."""
+    figure_6 = yaml.safe_load(PAPER.read_text(encoding="utf-8"))["figure_6"]
+    return figure_6.get(results["source"], {}).get(results["recipe"]["variant"])
+
+
+def splits_table(results: dict) -> str:
+    """A row a split: clips used, and clips that were missing, broken or too short."""
+    return markdown_table(
+        [
+            {"split": split, "clips": clips, "left out": results["clips_left_out"][split]}
+            for split, clips in results["clips"].items()
+        ]
     )
 
 

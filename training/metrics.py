@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from sklearn import metrics as sklearn_metrics
 
+BOOTSTRAP_DRAWS = 200
 RANKING_METRICS = {"roc_auc": sklearn_metrics.roc_auc_score, "pr_auc": sklearn_metrics.average_precision_score}
 
 
@@ -92,6 +93,27 @@ def single_label_metrics(probabilities: np.ndarray, true: np.ndarray) -> dict[st
             sklearn_metrics.f1_score(true, predicted, labels=np.unique(true), average="macro", zero_division=0)
         ),
     }
+
+
+def bootstrap_interval(
+    logits: torch.Tensor,
+    targets: torch.Tensor,
+    problem_type: str,
+    metric: str,
+    thresholds: list[float] | None = None,
+) -> list[float] | None:
+    """
+    How far `metric` depends on which clips were scored: its 2.5th and 97.5th percentile over clips drawn with
+    replacement. It says nothing about another training run. None where the clips do not allow the metric.
+    """
+    generator = torch.Generator().manual_seed(0)
+    values = []
+    for _ in range(BOOTSTRAP_DRAWS):
+        drawn = torch.randint(len(logits), (len(logits),), generator=generator)
+        metrics = compute_metrics(logits[drawn], targets[drawn], problem_type, thresholds)
+        if metric in metrics:
+            values.append(metrics[metric])
+    return np.percentile(values, [2.5, 97.5]).tolist() if values else None
 
 
 def unscored_labels(targets: torch.Tensor) -> list[int]:

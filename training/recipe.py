@@ -36,6 +36,9 @@ class Recipe:
     overwrite: bool = option(False, "Replace output_dir if it exists.")
     resume: bool = option(False, "Go on from the last finished epoch of an interrupted run, if there is one.")
 
+    license: str = option("apache-2.0", "Licence of the weights on the card, a name that the Hub knows.")
+    data_license: str | None = option(None, "Licence of the data on the card; data sets known by name have theirs.")
+
     # Network
     variant: str | None = option("se-8", "Network by name; see samplecnn_hf.list_variants().")
     pretrained: str | None = option(None, "Folder or Hub id to fine-tune: it brings its own network and input.")

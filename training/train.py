@@ -10,15 +10,12 @@ Train SampleCNN on a data source; ends in a folder that is ready for the Hub.
 - `--synthetic` makes small data in the layout of the real ones, and trains on them.
 """
 
-import datetime
 import json
 import math
 import os
-import platform
 import sys
 import time
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -37,20 +34,17 @@ from training.data import load_source
 from training.data.prepared import prepare, prepared_folder
 from training.data.segments import TrainingSegments, to_float
 from training.data.source import DataError, Source
-from training.data.synthetic import ensure_stand_in, is_synthetic
+from training.data.synthetic import ensure_stand_in
 from training.evaluate import check_model_id, evaluation_loader, predict
 from training.hardware import prepare_cpu, resolve_precision
 from training.hub_folder import write_hub_folder
-from training.metrics import (
-    compute_metrics,
-    confusion_matrix,
-    loss_function,
-    per_label_table,
-    tune_thresholds,
-    unscored_labels,
-)
+from training.metrics import compute_metrics, loss_function
 from training.recipe import Recipe, RecipeError, parse_recipe
+from training.results import collect_results
 from training.run_folder import RunFolder
+
+# Options that may differ when a run is resumed: the weights do not depend on them.
+MAY_CHANGE = ("recipe", "output_dir", "overwrite", "resume", "cache_dir", "threads", "license", "data_license")
 
 
 class TrainingRun:
@@ -240,7 +234,7 @@ class TrainingRun:
         state = json.loads((checkpoint / "state.json").read_text())
         for name, value in asdict(self.recipe).items():
             before = state["recipe"].get(name, value)
-            if before != value and name not in ("recipe", "output_dir", "overwrite", "resume", "cache_dir", "threads"):
+            if before != value and name not in MAY_CHANGE:
                 raise RecipeError(
                     f"the interrupted run had --{name} {before}, not {value}; --resume with the same options, or "
                     "start anew with --overwrite"
@@ -276,55 +270,6 @@ def create_model(recipe: Recipe, source: Source):
     extractor = SampleCNNFeatureExtractor.from_pretrained(recipe.pretrained)
     recipe.take_over(extractor)
     return model, extractor
-
-
-def final_evaluation(run: TrainingRun, model: SampleCNNForAudioClassification) -> dict[str, dict]:
-    """
-    Scores of the best network, in float32, on the validation split and on the test split where there is one.
-
-    For several labels a clip, thresholds are tuned on the validation split first; they become part of the model.
-    """
-    source, problem_type = run.source, run.source.problem_type
-    predictions = {"validation": predict(model, run.validation_loader, run.accelerator)}
-    if "test" in run.clips:
-        loader = evaluation_loader(run.clips["test"], len(source.labels), run.extractor, run.recipe.eval_batch_size)
-        predictions["test"] = predict(model, run.accelerator.prepare(loader), run.accelerator)
-    multi_label = problem_type == "multi_label_classification"
-    if multi_label:
-        model.config.thresholds = tune_thresholds(*predictions["validation"])
-    thresholds = model.config.thresholds
-    scores = {"metrics": {}, "per_label": {}, "unscored_labels" if multi_label else "confusion_matrix": {}}
-    for split, (logits, targets) in predictions.items():
-        scores["metrics"][split] = compute_metrics(logits, targets, problem_type, thresholds)
-        scores["per_label"][split] = per_label_table(logits, targets, source.labels, problem_type, thresholds)
-        if multi_label:
-            scores["unscored_labels"][split] = [source.labels[i] for i in unscored_labels(targets)]
-        else:
-            scores["confusion_matrix"][split] = confusion_matrix(logits, targets)
-    return scores
-
-
-def collect_results(run: TrainingRun, model: SampleCNNForAudioClassification) -> dict:
-    """All that the card and the README say about a run."""
-    return {
-        "date": datetime.date.today().isoformat(),
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "recipe": asdict(run.recipe),
-        "source": run.source.name,
-        "metric": run.source.metric,
-        "synthetic": is_synthetic(run.recipe.data_dir),
-        "labels": run.source.labels,
-        "clips": {split: len(run.clips[split]) for split in run.source.splits},
-        "clips_left_out": {split: len(listed) - len(run.clips[split]) for split, listed in run.source.splits.items()},
-        "parameters": model.num_parameters(),
-        "best_epoch": run.best["epoch"],
-        **final_evaluation(run, model),
-        "training_seconds": round(sum(record["seconds"] for record in run.history), 1),
-        "mixed_precision": run.accelerator.mixed_precision,
-        "hardware": f"{run.accelerator.device.type}, {torch.get_num_threads()} threads, {platform.machine()}",
-        "versions": {package: version(package) for package in ("torch", "transformers", "accelerate")},
-        "history": run.history,
-    }
 
 
 def create_accelerator(recipe: Recipe) -> Accelerator:

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from torch.utils.flop_counter import FlopCounterMode
 
-from samplecnn_hf import SampleCNNForAudioClassification, create_config, list_variants
+from samplecnn_hf import create_config, list_variants
+from training.complexity import giga_macs, on_meta_device
 
 PAPER = yaml.safe_load((Path(__file__).parents[2] / "training" / "paper.yaml").read_text(encoding="utf-8"))
 
@@ -13,26 +13,12 @@ BLOCK_TYPES = ["basic", "se", "res1", "res2", "rese1", "rese2"]
 STEMS = ["729x729", "729x243", "243x243", "243x81", "81x81", "27x27", "9x9"]
 
 
-def build_on_meta(config):
-    """The network without its memory: shapes and counts are all that is asked for."""
-    with torch.device("meta"):
-        return SampleCNNForAudioClassification(config).eval()
-
-
 def count_parameters(config):
-    return sum(p.numel() for p in build_on_meta(config).parameters() if p.requires_grad)
-
-
-def count_giga_macs(config):
-    """Multiply-accumulates of one segment, in 10^9."""
-    model = build_on_meta(config)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(torch.zeros(1, config.segment_length, device="meta"))
-    return counter.get_total_flops() / 2 / 1e9
+    return sum(p.numel() for p in on_meta_device(config).parameters() if p.requires_grad)
 
 
 def frames_by_layer(config):
-    model = build_on_meta(config)
+    model = on_meta_device(config)
     with torch.no_grad():
         output = model(torch.zeros(1, config.segment_length, device="meta"), output_hidden_states=True)
     return [states.shape[-1] for states in output.hidden_states]
@@ -129,14 +115,14 @@ def test_fixed_size_networks_of_table_2(family, stem):
 @pytest.mark.parametrize("record", PAPER["multiply_accumulates"], ids=describe)
 def test_multiply_accumulates(record):
     num_labels = PAPER["fixed_size_stems"][int(record["variant"][-1])]["num_labels"]
-    macs = count_giga_macs(create_config(record["variant"], num_labels=num_labels))
+    macs = giga_macs(create_config(record["variant"], num_labels=num_labels))
     assert macs == pytest.approx(record["giga"], abs=0.00051)
 
 
 def test_each_strided_convolution_saves_work():
-    macs = [count_giga_macs(create_config(f"basic-9-strided{k}")) for k in range(10)]
+    macs = [giga_macs(create_config(f"basic-9-strided{k}")) for k in range(10)]
     assert all(more > less for more, less in zip(macs, macs[1:], strict=False))
-    assert macs[1] == count_giga_macs(create_config("basic-9"))
+    assert macs[1] == giga_macs(create_config("basic-9"))
 
 
 @pytest.mark.parametrize("variant", list_variants())

@@ -4,6 +4,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from samplecnn_hf import SampleCNNConfig
+from training.data import SOURCES
 from training.hub_folder import markdown_table, write_hub_folder
 
 SINGLE_LABEL = {
@@ -11,6 +12,7 @@ SINGLE_LABEL = {
         "validation": {"loss": 0.5, "accuracy": 0.75, "accuracy@0.5": 0.5, "f1_macro": 0.7},
         "test": {"loss": 0.6, "accuracy": 0.71234567, "accuracy@0.5": 0.45, "f1_macro": 0.65},
     },
+    "interval": {"validation": [0.7, 0.8], "test": [0.68, 0.74]},
     "per_label": {
         "validation": [{"label": "validation only", "clips": 4, "precision": 1.0, "recall": 1.0, "f1": 1.0}],
         "test": [
@@ -22,6 +24,7 @@ SINGLE_LABEL = {
 }
 MULTI_LABEL = {
     "metrics": {"validation": {"loss": 0.1, "labels_scored": 1, "f1_samples@0.1": 0.3, "f1_samples@tuned": 0.8}},
+    "interval": {"validation": None},
     "per_label": {
         "validation": [
             {"label": "guitar", "positives": 3, "roc_auc": 0.9, "f1@tuned": 0.8, "threshold": 0.25},
@@ -29,6 +32,17 @@ MULTI_LABEL = {
         ]
     },
     "unscored_labels": {"validation": ["flute"]},
+}
+
+RECIPE = {
+    "output_dir": "runs/mine",
+    "data_dir": "sounds/birds",
+    "license": "mit",
+    "data_license": None,
+    "variant": "se-8",
+    "pretrained": None,
+    "learning_rate": 0.01,
+    "seed": 7,
 }
 
 
@@ -42,11 +56,15 @@ def write(tmp_path, make_model, tiny_extractor):
         results = {
             "date": "2026-11-22",
             "command": "train.py",
-            "recipe": {"output_dir": "runs/mine", "learning_rate": 0.01, "pretrained": None, **recipe},
+            "recipe": {**RECIPE, **recipe},
             "source": source,
+            "metric": "accuracy",
             "synthetic": synthetic,
             "clips": {"train": 36, **{split: 12 for split in scores["metrics"]}},
+            "clips_left_out": {"train": 3, **{split: 0 for split in scores["metrics"]}},
             "parameters": 1234567,
+            "giga_macs": 0.6451,
+            "segments_per_second": 55.5,
             "best_epoch": 2,
             "training_seconds": training_seconds,
             "mixed_precision": "no",
@@ -77,7 +95,7 @@ def test_scores_survive_the_round_trip_through_the_card(write):
         ("test", "accuracy@0.5"): 0.45,
         ("test", "f1_macro"): 0.65,
     }
-    assert {result.dataset_name for result in card.data.eval_results} == {"folder"}
+    assert {result.dataset_name for result in card.data.eval_results} == {"birds"}
     assert card.data.pipeline_tag == "audio-classification"
     assert scores_of(write(MULTI_LABEL)) == {
         ("validation", "f1_samples@0.1"): 0.3,
@@ -116,12 +134,61 @@ def test_thresholds_are_in_the_model(write, tmp_path):
 def test_scores_on_synthetic_data_say_so(write):
     card = write(SINGLE_LABEL, synthetic=True)
     assert "\n**Synthetic data**" in card.text
-    assert {result.dataset_name for result in card.data.eval_results} == {"folder (synthetic data)"}
+    assert {result.dataset_name for result in card.data.eval_results} == {"Synthetic folder"}
+
+
+def test_scores_on_a_stand_in_are_not_filed_under_the_data_set(write):
+    card = write(SINGLE_LABEL, source="speech_commands", synthetic=True)
+    assert {result.dataset_type for result in card.data.eval_results} == {"Synthetic speech_commands"}
+    assert card.data.datasets is None
 
 
 def test_data_of_the_hub_are_named(write):
     card = write(SINGLE_LABEL, source="hub", data_dir="org/name:config")
     assert {result.dataset_type for result in card.data.eval_results} == {"org/name"}
+    assert card.data.datasets == ["org/name"]
+    assert "<https://huggingface.co/datasets/org/name>" in card.text
+
+
+def test_data_in_a_local_folder_are_not_said_to_be_on_the_hub(write, tmp_path):
+    card = write(SINGLE_LABEL, source="hub", data_dir=str(tmp_path))
+    assert card.data.datasets is None and "huggingface.co/datasets" not in card.text
+
+
+def test_licences_of_weights_and_data(write):
+    card = write(SINGLE_LABEL, data_license="CC BY 3.0")
+    assert card.data.license == "mit"
+    assert "Licence of the data: CC BY 3.0. Licence of these weights: mit." in card.text
+    assert "Licence of the data: not stated here" in write(SINGLE_LABEL).text
+    assert "Licence of the data: CC BY 4.0." in write(SINGLE_LABEL, source="speech_commands").text
+
+
+@pytest.mark.parametrize("name", sorted(set(SOURCES) - {"folder", "hub"}))
+def test_every_data_set_known_by_name_is_described(write, name):
+    card = write(MULTI_LABEL, source=name)
+    assert "not stated here" not in card.text and "\nThe data: " in card.text
+
+
+@pytest.mark.parametrize(
+    "pretrained, told", [("org/model", "org/model"), (None, None), ("runs/x/y", None), ("tests/training", None)]
+)
+def test_base_model_is_an_id_of_the_hub(write, pretrained, told):
+    assert write(SINGLE_LABEL, pretrained=pretrained).data.base_model == told
+
+
+def test_score_of_the_paper_stands_beside(write):
+    card = write(SINGLE_LABEL, source="speech_commands", variant="se-8")
+    assert "The paper reports accuracy 0.9395 for `se-8` on the test split of speech_commands" in card.text
+    assert "another data set" not in card.text
+    assert "another data set" in write(SINGLE_LABEL, source="speech_commands", synthetic=True).text
+    assert "The paper reports" not in write(SINGLE_LABEL, source="magnatagatune-26k", variant="se-9").text
+
+
+def test_spread_size_and_splits(write):
+    text = write(SINGLE_LABEL).text
+    assert "test clips come, accuracy would lie between 0.6800 and 0.7400" in text and "(seed 7)" in text
+    assert "| weights | 4.9 MB in float32 |" in text and "| 0.645 x 10^9 |" in text and "| 55.5 (cpu) |" in text
+    assert "| train | 36 | 3 |" in text
 
 
 @pytest.mark.parametrize("seconds, told", [(3.4, "3 seconds"), (119.0, "119 seconds"), (150.0, "2 minutes")])

@@ -6,6 +6,7 @@ import torch
 from sklearn import metrics as sklearn_metrics
 
 from training.metrics import (
+    bootstrap_interval,
     compute_metrics,
     confusion_matrix,
     loss_function,
@@ -205,3 +206,21 @@ def test_soft_targets_interpolate_the_loss():
     mixed = loss_function(logits, 0.3 * one + 0.7 * two, SINGLE)
     parts = [loss_function(logits, target, SINGLE) for target in (one, two)]
     assert mixed.item() == pytest.approx((0.3 * parts[0] + 0.7 * parts[1]).item(), rel=1e-5)
+
+
+def test_bootstrap_interval_holds_the_score_and_narrows_with_more_clips():
+    generator = torch.Generator().manual_seed(0)
+    widths = []
+    for clips in (50, 800):
+        targets = torch.eye(2)[torch.randint(2, (clips,), generator=generator)]
+        logits = targets + torch.randn(clips, 2, generator=generator)
+        low, high = bootstrap_interval(logits, targets, "single_label_classification", "accuracy")
+        accuracy = compute_metrics(logits, targets, "single_label_classification")["accuracy"]
+        assert low < accuracy < high
+        widths.append(high - low)
+    assert widths[1] < widths[0] / 2
+
+
+def test_no_bootstrap_interval_of_what_cannot_be_scored():
+    logits, targets = torch.zeros(4, 2), torch.zeros(4, 2)
+    assert bootstrap_interval(logits, targets, "multi_label_classification", "roc_auc") is None

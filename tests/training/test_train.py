@@ -44,6 +44,9 @@ def test_run_ends_in_a_folder_that_the_pipeline_loads(tiny_run, tones, tmp_path,
     assert results["metrics"]["test"] == summary["test"]
     assert len(results["history"]) == 30
     assert results["parameters"] == SampleCNNForAudioClassification.from_pretrained(folder).num_parameters()
+    low, high = results["interval"]["test"]
+    assert low <= results["metrics"]["test"]["accuracy"] <= high
+    assert results["giga_macs"] > 0 and results["segments_per_second"] > 0
 
 
 def test_evaluate_finds_the_numbers_of_the_run_again(tiny_run, tones, tmp_path, capsys):
