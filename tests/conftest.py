@@ -1,6 +1,10 @@
 """Shared by all tests: no network, no user's cache, small models and audio files."""
 
+import json
 import os
+import shutil
+import subprocess
+import sys
 import tempfile
 
 # Read when the libraries are imported, so set before anything imports them.
@@ -12,6 +16,7 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import soundfile  # noqa: E402
 import torch  # noqa: E402
+from huggingface_hub import EvalResult, ModelCard, ModelCardData  # noqa: E402
 
 from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassification, create_config  # noqa: E402
 
@@ -82,3 +87,105 @@ def write_tone(tmp_path, make_tone):
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def hub():
+    """A Hub on this machine, where ann and bob have the tokens hf_ann and hf_bob."""
+    from tests.loopback_hub import LoopbackHub
+
+    with LoopbackHub({"hf_ann": "ann", "hf_bob": "bob"}) as hub:
+        yield hub
+
+
+# Does calls, [module, function, arguments, keywords if any], and ends with a line of JSON: what came of each.
+CALLS = """
+import contextlib, importlib, io, json, sys
+
+outcomes = []
+for call in json.loads(sys.argv[1]):
+    module, function, arguments, keywords = [*call, {}][:4]
+    result, error, printed = None, None, io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed):
+            result = getattr(importlib.import_module(module), function)(*arguments, **keywords)
+    except (Exception, SystemExit) as raised:
+        error = str(raised)
+    outcomes.append({"result": str(result), "error": error, "printed": printed.getvalue()})
+print(json.dumps(outcomes))
+"""
+
+
+class HubClient:
+    """Processes that talk to `hub`, each with an empty cache: the client reads its settings when it is imported."""
+
+    def __init__(self, hub, folder):
+        self.hub, self.folder = hub, folder
+
+    def environment(self, token="hf_ann", endpoint=None):
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
+        return kept | {
+            "HF_ENDPOINT": endpoint or self.hub.url,
+            "HF_HOME": tempfile.mkdtemp(prefix="home_", dir=self.folder),
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_TOKEN": token or "",
+            "NO_PROXY": "127.0.0.1",
+        }
+
+    def start(self, *calls, **environment) -> subprocess.Popen:
+        command = [sys.executable, "-c", CALLS, json.dumps(calls, default=str)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(command, env=self.environment(**environment), **pipes)
+
+    def call(self, *calls, **environment) -> list[dict]:
+        """`call(["module", "function", arguments], ...)`: "result", "error" and "printed" of each."""
+        process = self.start(*calls, **environment)
+        out, errors = process.communicate(timeout=600)
+        assert process.returncode == 0, errors[-3000:]
+        return json.loads(out.splitlines()[-1])
+
+
+@pytest.fixture
+def online(hub, tmp_path):
+    return HubClient(hub, tmp_path)
+
+
+@pytest.fixture
+def publishable(tmp_path, tiny_model, tiny_extractor):
+    """The folder of a tiny model that lacks nothing for the Hub."""
+    path = tmp_path / "model"
+    tiny_model.save_pretrained(path)
+    tiny_extractor.save_pretrained(path)
+    score = EvalResult("audio-classification", "tones", "tones", "accuracy", 0.75)
+    data = ModelCardData(
+        license="apache-2.0", pipeline_tag="audio-classification", model_name="model", eval_results=[score]
+    )
+    ModelCard(f'---\n{data.to_yaml()}\n---\n\n# model\n\npipeline(model="model")\n').save(path / "README.md")
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory, make_tone):
+    """Chromium without a window, driven by playwright; its microphone hears a tone of 1000 Hz."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("needs chromium: apt-get install chromium")
+    microphone = tmp_path_factory.mktemp("microphone") / "tone.wav"
+    soundfile.write(microphone, make_tone(1000, seconds=10, sampling_rate=48000), 48000)
+    arguments = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--no-first-run",
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",  # the microphone is allowed without a question
+        f"--use-file-for-fake-audio-capture={microphone}",
+    ]
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=chromium, args=arguments)
+        yield opened
+        opened.close()

@@ -48,6 +48,7 @@ class PreparedClips(Sequence):
     """The usable clips of a split: item i is int16 (samples,), a view of the file on disk.
 
     Attributes:
+        files: the path of each clip.
         num_samples: of each clip, int64 [clips].
         labels: indices of the labels of each clip.
     """
@@ -56,6 +57,7 @@ class PreparedClips(Sequence):
         problems = dataset["problem"][:]
         if any(problems):
             dataset = dataset.select([i for i, problem in enumerate(problems) if problem is None])
+        self.files: list[str] = dataset["file"][:]
         self.num_samples = np.array(dataset["num_samples"][:], dtype=np.int64)
         self.labels: list[list[int]] = dataset["labels"][:]
         self._dataset = dataset.with_format("arrow")

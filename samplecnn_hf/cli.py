@@ -1,0 +1,79 @@
+"""
+Put a trained model on the Hub, or make ONNX of it.
+
+    samplecnn push runs/quickstart USER/NAME
+    samplecnn export runs/quickstart
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from .publish import push_model
+
+
+def main(argv: list[str] | None = None):
+    parser = argparse.ArgumentParser(
+        prog="samplecnn", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add_push_command(commands, "push")
+    export = commands.add_parser("export", help="write FOLDER/onnx/model.onnx", description="Write ONNX.")
+    export.add_argument("folder", type=Path, help="folder of a trained model")
+    export.set_defaults(run=_export)
+    run(parser, argv)
+
+
+def add_push_command(commands, name: str):
+    """`samplecnn push`, and `python -m training.publish model`."""
+    push = commands.add_parser(
+        name,
+        help="put a model folder on the Hub",
+        description="Check a model folder, export it to ONNX and put both on the Hub, in one commit.",
+    )
+    push.add_argument("folder", type=Path, help="folder of a trained model")
+    add_hub_arguments(push)
+    push.add_argument("--revision", help="branch to commit to; made if it is not there (default: main)")
+    push.add_argument("--tag", help="name for the commit, such as v1.0")
+    push.set_defaults(run=_push)
+
+
+def add_hub_arguments(parser: argparse.ArgumentParser):
+    """What every push is told. The token is none of it: a command line is no place for secrets."""
+    parser.add_argument("repo_id", help="USER/NAME on the Hub, with the token of `hf auth login` or HF_TOKEN")
+    parser.add_argument("--private", action="store_true", help="nobody else can see it")
+    parser.add_argument("--dry_run", action="store_true", help="do all but talk to the Hub; list what would go")
+
+
+def run(parser: argparse.ArgumentParser, argv: list[str] | None):
+    """Parse the command, do it, and say in one line what is wrong."""
+    args = parser.parse_args(argv)
+    try:
+        args.run(args)
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        sys.exit(f"error: {' '.join(str(error).split())}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted: the same command starts again, and leaves out what is on the Hub already")
+
+
+def _push(args: argparse.Namespace):
+    url = push_model(
+        args.folder,
+        args.repo_id,
+        private=args.private,
+        revision=args.revision,
+        tag=args.tag,
+        dry_run=args.dry_run,
+    )
+    if url:
+        print(url)
+
+
+def _export(args: argparse.Namespace):
+    from .export import export_onnx
+
+    print(export_onnx(args.folder))
+
+
+if __name__ == "__main__":
+    main()

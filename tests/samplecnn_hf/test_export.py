@@ -1,0 +1,150 @@
+"""An ONNX file answers as PyTorch does, whatever the network, for any number of clips and segments."""
+
+import copy
+import logging
+import sys
+
+import pytest
+import torch
+
+from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNModel, export, list_variants
+from samplecnn_hf.export import export_onnx
+
+onnx = pytest.importorskip("onnx", reason="needs the extra `onnx`")
+onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra `onnx`")
+pytest.importorskip("onnxscript", reason="needs the extra `onnx`")
+
+MULTI_LABEL = {"problem_type": "multi_label_classification"}
+OTHERS = {
+    "multi-label": ("test-se", MULTI_LABEL),
+    "multi-level": ("test-basic", {"multi_level": True}),
+    "pooled stem": ("test-basic", {"num_strided_convolutions": 0}),
+    "strided": ("test-res2", {"num_strided_convolutions": 6}),
+    "long stem": ("test-se", {"stem_kernel_size": 27, "stem_stride": 9, "num_blocks": 4}),
+    "mel": ("test-se", {"front_end": "mel", "stem_kernel_size": 243, "stem_stride": 81, "num_blocks": 2}),
+}
+NETWORKS = {**{name: (name, {}) for name in list_variants() if name.startswith("test-")}, **OTHERS}
+
+
+@pytest.fixture
+def save(tmp_path, make_model):
+    """save(variant, **overrides) -> the model, in tmp_path/model with a feature extractor."""
+
+    def save(variant="test-basic", segment_length=1458, **overrides):
+        model = make_model(variant, num_labels=4, **overrides)
+        model.save_pretrained(tmp_path / "model")
+        SampleCNNFeatureExtractor(segment_length=segment_length).save_pretrained(tmp_path / "model")
+        return model
+
+    return save
+
+
+def run(path, input_values: torch.Tensor) -> list[torch.Tensor]:
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    outputs = session.run(["logits", "segment_logits"], {"input_values": input_values.numpy()})
+    return [torch.from_numpy(output) for output in outputs]
+
+
+def assert_same_answers(path, model, generator, segment_length=1458):
+    for batch, segments in ((1, 1), (1, 5), (4, 2)):
+        clips = torch.randn(batch, segments, segment_length, generator=generator)
+        with torch.no_grad():
+            expected = model(clips)
+        logits, segment_logits = run(path, clips)
+        torch.testing.assert_close(logits, expected.logits, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(segment_logits, expected.segment_logits, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_answers_as_in_pytorch(tmp_path, save, generator, name):
+    variant, overrides = NETWORKS[name]
+    model = save(variant, **overrides)
+    assert_same_answers(export_onnx(tmp_path / "model"), model, generator)
+
+
+def test_one_file_where_hub_tools_look_for_it(tmp_path, save, generator, capfd, caplog):
+    model = save("test-se", segment_length=1600)
+    with caplog.at_level(logging.WARNING, logger="torch.onnx"):
+        path = export_onnx(str(tmp_path / "model"))
+    assert path == tmp_path / "model" / "onnx" / "model.onnx"
+    assert [file.name for file in path.parent.iterdir()] == ["model.onnx"]
+    assert not caplog.records and not capfd.readouterr().out
+
+    graph = onnx.load(path).graph
+    shapes = {
+        value.name: [size.dim_param or size.dim_value for size in value.type.tensor_type.shape.dim]
+        for value in [*graph.input, *graph.output]
+    }
+    assert shapes == {
+        "input_values": ["batch", "segments", 1600],
+        "logits": ["batch", 4],
+        "segment_logits": ["batch", "segments", 4],
+    }
+    assert "Gather" not in {node.op_type for node in graph.node}  # of every sample of the waveform, by its number
+    assert_same_answers(path, model, generator, segment_length=1600)
+
+
+@pytest.mark.slow
+def test_logits_of_a_sure_multi_label_network_are_finite_and_exact(tmp_path, save, generator):
+    model = save("test-basic", **MULTI_LABEL)
+    model.classifier.out_proj.weight.data.mul_(100)
+    model.save_pretrained(tmp_path / "model")
+    clips = torch.randn(2, 3, 1458, generator=generator)
+    with torch.no_grad():
+        expected = model(clips).logits
+    assert expected.abs().max() > 100
+    logits, _ = run(export_onnx(tmp_path / "model"), clips)
+    torch.testing.assert_close(logits, expected, atol=1e-3, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_bf16_weights_are_exported_in_float32(tmp_path, save):
+    save().to(torch.bfloat16).save_pretrained(tmp_path / "model")
+    output = export_onnx(tmp_path / "model", tmp_path / "here" / "network.onnx")
+    assert output == tmp_path / "here" / "network.onnx"
+    assert {x.data_type for x in onnx.load(output).graph.initializer if "weight" in x.name} == {onnx.TensorProto.FLOAT}
+
+
+@pytest.mark.slow
+def test_a_network_that_answers_otherwise_is_not_written(tmp_path, save, monkeypatch):
+    save()
+    (tmp_path / "model" / "onnx").mkdir()
+    (tmp_path / "model" / "onnx" / "model.onnx").write_text("the one before")
+    export_graph = export._export
+
+    def export_another(model, segment_length):
+        other = copy.deepcopy(model)
+        other.classifier.out_proj.bias.data[0] += 0.1
+        return export_graph(other, segment_length)
+
+    monkeypatch.setattr(export, "_export", export_another)
+    with pytest.raises(RuntimeError, match="differ from PyTorch's by 0.0"):
+        export_onnx(tmp_path / "model")
+    assert (tmp_path / "model" / "onnx" / "model.onnx").read_text() == "the one before"
+
+
+@pytest.mark.parametrize("missing", ["onnx", "onnxscript", "onnxruntime"])
+def test_missing_extra(tmp_path, monkeypatch, missing):
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ImportError, match=rf"needs {missing}: pip install 'samplecnn-hf\[onnx\]'"):
+        export_onnx(tmp_path)
+
+
+def test_a_hub_id_needs_a_place_to_write_to():
+    with pytest.raises(ValueError, match="someone/network is no folder here: say with output=..."):
+        export_onnx("someone/network")
+
+
+def test_output_that_is_a_folder(tmp_path, save):
+    save()
+    with pytest.raises(ValueError, match="is a folder: give the file to write"):
+        export_onnx(tmp_path / "model", tmp_path)
+
+
+def test_a_body_without_a_classifier(tmp_path, make_model, tiny_extractor):
+    make_model(model_class=SampleCNNModel).save_pretrained(tmp_path)
+    tiny_extractor.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="no trained classifier"):
+        export_onnx(tmp_path)
+    assert not (tmp_path / "onnx").exists()
