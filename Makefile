@@ -6,13 +6,19 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test style quality clean
+.PHONY: help quickstart demo static_demo test style quality clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-12s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z_]+:.*## / { printf "%-12s%s\n", $$1, $$2 }' Makefile
 
 quickstart: runs/quickstart  ## make a small data set of spoken commands, train on it, listen to the result
 	$(BIN)/python -m training.quickstart runs/quickstart
+
+demo: runs/quickstart  ## the Gradio demo on the quickstart's network, which is trained first if it is not there
+	$(BIN)/python spaces_demo/app.py runs/quickstart
+
+static_demo: runs/static_demo  ## the page that classifies in the browser, nothing leaves the machine
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory runs/static_demo 8000
 
 test: .venv/.installed  ## run all tests, without the network
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
@@ -33,6 +39,13 @@ clean:  ## remove what builds and tests leave behind; .venv, data and runs stay
 runs/quickstart: | .venv/.installed
 	$(BIN)/accelerate launch training/train.py \
 		--recipe training/recipes/speech_commands/quickstart.yaml --synthetic --output_dir $@ --resume
+
+runs/static_demo: | runs/quickstart static_demo/node_modules
+	$(BIN)/python -m static_demo.build runs/quickstart $@
+
+static_demo/node_modules: static_demo/package-lock.json
+	npm ci --prefix static_demo --no-fund --no-audit
+	@touch $@
 
 # The environment; the empty file .installed tells when it was last brought up to date.
 .venv/.installed: pyproject.toml constraints.txt

@@ -1,0 +1,184 @@
+"""The demo's functions through gradio's own client."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+
+from samplecnn_hf import SampleCNNAudioClassificationPipeline
+
+APP = Path(__file__).parents[2] / "spaces_demo" / "app.py"
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def client(space, tmp_path):
+    return Client(space.url, verbose=False, download_files=str(tmp_path / "downloads"))
+
+
+def classify(client, path, model="words"):
+    """Answer, {label: probability} of the top labels, and the table of the timeline, a dict a segment."""
+    answer, probabilities, picture, table = client.predict(handle_file(str(path)), model, api_name="/classify")
+    assert is_picture(picture)
+    scores = {row["label"]: row["confidence"] for row in probabilities["confidences"]}
+    return answer, scores, [dict(zip(table["headers"], row, strict=True)) for row in table["data"]]
+
+
+def is_picture(output) -> bool:
+    return output["plot"].startswith("data:image/")
+
+
+@pytest.mark.parametrize("name, rate", [("clip.wav", 22050), ("clip.mp3", 44100), ("clip.flac", 16000)])
+@pytest.mark.parametrize("model", ["words", "tags"])
+def test_probabilities_are_those_of_the_pipeline(client, space, write_tone, model, name, rate):
+    path = write_tone(name, seconds=0.4, sampling_rate=rate)
+    expected = SampleCNNAudioClassificationPipeline.from_pretrained(space.folder / model)(str(path), top_k=5)
+    _, scores, _ = classify(client, path, model)
+    assert list(scores) == [answer["label"] for answer in expected]
+    assert list(scores.values()) == pytest.approx([answer["score"] for answer in expected], abs=1e-5)
+
+
+def test_answer_in_words(client, write_tone):
+    path = write_tone(seconds=0.2)
+    answer, scores, _ = classify(client, path)
+    assert answer.startswith(f"**{next(iter(scores))}**, with a probability of")
+    answer, scores, _ = classify(client, path, "tags")
+    heard = [label for label, score in scores.items() if score >= 0.5]
+    assert 0 < len(heard) < 5 and answer == "Heard: " + ", ".join(f"**{label}**" for label in heard)
+
+
+@pytest.mark.parametrize("model", ["words", "tags"])
+def test_timeline_shows_the_whole_clip(client, write_tone, model):
+    """Of the model `tags`, too, whose answer hears two segments only."""
+    _, scores, rows = classify(client, write_tone(seconds=1.0), model)
+    assert [row["second"] for row in rows] == pytest.approx(np.arange(16) * 1458 / 22050, abs=0.005)
+    assert all(0 <= row[label] <= 1 for row in rows for label in scores)
+    heard = rows[:2] if model == "tags" else rows
+    for label, score in scores.items():
+        assert score == pytest.approx(np.mean([row[label] for row in heard]), abs=1e-4)
+
+
+def test_two_models_side_by_side(client, write_tone):
+    path = write_tone()
+    both = client.predict(handle_file(str(path)), "words", "plain", api_name="/compare")
+    for answer, model in zip(both, ("words", "plain"), strict=True):
+        assert {row["label"]: row["confidence"] for row in answer["confidences"]} == classify(client, path, model)[1]
+
+
+def test_pictures_of_the_inside(client, write_tone):
+    path = handle_file(str(write_tone()))
+    for picture in (
+        client.predict(path, "words", api_name="/excitations"),
+        client.predict("words", 1, api_name="/filters"),
+    ):
+        assert is_picture(picture)
+
+
+def test_a_network_without_excitations_says_so(client, write_tone):
+    with pytest.raises(AppError, match="'basic' blocks has no excitations: take one"):
+        client.predict(handle_file(str(write_tone())), "plain", api_name="/excitations")
+
+
+def text(path):
+    path.write_text("this is no sound at all\n" * 100)
+
+
+def empty_file(path):
+    path.touch()
+
+
+def no_samples(path):
+    soundfile.write(path, np.zeros(0), 22050)
+
+
+def cut_off(path):
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, 44100), 22050)
+    path.write_bytes(path.read_bytes()[:30_000])
+
+
+def not_a_number(path):
+    soundfile.write(path, np.full(22050, np.nan, dtype=np.float32), 22050, subtype="FLOAT")
+
+
+def ten_hours(path):
+    """About 1.5 MB of flac that would be 3 GB decoded."""
+    with soundfile.SoundFile(path, "w", 22050, 1, format="FLAC") as file:
+        hour = np.zeros(3600 * 22050, dtype=np.int16)
+        for _ in range(10):
+            file.write(hour)
+
+
+@pytest.mark.parametrize(
+    "write, message",
+    [
+        (text, "This file cannot be read as audio|cannot be read as audio"),
+        (empty_file, "cannot be read as audio"),
+        (no_samples, "not one sample"),
+        (cut_off, "This file is cut off"),
+        (not_a_number, "NaN"),
+        (ten_hours, "600 minutes long; please keep to 10"),
+    ],
+)
+def test_what_is_no_good_is_refused_politely(client, space, write_tone, tmp_path, write, message):
+    path = tmp_path / "upload.wav"
+    write(path)
+    with pytest.raises(AppError, match=message) as refused:
+        classify(client, path)
+    assert str(space.folder) not in str(refused.value)  # where it lies on the server is nobody's business
+    assert classify(client, write_tone())[1]
+
+
+def test_no_sound_at_all(client):
+    with pytest.raises(AppError, match="no sound yet"):
+        client.predict(None, "words", api_name="/classify")
+
+
+@pytest.mark.parametrize("model", ["../../etc/passwd", "/etc/passwd", "org/other", "", None])
+def test_only_offered_models_are_loaded(client, write_tone, model):
+    path = write_tone()
+    with pytest.raises(AppError) as refused:
+        classify(client, path, model)
+    assert "root:" not in str(refused.value)
+    assert classify(client, path)[1]
+
+
+def test_a_gigabyte_is_refused_before_it_is_stored(client, space, write_tone, tmp_path):
+    path = tmp_path / "huge.wav"
+    with path.open("wb") as file:
+        file.truncate(10**9)
+    before = space.megabytes()
+    with pytest.raises(Exception, match="exceeds|too large|413"):
+        classify(client, path)
+    stored = sum(file.stat().st_size for file in (space.folder / "uploads").rglob("*") if file.is_file())
+    assert stored < 10**8 and space.megabytes() < before + 200
+    assert classify(client, write_tone())[1]
+
+
+def test_twenty_visitors_at_once_are_all_answered_in_flat_memory(space, write_tone):
+    path = write_tone(seconds=20.0)
+
+    def visit(_):
+        return classify(Client(space.url, verbose=False), path)
+
+    with ThreadPoolExecutor(20) as visitors:
+        first = list(visitors.map(visit, range(20)))
+        after_first = space.megabytes()
+        second = list(visitors.map(visit, range(20)))
+    assert len(first) == 20 and all(answer == first[0] for answer in first + second)
+    assert space.megabytes() < after_first + 50
+
+
+@pytest.mark.parametrize(
+    "models, message", [([], "name a model"), (["/nowhere/model"], "error: "), (["words", "words"], "same name")]
+)
+def test_a_deployer_who_names_no_good_model_is_told(space, models, message):
+    models = [space.folder / name if name == "words" else name for name in models]
+    run = subprocess.run([sys.executable, APP, *models], capture_output=True, text=True)
+    assert run.returncode != 0 and message in run.stderr and "Traceback" not in run.stderr

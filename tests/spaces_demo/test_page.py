@@ -1,0 +1,100 @@
+"""The demo in a real browser."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from samplecnn_hf import SampleCNNAudioClassificationPipeline
+
+pytestmark = pytest.mark.slow
+
+EXAMPLES = Path(__file__).parents[2] / "spaces_demo" / "examples"
+
+
+@pytest.fixture
+def page(space, browser):
+    """The demo, opened; in the end, nothing has been asked for elsewhere."""
+    page = browser.new_page(viewport={"width": 1100, "height": 1000})
+    requested = []
+    page.on("request", lambda request: requested.append(request.url))
+    page.goto(space.url)
+    page.get_by_role("button", name="Classify").wait_for()
+    yield page
+    page.close()
+    elsewhere = [url for url in requested if not url.startswith((space.url, "data:", "blob:"))]
+    assert requested and not elsewhere
+
+
+def top_label(space, path, model="words"):
+    return SampleCNNAudioClassificationPipeline.from_pretrained(space.folder / model)(str(path))[0]["label"]
+
+
+def upload(page, path):
+    page.locator("[role=tabpanel]:visible input[type=file]").set_input_files(path)
+    page.get_by_role("button", name="Play", exact=True).filter(visible=True).wait_for()
+
+
+def answer(page) -> str:
+    page.locator("#answer strong").wait_for()
+    return page.locator("#answer strong").first.inner_text()
+
+
+def test_upload_classify_read_the_label_and_the_timeline(page, space, write_tone):
+    path = write_tone(seconds=1.0)
+    upload(page, path)
+    page.get_by_role("button", name="Classify").click()
+    assert answer(page) == top_label(space, path)
+    timeline = page.locator("#timeline img")
+    timeline.wait_for()
+    size = timeline.bounding_box()
+    assert size["width"] > 300 and size["height"] > 100
+
+
+def test_example(page, space):
+    page.get_by_role("button", name="left.flac").click()
+    page.get_by_role("button", name="Play", exact=True).filter(visible=True).wait_for()
+    page.get_by_role("button", name="Classify").click()
+    assert answer(page) == top_label(space, EXAMPLES / "left.flac")
+
+
+def test_microphone(page):
+    page.get_by_role("button", name="Record audio").first.click()
+    page.get_by_role("button", name="Record", exact=True).click()
+    page.wait_for_timeout(1500)
+    with page.expect_response("**/upload*"):
+        page.get_by_role("button", name="Stop", exact=True).click()
+    page.get_by_role("button", name="Play", exact=True).filter(visible=True).wait_for()
+    page.wait_for_timeout(500)  # until the page knows where its recording is
+    page.get_by_role("button", name="Classify").click()
+    assert answer(page) in ("bird", "cat", "cow", "dog", "frog", "hen", "owl")
+
+
+def test_what_is_no_sound_gets_a_friendly_message(page, tmp_path):
+    path = tmp_path / "notes.wav"
+    path.write_text("not a sound")
+    page.locator("input[type=file]").first.set_input_files(path)
+    page.wait_for_timeout(1000)
+    page.get_by_role("button", name="Classify").click()
+    page.get_by_text(re.compile("cannot be read as audio")).wait_for()
+
+
+def test_compare_and_inside(page, write_tone):
+    path = write_tone(seconds=0.5)
+    page.get_by_role("tab", name="Compare").click()
+    upload(page, path)
+    page.get_by_role("button", name="Compare").click()
+    page.get_by_test_id("label-output-value").nth(1).wait_for()
+    page.get_by_role("tab", name="Inside").click()
+    upload(page, path)
+    for button, picture in (("Show excitations", "#excitations img"), ("Show filters", "#filters img")):
+        page.get_by_role("button", name=button).click()
+        page.locator(picture).wait_for(timeout=60_000)
+
+
+def test_a_phone_needs_no_sideways_scrolling(page, write_tone):
+    page.set_viewport_size({"width": 360, "height": 740})
+    upload(page, write_tone(seconds=1.0))
+    page.get_by_role("button", name="Classify").click()
+    answer(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
