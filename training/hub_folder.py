@@ -104,7 +104,9 @@ def describe_data(results: dict) -> dict[str, str]:
 
 
 def paper_score(results: dict) -> float | None:
-    """What the paper reports for the same network and data set (Fig. 6)."""
+    """What the paper reports for the same network, input and data set (Fig. 6)."""
+    if results["recipe"].get("overrides") or results["recipe"]["do_normalize"]:
+        return None
     figure_6 = yaml.safe_load(PAPER.read_text(encoding="utf-8"))["figure_6"]
     return figure_6.get(results["source"], {}).get(results["recipe"]["variant"])
 

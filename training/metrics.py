@@ -6,6 +6,7 @@ from statistics import fmean
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.stats import rankdata
 from sklearn import metrics as sklearn_metrics
 
 BOOTSTRAP_DRAWS = 200
@@ -106,14 +107,37 @@ def bootstrap_interval(
     How far `metric` depends on which clips were scored: its 2.5th and 97.5th percentile over clips drawn with
     replacement. It says nothing about another training run. None where the clips do not allow the metric.
     """
+    score = _single_score(problem_type, metric, thresholds)
     generator = torch.Generator().manual_seed(0)
     values = []
     for _ in range(BOOTSTRAP_DRAWS):
         drawn = torch.randint(len(logits), (len(logits),), generator=generator)
-        metrics = compute_metrics(logits[drawn], targets[drawn], problem_type, thresholds)
-        if metric in metrics:
-            values.append(metrics[metric])
+        value = score(logits[drawn], targets[drawn])
+        if value is not None:
+            values.append(value)
     return np.percentile(values, [2.5, 97.5]).tolist() if values else None
+
+
+def _single_score(problem_type: str, metric: str, thresholds: list[float] | None) -> Callable:
+    """`metric` of logits and targets, None where it cannot be had; `compute_metrics` does much more a draw."""
+    if metric == "roc_auc":
+        return lambda logits, targets: _mean_roc_auc(targets.numpy(), sigmoid(logits))
+    if metric.startswith("f1_samples@"):
+        return lambda logits, targets: float(
+            f1_score(targets.numpy(), _decisions(sigmoid(logits), thresholds)[metric.partition("@")[2]], axis=1).mean()
+        )
+    return lambda logits, targets: compute_metrics(logits, targets, problem_type, thresholds).get(metric)
+
+
+def _mean_roc_auc(targets: np.ndarray, probabilities: np.ndarray) -> float | None:
+    """What `multi_label_metrics` calls roc_auc, from the ranks of all labels at once."""
+    scored = _can_be_scored(targets)
+    if not scored.any():
+        return None
+    targets, ranks = targets[:, scored], rankdata(probabilities[:, scored], axis=0)
+    positives = targets.sum(0, dtype=float)
+    above = (ranks * targets).sum(0) - positives * (positives + 1) / 2
+    return float((above / (positives * (len(targets) - positives))).mean())
 
 
 def unscored_labels(targets: torch.Tensor) -> list[int]:

@@ -41,6 +41,7 @@ RECIPE = {
     "data_license": None,
     "variant": "se-8",
     "pretrained": None,
+    "do_normalize": False,
     "learning_rate": 0.01,
     "seed": 7,
 }
@@ -182,6 +183,7 @@ def test_score_of_the_paper_stands_beside(write):
     assert "another data set" not in card.text
     assert "another data set" in write(SINGLE_LABEL, source="speech_commands", synthetic=True).text
     assert "The paper reports" not in write(SINGLE_LABEL, source="magnatagatune-26k", variant="se-9").text
+    assert "The paper reports" not in write(SINGLE_LABEL, source="speech_commands", do_normalize=True).text
 
 
 def test_spread_size_and_splits(write):

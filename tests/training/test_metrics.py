@@ -6,6 +6,7 @@ import torch
 from sklearn import metrics as sklearn_metrics
 
 from training.metrics import (
+    BOOTSTRAP_DRAWS,
     bootstrap_interval,
     compute_metrics,
     confusion_matrix,
@@ -224,3 +225,18 @@ def test_bootstrap_interval_holds_the_score_and_narrows_with_more_clips():
 def test_no_bootstrap_interval_of_what_cannot_be_scored():
     logits, targets = torch.zeros(4, 2), torch.zeros(4, 2)
     assert bootstrap_interval(logits, targets, "multi_label_classification", "roc_auc") is None
+
+
+@pytest.mark.parametrize("metric", ["roc_auc", "pr_auc", "f1_samples@0.1", "f1_samples@tuned"])
+def test_bootstrap_interval_is_that_of_the_metric_itself(metric):
+    """For some metrics it takes a shorter way than `compute_metrics`."""
+    generator = torch.Generator().manual_seed(0)
+    targets = (torch.rand(30, 4, generator=generator) < 0.3).float()
+    logits = (2 * targets + torch.randn(30, 4, generator=generator)).round()  # with ties
+    thresholds = [0.2, 0.4, 0.6, 0.8]
+    generator, values = torch.Generator().manual_seed(0), []
+    for _ in range(BOOTSTRAP_DRAWS):
+        drawn = torch.randint(30, (30,), generator=generator)
+        values.append(compute_metrics(logits[drawn], targets[drawn], MULTI, thresholds)[metric])
+    interval = bootstrap_interval(logits, targets, MULTI, metric, thresholds)
+    assert interval == pytest.approx(np.percentile(values, [2.5, 97.5]).tolist())

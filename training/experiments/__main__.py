@@ -1,0 +1,131 @@
+"""
+The paper's tables and figures that need training.
+
+    python -m training.experiments figure_6 --synthetic                 # on stand-ins for the paper's three data sets
+    python -m training.experiments figure_6 --tasks speech_commands     # on data/speech_commands
+    python -m training.experiments figure_6 --source folder --data_dir MY_SOUNDS \\
+        --recipe training/recipes/speech_commands/modern.yaml
+    python -m training.experiments report                               # one page of all results so far
+
+Every command goes on where it was interrupted, with the epoch; experiments share the runs that they have in common.
+`--quick` shows in minutes that a command works, and nothing else.
+"""
+
+import argparse
+import datetime
+import shlex
+import sys
+from pathlib import Path
+
+from transformers.utils.logging import disable_progress_bar
+
+from training.data import SOURCES
+from training.data.source import DataError
+from training.experiments import EXPERIMENTS
+from training.experiments.grid import Trained, run_grid
+from training.experiments.output import markdown, write_result, write_views
+from training.experiments.report import write_report
+from training.experiments.tasks import PAPER_TASKS, Task, chosen_tasks
+from training.recipe import RecipeError
+
+PROGRAM = "python -m training.experiments"
+
+
+def run_experiment(name: str, task: Task, args: argparse.Namespace, command: str):
+    """Train what is missing of an experiment on one task; the result file grows with every run."""
+    experiment, folder = EXPERIMENTS[name], results_folder(args) / task.name
+    cells = experiment.cells(task, args)
+    result = {}
+
+    def collect(trained: list[Trained]):
+        finished = [results for run in trained for results in run.results]
+        result.update(
+            experiment=name,
+            command=command,
+            date=datetime.date.today().isoformat(),
+            data=task.name,
+            split=task.split,
+            metric=task.source.metric,
+            synthetic=finished[0]["synthetic"],
+            quick=task.quick,
+            clips=finished[0]["clips"],
+            runs={"finished": len(finished), "planned": len(cells) * args.seeds},
+            tables=experiment.tables(task, trained),
+        )
+        write_result(result, folder)
+
+    try:
+        run_grid(task, cells, args.seeds, after_run=collect)
+    finally:  # of an interrupted grid, too
+        if result:
+            write_views(result, experiment, folder)
+            print(f"\n{markdown(result, experiment)}\n\nwrote {folder}/{name}.json, .csv, .png and .svg", flush=True)
+
+
+def results_folder(args: argparse.Namespace) -> Path:
+    return args.output_dir or args.runs_dir / "results"
+
+
+def create_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    folders = argparse.ArgumentParser(add_help=False)
+    folders.add_argument("--runs_dir", type=Path, default=Path("runs/experiments"), help="default: %(default)s")
+    folders.add_argument("--output_dir", type=Path, help="folder of the results (default: RUNS_DIR/results)")
+    commands = parser.add_subparsers(dest="name", required=True, metavar="NAME")
+    for name, experiment in EXPERIMENTS.items():
+        command = commands.add_parser(
+            name, parents=[folders], help=experiment.TITLE, description=experiment.TITLE, allow_abbrev=False
+        )
+        _add_data_arguments(command)
+        if hasattr(experiment, "add_arguments"):
+            experiment.add_arguments(command)
+    title = "one page, report.html, of all results so far"
+    commands.add_parser("report", parents=[folders], help=title, description=title, allow_abbrev=False)
+    return parser
+
+
+def _add_data_arguments(command: argparse.ArgumentParser):
+    tasks = ", ".join(PAPER_TASKS)
+    command.add_argument("--tasks", nargs="+", metavar="TASK", help=f"of the paper: {tasks} (default: the paper's)")
+    command.add_argument("--synthetic", action="store_true", help="train on stand-ins that a program makes")
+    command.add_argument("--source", choices=sorted(SOURCES), help="other data: kind of data set, such as folder")
+    command.add_argument("--data_dir", help="folder that holds the data (default: data/TASK)")
+    command.add_argument("--recipe", help="for other data, or in place of the paper's: a YAML file")
+    command.add_argument(
+        "--seeds", type=int, default=3, help="runs of each network (default: %(default)s, the paper's)"
+    )
+    command.add_argument("--num_epochs", type=int, help="epochs at most (default: the recipe's)")
+    command.add_argument(
+        "--quick",
+        action="store_true",
+        help="one seed, one epoch, a few clips: shows that the command works, and nothing else",
+    )
+    command.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
+    command.add_argument("--cache_dir", help="folder for the decoded clips (default: beside what `datasets` caches)")
+
+
+def main(argv: list[str] | None = None):
+    argv = sys.argv[1:] if argv is None else argv
+    args = create_parser().parse_args(argv)
+    disable_progress_bar()  # of loading and saving weights
+    try:
+        if args.name == "report":
+            print(f"wrote {write_report(results_folder(args))}")
+            return
+        if args.seeds < 1:
+            raise RecipeError(f"--seeds must be at least 1; got {args.seeds}")
+        if args.quick:
+            args.seeds = 1
+        default = getattr(EXPERIMENTS[args.name], "TASKS", tuple(PAPER_TASKS))
+        for task in chosen_tasks(args, default):
+            run_experiment(args.name, task, args, f"{PROGRAM} {shlex.join(argv)}")
+    except (RecipeError, DataError, OSError) as error:
+        sys.exit(f"error: {' '.join(str(error).split())}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted: the same command goes on from the last finished epoch")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""
+Networks times seeds: the runs of an experiment, each in its own folder `RUNS_DIR/<data>/<network>-seed<n>`.
+
+A folder's name tells what was trained, so experiments share their runs: a finished one is never trained again, and an
+interrupted one goes on from its last epoch. One that was begun with other options is refused, not reused.
+"""
+
+import json
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from samplecnn_hf import SampleCNNConfig
+from training.experiments.tasks import Task
+from training.recipe import Recipe, RecipeError
+from training.run_folder import RunFolder
+from training.train import MAY_CHANGE, train
+
+
+@dataclass
+class CellRecipe(Recipe):
+    """A recipe whose network differs from `variant` in some fields of its config, such as `se_ratio`."""
+
+    overrides: dict = field(default_factory=dict)
+
+    def create_config(self, labels: list[str], problem_type: str) -> SampleCNNConfig:
+        config = super().create_config(labels, problem_type)
+        for name, value in self.overrides.items():
+            setattr(config, name, value)
+        return config
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One network of an experiment: a row of its table.
+
+    Attributes:
+        variant: name of the network, see `samplecnn_hf.list_variants()`.
+        columns: what the table says of it before its score.
+        paper, paper_sd: the paper's score and its standard deviation, where they are known.
+        config: fields of the config that differ from the variant's.
+        options: fields of the recipe that differ from the task's.
+    """
+
+    variant: str
+    columns: dict
+    paper: float | None = None
+    paper_sd: float | None = None
+    config: dict = field(default_factory=dict)
+    options: dict = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return "-".join([self.variant, *(f"{key}={value}" for key, value in {**self.config, **self.options}.items())])
+
+    def recipe(self, task: Task, seed: int = 0) -> CellRecipe:
+        folder = Path(task.recipe.output_dir) / task.name / f"{self.name}-seed{seed}"
+        changes = {"variant": self.variant, "seed": seed, "output_dir": str(folder), "resume": True}
+        return CellRecipe(**{**asdict(task.recipe), **changes, **self.options}, overrides=self.config)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A cell with what training/results.py tells of its finished runs, one a seed.
+
+    The network of `results` is in the folder `results["recipe"]["output_dir"]`.
+    """
+
+    cell: Cell
+    results: list[dict]
+
+    def scores(self, split: str, metric: str) -> list[float]:
+        """One a run; a metric that the clips did not allow is left out."""
+        scores = (results["metrics"][split].get(metric) for results in self.results)
+        return [score for score in scores if score is not None]
+
+
+def run_grid(task: Task, cells: Sequence[Cell], num_seeds: int, after_run: Callable[[list[Trained]], None]):
+    """
+    Train every cell with seed 0, then every cell with seed 1, and so on; `after_run` is told what there is so far.
+
+    Raises:
+        RecipeError: a run that was begun with other options or data. All are looked at before the first is trained.
+    """
+    recipes = [(i, cell.recipe(task, seed)) for seed in range(num_seeds) for i, cell in enumerate(cells)]
+    trained = [Trained(cell, []) for cell in cells]
+    todo = []
+    for i, recipe in recipes:
+        if (results := finished_results(recipe, task)) is None:
+            todo.append((i, recipe))
+        else:
+            trained[i].results.append(results)
+    print(f"{task.name}: {len(recipes) - len(todo)} of {len(recipes)} runs are done already", flush=True)
+    if not todo:
+        after_run(trained)
+    for number, (i, recipe) in enumerate(todo, start=len(recipes) - len(todo) + 1):
+        print(f"run {number} of {len(recipes)}: {recipe.output_dir}", flush=True)
+        trained[i].results.append(train(recipe, task.source))
+        after_run(trained)
+
+
+def finished_results(recipe: CellRecipe, task: Task) -> dict | None:
+    """Results of the run, if it is finished. Raises `RecipeError` if it was begun with other options or data."""
+    folder = RunFolder(recipe.output_dir)
+    if folder.results.is_file():
+        results = json.loads(folder.results.read_text(encoding="utf-8"))
+        earlier = results["recipe"]
+    elif checkpoint := folder.last_checkpoint():
+        results, earlier = None, json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))["recipe"]
+    else:
+        return None
+    earlier = {"overrides": {}} | earlier  # train.py's own runs have none
+    for name, value in asdict(recipe).items():
+        if name not in MAY_CHANGE and earlier.get(name) != value:
+            raise RecipeError(
+                f"{recipe.output_dir} was begun with {name} {earlier.get(name)}, not {value}: give the same options, "
+                "or another --runs_dir"
+            )
+    if results and (results["labels"], listed_clips(results)) != (
+        task.source.labels,
+        {split: len(clips) for split, clips in task.source.splits.items()},
+    ):
+        raise RecipeError(
+            f"{recipe.output_dir} was trained on other clips than {recipe.data_dir} holds now: give another --runs_dir"
+        )
+    return results
+
+
+def listed_clips(results: dict) -> dict[str, int]:
+    """Clips of each split, usable or not."""
+    return {split: clips + results["clips_left_out"][split] for split, clips in results["clips"].items()}
+
+
+def score_row(task: Task, trained: Trained) -> dict:
+    """What every table has of a network: its name, its scores over the seeds, and the paper's."""
+    cell = trained.cell
+    row = {**cell.columns, "network": cell.name, **mean_and_sd(trained.scores(task.split, task.source.metric))}
+    row["paper"] = cell.paper
+    if cell.paper_sd is not None:
+        row["paper sd"] = cell.paper_sd
+    return row
+
+
+def mean_and_sd(scores: list[float]) -> dict:
+    """Number of seeds, mean, and the standard deviation of two or more; None is not known."""
+    return {
+        "seeds": len(scores),
+        "mean": statistics.fmean(scores) if scores else None,
+        "sd": statistics.stdev(scores) if len(scores) > 1 else None,
+    }
