@@ -1,7 +1,7 @@
 """
 Fine-tune SampleCNN on your own folder of sounds, one subfolder a class; a fifth of the files is kept for validation.
 
-    pip install samplecnn-hf accelerate
+    pip install . accelerate
     python examples/finetune.py runs/quickstart MY_SOUNDS runs/mine
 """
 
@@ -17,7 +17,7 @@ from samplecnn_hf.feature_extraction_samplecnn import read_audio
 if len(sys.argv) != 4:
     sys.exit(__doc__)
 pretrained, sounds, output = sys.argv[1:]
-files = sorted(path for path in Path(sounds).glob("*/*") if path.suffix in (".wav", ".flac", ".ogg", ".mp3"))
+files = sorted(path for path in Path(sounds).glob("*/*") if path.suffix.lower() in (".wav", ".flac", ".ogg", ".mp3"))
 train, validation = [path for i, path in enumerate(files) if i % 5], files[::5]
 labels = sorted({path.parent.name for path in files})
 if len(labels) < 2 or len(train) < 16:

@@ -9,6 +9,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from safetensors import SafetensorError
+from transformers.utils.logging import disable_progress_bar
+
 from .publish import push_model
 
 
@@ -48,12 +51,13 @@ def add_hub_arguments(parser: argparse.ArgumentParser):
 def run(parser: argparse.ArgumentParser, argv: list[str] | None):
     """Parse the command, do it, and say in one line what is wrong."""
     args = parser.parse_args(argv)
+    disable_progress_bar()  # of loading weights
     try:
         args.run(args)
-    except (ImportError, OSError, RuntimeError, ValueError) as error:
+    except (ImportError, OSError, RuntimeError, ValueError, SafetensorError) as error:
         sys.exit(f"error: {' '.join(str(error).split())}")
     except KeyboardInterrupt:
-        sys.exit("interrupted: the same command starts again, and leaves out what is on the Hub already")
+        sys.exit("interrupted: the same command starts again")
 
 
 def _push(args: argparse.Namespace):
@@ -72,6 +76,8 @@ def _push(args: argparse.Namespace):
 def _export(args: argparse.Namespace):
     from .export import export_onnx
 
+    if not args.folder.is_dir():
+        raise ValueError(f"there is no folder {args.folder}: give that of a trained model")
     print(export_onnx(args.folder))
 
 

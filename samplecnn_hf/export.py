@@ -48,9 +48,7 @@ def export_onnx(model_id: str | os.PathLike, output: str | os.PathLike | None = 
         model has no trained classifier; `OSError` where it cannot be loaded; `RuntimeError` where onnxruntime gives
         other probabilities than PyTorch. Nothing is written then.
     """
-    missing = [name for name in REQUIRED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ImportError(f"ONNX export needs {', '.join(missing)}: pip install 'samplecnn-hf[onnx]'")
+    check_requirements()
     output = _output_file(model_id, output)
     model, info = SampleCNNForAudioClassification.from_pretrained(
         model_id, dtype=torch.float32, output_loading_info=True
@@ -66,6 +64,13 @@ def export_onnx(model_id: str | os.PathLike, output: str | os.PathLike | None = 
     temporary = output.with_name(f"{output.name}.unfinished")
     temporary.write_bytes(onnx_model)
     return temporary.replace(output)
+
+
+def check_requirements():
+    """Raise `ImportError` where the extra `onnx` is not installed."""
+    missing = [name for name in REQUIRED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ImportError(f"ONNX export needs {', '.join(missing)}: pip install 'samplecnn-hf[onnx]'")
 
 
 def _output_file(model_id, output) -> Path:

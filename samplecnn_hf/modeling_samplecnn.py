@@ -236,6 +236,11 @@ class SampleCNNPreTrainedModel(PreTrainedModel):
         init.uniform_(module.weight, -bound, bound)
         init.zeros_(module.bias)
 
+    @classmethod
+    def from_pretrained(cls, *args, **kwargs):
+        """As for any model, but safetensors only."""
+        return super().from_pretrained(*args, **{"use_safetensors": True, **kwargs})
+
     def save_pretrained(self, save_directory, **kwargs):
         """Save weights, configuration and the code, such that `pipeline` and every Auto class load the folder."""
         # Imported here for its file to be saved along: transformers copies what this file imports relatively.

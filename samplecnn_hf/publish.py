@@ -1,8 +1,9 @@
 """
-Puts folders on the Hub: what arrives there is complete, holds no pickle, and loads anywhere.
+Puts folders on the Hub: what is there is complete, holds no pickle, and loads anywhere.
 
 A model folder is checked as a stranger would find it before a byte leaves the machine; what goes is exactly what was
-checked, in one commit. (Not by `upload_folder`, which may cut a large folder into several commits.)
+checked, in one commit; what else is on the Hub already stays there. (Not by `upload_folder`, which may cut a large
+folder into several commits.)
 """
 
 import json
@@ -17,14 +18,30 @@ from pathlib import Path
 
 import yaml
 from huggingface_hub import CommitOperationAdd, HfApi, ModelCard, RepoCard
-from huggingface_hub.errors import HfHubHTTPError, HTTPError  # the second: of its HTTP library, which may change
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError  # the last is the HTTP library's own
+from huggingface_hub.utils import validate_repo_id
 from safetensors import SafetensorError, safe_open
 
 from . import __version__
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 REQUIRED_FILES = (WEIGHTS, CONFIG, "preprocessor_config.json", CARD)
-OTHER_WEIGHTS = (".bin", ".ckpt", ".h5", ".keras", ".pickle", ".pkl", ".pt", ".pth")
+# What belongs in a model folder; a pickle, under whatever name, does not.
+SUFFIXES = (
+    ".safetensors",
+    ".json",
+    ".py",
+    ".md",
+    ".onnx",
+    ".txt",
+    ".yaml",
+    ".csv",
+    ".png",
+    ".svg",
+    ".wav",
+    ".flac",
+    ".ogg",
+)
 HEAD = "classifier.out_proj.weight"  # [labels, features]
 TASK = "audio-classification"
 
@@ -79,8 +96,10 @@ def push_model(
         PublishError: the folder fails a check of `check_model_folder`, or the Hub refuses it or cannot be reached.
         ImportError, RuntimeError: as `export_onnx`.
     """
-    from .export import export_onnx
+    from .export import check_requirements, export_onnx
 
+    check_requirements()
+    check_repo_id(repo_id)
     folder = Path(folder)
     files = {name: folder / name for name in check_model_folder(folder)}
     onnx = export_onnx(folder)
@@ -97,10 +116,19 @@ def push_model(
     )
 
 
+def check_repo_id(repo_id: str):
+    """Raise `PublishError` for what the Hub would not take, before there is any work."""
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError as error:
+        raise PublishError(f"{repo_id!r} is no name on the Hub: give USER/NAME") from error
+
+
 def _card_for(folder: Path, repo_id: str) -> bytes:
     """The card, whose examples load the model from the Hub and not from the folder."""
     card = read_card(folder, ModelCard)
-    return card.content.replace(f'"{card.data.model_name}"', f'"{repo_id}"').encode()
+    name = re.escape(card.data.model_name or folder.name)
+    return re.sub(rf'(model=|from_pretrained\(\s*)"{name}"', rf'\g<1>"{repo_id}"', card.content).encode()
 
 
 # What every push shares
@@ -182,7 +210,7 @@ def _explain(error: BaseException, repo_id: str) -> PublishError:
     elif status == 403:
         advice = f"the token may not write to {repo_id}: use one with write access, or a name below your own account"
     elif isinstance(error, HTTPError) and status is None:
-        advice = f"the connection to the Hub failed ({error}): run the same command again, it completes the push"
+        advice = f"the connection to the Hub failed ({error}): the same command again does what is left of the push"
     else:
         advice = f"cannot push to {repo_id}: {error}"
     return PublishError(" ".join(advice.split()))
@@ -220,6 +248,8 @@ def read_card(folder: Path, card_class: type[RepoCard], **expected: str | None) 
         PublishError: there is no card, it cannot be parsed, or a field is missing or has another value.
     """
     path = folder / CARD
+    if not path.is_file():
+        raise PublishError(f"{folder} has no {CARD}: is it the folder to upload?")
     try:
         card = card_class(path.read_text(encoding="utf-8"))
         card_class(card.content)  # what would be read from what was written
@@ -253,10 +283,11 @@ def check_model_folder(folder: str | Path) -> list[str]:
     files = list_files(folder)
     for name in REQUIRED_FILES:
         if name not in files:
-            raise PublishError(f"{folder} has no {name}: give a folder that training/train.py made")
+            advice = "write the model's card" if name == CARD else "give a folder that training/train.py made"
+            raise PublishError(f"{folder} has no {name}: {advice}")
     for name in files:
-        if Path(name).suffix.lower() in OTHER_WEIGHTS:
-            raise PublishError(f"{folder / name} is no safetensors and may run code when it is loaded: remove it")
+        if Path(name).suffix.lower() not in SUFFIXES and Path(name).name != "LICENSE":
+            raise PublishError(f"{folder / name} is of a kind that no model needs, and may hold code: remove it")
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         _check_code(folder, files, config)
@@ -308,13 +339,12 @@ def _read_labels(folder: Path, config: dict) -> list[str]:
 
 def _check_loading(folder: Path, labels: list[str]):
     with tempfile.TemporaryDirectory() as home:
-        # No token either: it is the folder's code that runs here.
-        settings = ("HF_", "HUGGING_FACE_", "HUGGINGFACE_", "TRANSFORMERS_")
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(settings)}
+        # Nobody's token or settings: it is the folder's code that runs here.
+        kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT") if name in os.environ}
         process = subprocess.run(
             [sys.executable, "-I", "-c", STRANGER, str(folder.absolute())],
             cwd=home,
-            env={**environment, "HF_HOME": home, "HF_HUB_OFFLINE": "1"},
+            env={**kept, "HOME": home, "HF_HOME": home, "HF_HUB_OFFLINE": "1"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -1,8 +1,7 @@
 """
 SampleCNN in a browser: what a network hears in a clip, when, and how it looks inside.
 
-    python spaces_demo/app.py runs/quickstart            # folders or Hub ids; or names in SAMPLECNN_MODELS
-    SAMPLECNN_MODELS="org/a org/b" python app.py         # on a Space: set the variable in its settings
+    python spaces_demo/app.py runs/quickstart ORG/NAME   # folders or Hub ids; on a Space, `models` of its README.md
 """
 
 import argparse
@@ -18,15 +17,16 @@ if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
     libc.mallopt(-8, 1)  # M_ARENA_MAX; before the imports below start threads
 
 import gradio as gr
-import torch
+from huggingface_hub import SpaceCard
+from safetensors import SafetensorError
+from transformers.utils.logging import disable_progress_bar
 
 from models import Heard, Models
 from samplecnn_hf.analysis import plot_clip_excitations, plot_filters
-from sounds import MAX_FILE_SIZE, MAX_MINUTES
+from sounds import MAX_FILE_SIZE, MAX_MINUTES, Sound
 
-EXAMPLES = sorted(
-    str(path) for path in (Path(__file__).parent / "examples").iterdir() if path.suffix in (".flac", ".ogg")
-)
+FOLDER = Path(__file__).parent
+EXAMPLES = sorted(str(path) for path in (FOLDER / "examples").iterdir())
 TOP_LABELS = 5
 PLOT_WIDTH = 5  # inches: legible on a phone
 FILTER_LAYERS = 4  # deeper ones take minutes
@@ -63,7 +63,7 @@ def build_demo(models: Models) -> gr.Blocks:
 def listen_tab(models: Models):
     with gr.Row():
         with gr.Column():
-            audio, model = audio_input(), picker(models)
+            audio, model = sound_input(), picker(models)
             button = gr.Button("Classify", variant="primary")
             gr.Examples(EXAMPLES, audio, label="Examples")
         with gr.Column():
@@ -88,7 +88,7 @@ def probabilities(heard: Heard) -> dict[str, float]:
 
 
 def compare_tab(models: Models):
-    audio = audio_input()
+    audio = sound_input()
     with gr.Row():
         pickers = [picker(models, index) for index in (0, -1)]
     button = gr.Button("Compare", variant="primary")
@@ -110,7 +110,7 @@ def inside_tab(models: Models):
     )
     with gr.Row():
         with gr.Column():
-            audio, model = audio_input(), picker(models)
+            audio, model = sound_input(), picker(models)
             excitations_button = gr.Button("Show excitations", variant="primary")
         with gr.Column():
             layer = gr.Slider(1, FILTER_LAYERS, value=3, step=1, label="Layer (1 is the first convolution)")
@@ -123,9 +123,12 @@ def inside_tab(models: Models):
         return sharp(plot_clip_excitations(models[model].excitations(audio), width=PLOT_WIDTH))
 
     @lru_cache(maxsize=64)
+    def estimate(model: str, layer: int):
+        return models[model].filters(layer)
+
     def filters(model: str, layer: int):
         """What the filters of a layer listen to, as a picture; the first visitor waits for it."""
-        return sharp(plot_filters([models[model].filters(int(layer))], width=PLOT_WIDTH))
+        return sharp(plot_filters([estimate(model, int(layer))], width=PLOT_WIDTH))
 
     excitations_button.click(excitations, [audio, model], excitations_plot, api_name="excitations", **ONE_AT_A_TIME)
     filters_button.click(filters, [model, layer], filters_plot, api_name="filters", **ONE_AT_A_TIME)
@@ -137,8 +140,8 @@ def sharp(figure):
     return figure
 
 
-def audio_input() -> gr.Audio:
-    return gr.Audio(sources=["upload", "microphone"], type="filepath", label="Sound", buttons=["download"])
+def sound_input() -> Sound:
+    return Sound(sources=["upload", "microphone"], type="filepath", label="Sound", buttons=["download"])
 
 
 def picker(models: Models, index: int = 0) -> gr.Dropdown:
@@ -147,26 +150,23 @@ def picker(models: Models, index: int = 0) -> gr.Dropdown:
 
 def main(argv: list[str] | None = None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "models", nargs="*", default=os.environ.get("SAMPLECNN_MODELS", "").split(), help="folders or Hub ids"
-    )
+    parser.add_argument("models", nargs="*", help="folders or Hub ids (default: the `models` of README.md)")
     parser.add_argument("--port", type=int, help="port to listen on (default: the first free one from 7860)")
     args = parser.parse_args(argv)
-    if not args.models:
-        parser.error("name a model: a folder or a Hub id, here or in SAMPLECNN_MODELS")
+    model_ids = args.models or SpaceCard.load(FOLDER / "README.md").data.models
+    if not model_ids:
+        parser.error("name a model, a folder or a Hub id: here, or on a Space as `models` in README.md")
+    disable_progress_bar()  # of loading weights
     try:
-        models = Models(args.models)
-    except (OSError, ValueError) as error:
+        build_demo(Models(model_ids)).queue(max_size=LONGEST_QUEUE).launch(
+            server_port=args.port,
+            max_file_size=MAX_FILE_SIZE,
+            theme=gr.themes.Soft(font=["system-ui", "sans-serif"]),
+            css=CSS,
+            footer_links=["api"],
+        )
+    except (OSError, ValueError, SafetensorError) as error:
         sys.exit(f"error: {' '.join(str(error).split())}")
-    torch.set_num_threads(os.cpu_count() or 1)
-    demo = build_demo(models).queue(max_size=LONGEST_QUEUE)
-    demo.launch(
-        server_port=args.port,
-        max_file_size=MAX_FILE_SIZE,
-        theme=gr.themes.Soft(font=["system-ui", "sans-serif"]),
-        css=CSS,
-        footer_links=["api"],
-    )
 
 
 if __name__ == "__main__":

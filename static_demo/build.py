@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 from huggingface_hub import ModelCard, SpaceCardData
+from safetensors import SafetensorError
 from transformers.utils.logging import disable_progress_bar
 
 from samplecnn_hf.export import export_onnx
@@ -105,7 +106,7 @@ def main(argv: list[str] | None = None):
     disable_progress_bar()  # of loading weights
     try:
         output = build(args.model, args.output, args.model_id)
-    except (ImportError, OSError, RuntimeError, ValueError) as error:
+    except (ImportError, OSError, RuntimeError, ValueError, SafetensorError) as error:
         sys.exit(f"error: {' '.join(str(error).split())}")
     print(json.dumps({"model": str(args.model), "output": str(output)}))
 

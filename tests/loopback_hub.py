@@ -127,11 +127,13 @@ class LoopbackHub:
         refuse = {Refusal: lambda request, refusal: refusal.response}
         app = Starlette(routes=routes, exception_handlers=refuse)
         self._server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical"))
-        self._thread = threading.Thread(target=self._server.run)
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
 
     def __enter__(self) -> "LoopbackHub":
         self._thread.start()
         while not self._server.started:
+            if not self._thread.is_alive():
+                raise RuntimeError("the Hub of the tests did not start")
             time.sleep(0.01)
         port = self._server.servers[0].sockets[0].getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"

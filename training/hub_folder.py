@@ -85,13 +85,13 @@ def describe_data(results: dict) -> dict[str, str]:
     data = {"title": source, "license": "not stated here; see where the data come from"}
     if source == "hub":
         hub_id = recipe["data_dir"].partition(":")[0]
-        data["title"] = hub_id
+        data["title"] = Path(hub_id).name if Path(hub_id).exists() else hub_id
         if not Path(hub_id).exists():
             data |= {"hub": hub_id, "url": f"https://huggingface.co/datasets/{hub_id}"}
-    elif source == "folder":
-        data["title"] = Path(recipe["data_dir"]).name
-    else:
+    elif source in known:
         data |= known[source]
+    else:  # a folder of the user's own, or a fold of it
+        data["title"] = Path(recipe["data_dir"]).name
     if results["synthetic"]:
         data = {
             "title": f"Synthetic {source}",

@@ -2,7 +2,7 @@
 Put a trained model, the demo or a prepared data set on the Hub.
 
     python -m training.publish model runs/quickstart USER/NAME
-    python -m training.publish space USER/NAME
+    python -m training.publish space USER/NAME --models USER/NAME
     python -m training.publish space USER/NAME --static
     python -m training.publish dataset folder USER/NAME --data_dir MY_SOUNDS --license cc-by-4.0
 
@@ -65,15 +65,25 @@ RECORDED = "Sounds of the source `{source}`; the licence is that of their owners
 # Spaces
 
 
-def push_space(folder: Path, repo_id: str, sdk: str, private: bool = False, dry_run: bool = False) -> str | None:
+def push_space(
+    folder: Path,
+    repo_id: str,
+    sdk: str,
+    models: list[str] | None = None,
+    private: bool = False,
+    dry_run: bool = False,
+) -> str | None:
     """
     Put the Gradio or static Space in `folder` on the Hub, without what git ignores; the rest is as in `push_files`.
 
-    The package samplecnn_hf goes along with a Gradio Space, which imports it from there.
+    The package samplecnn_hf goes along with a Gradio Space, which imports it from there. `models` are the Hub ids that
+    it offers, in place of those in its README.md.
 
     Raises:
         PublishError: README.md does not tell the Hub how to run it, files are missing, or the Hub refuses it.
     """
+    if sdk == "static" and not folder.exists():
+        raise PublishError(f"there is no folder {folder}: `make static_demo` makes runs/static_demo")
     files = {name: folder / name for name in list_files(folder)}
     needed = {"title": None, "sdk": sdk, "license": None}
     if sdk == "gradio":
@@ -82,6 +92,11 @@ def push_space(folder: Path, repo_id: str, sdk: str, private: bool = False, dry_
         files = {name: files[name] for name in _without_ignored(folder, list(files))}
         files |= {f"{PACKAGE.name}/{name}": PACKAGE / name for name in list_files(PACKAGE)}
     card = read_card(folder, SpaceCard, **needed)
+    if models:
+        card.data.models = models
+        files[CARD] = card.content.encode()
+    if sdk == "gradio" and not card.data.models:
+        raise PublishError("name the models that the demo is to offer: --models USER/NAME ...")
     app_file = card.data.app_file or "index.html"
     if app_file not in files:
         raise PublishError(f"{folder} has no {app_file}, which is to be run: correct app_file in {folder / CARD}")
@@ -202,6 +217,9 @@ def main(argv: list[str] | None = None):
 
     space = commands.add_parser("space", help="put the demo on the Hub", description="Put the demo on the Hub.")
     add_hub_arguments(space)
+    space.add_argument(
+        "--models", nargs="+", metavar="USER/NAME", help="what the Gradio app offers; models on the Hub"
+    )
     space.add_argument("--static", action="store_true", help="the page that runs in the browser, not the Gradio app")
     space.add_argument("--folder", type=Path, help="the Space (default: spaces_demo, or runs/static_demo)")
     space.set_defaults(run=_push_space)
@@ -227,7 +245,7 @@ def main(argv: list[str] | None = None):
 
 def _push_space(args: argparse.Namespace):
     sdk = "static" if args.static else "gradio"
-    _tell(push_space(args.folder or SPACE_FOLDERS[sdk], args.repo_id, sdk, args.private, args.dry_run))
+    _tell(push_space(args.folder or SPACE_FOLDERS[sdk], args.repo_id, sdk, args.models, args.private, args.dry_run))
 
 
 def _push_dataset(args: argparse.Namespace):

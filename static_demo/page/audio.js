@@ -52,7 +52,10 @@ export async function record() {
   const recorder = new AudioWorkletNode(context, "recorder", { channelCount: 1, channelCountMode: "explicit" });
   const blocks = [];
   recorder.port.onmessage = ({ data }) => blocks.push(data);
-  const stream = await openMicrophone();
+  const stream = await openMicrophone().catch(async (error) => {
+    await context.close();
+    throw error;
+  });
   context.createMediaStreamSource(stream).connect(recorder).connect(context.destination); // it plays silence
 
   return async () => {

@@ -19,7 +19,8 @@ def test_dry_run_talks_to_nobody(publishable, online):
     assert dry["error"] is None
     *lines, total = dry["printed"].splitlines()
     listed = {name: int(size.replace(",", "")) for size, name in map(str.split, lines)}
-    assert listed == {name: (publishable / name).stat().st_size for name in listed}
+    sizes = {name: (publishable / name).stat().st_size for name in listed}
+    assert listed == sizes | {"README.md": sizes["README.md"] + len("ann/")}  # its example names the repository
     assert {"README.md", "config.json", "model.safetensors", "modeling_samplecnn.py", "onnx/model.onnx"} <= set(listed)
     assert re.fullmatch(
         rf" *{sum(listed.values()):,}  bytes in {len(listed)} files would go to the model ann/model", total
@@ -27,9 +28,20 @@ def test_dry_run_talks_to_nobody(publishable, online):
     assert re.fullmatch("error: the connection to the Hub failed .*: run the same command again, .*", real["error"])
 
 
+@pytest.mark.parametrize("repo_id", ["USER/NAME/MORE", "a b", "-name"])
+def test_fault_of_the_name(publishable, repo_id):
+    with pytest.raises(SystemExit, match="^error: .* is no name on the Hub: give USER/NAME$"):
+        main(["push", str(publishable), "--dry_run", "--", repo_id])
+
+
+def test_export_of_no_folder(tmp_path):
+    with pytest.raises(SystemExit, match="^error: there is no folder .*/nowhere: give that of a trained model$"):
+        main(["export", str(tmp_path / "nowhere")])
+
+
 def test_fault_of_the_folder(publishable):
     (publishable / "README.md").unlink()
-    with pytest.raises(SystemExit, match="^error: .* has no README.md: give a folder that training/train.py made$"):
+    with pytest.raises(SystemExit, match="^error: .* has no README.md: write the model's card$"):
         cli.main(["push", str(publishable), "ann/model", "--dry_run"])
 
 

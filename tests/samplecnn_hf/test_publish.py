@@ -25,11 +25,11 @@ import sys
 
 sys.modules["samplecnn_hf"] = None  # installed or not: importing it fails
 
-from transformers import AutoFeatureExtractor, AutoModelForAudioClassification, pipeline
+from transformers import AutoFeatureExtractor, AutoModel, AutoModelForAudioClassification, pipeline
 
 repo, file = sys.argv[1:]
 trust = {"trust_remote_code": True}
-for auto_class in (AutoModelForAudioClassification, AutoFeatureExtractor):
+for auto_class in (AutoModel, AutoModelForAudioClassification, AutoFeatureExtractor):
     part = auto_class.from_pretrained(repo, **trust)
     assert type(part).__module__.startswith("transformers_modules.")
 print(json.dumps(pipeline(model=repo, **trust)(file, top_k=None)))
@@ -67,18 +67,19 @@ def test_sound_folder(folder):
 BROKEN = {
     **{
         f"no {name}": (lambda folder, name=name: (folder / name).unlink(), f"has no {name}: give a folder")
-        for name in ("model.safetensors", "config.json", "preprocessor_config.json", "README.md")
+        for name in ("model.safetensors", "config.json", "preprocessor_config.json")
     },
+    "no card": (lambda folder: (folder / "README.md").unlink(), "has no README.md: write the model's card"),
     **{
         f"another {suffix}": (
             lambda folder, suffix=suffix: (folder / f"weights{suffix}").write_text(""),
-            f"weights{suffix} is no safetensors",
+            f"weights{suffix} is of a kind that no model needs",
         )
-        for suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".PKL")
+        for suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".PKL", ".joblib", ".zip", "")
     },
     "pickle in a folder": (
         lambda folder: (folder / "old").mkdir() or (folder / "old" / "optimizer.bin").write_text(""),
-        "old/optimizer.bin is no safetensors",
+        "old/optimizer.bin is of a kind that no model needs",
     ),
     "no modeling file": (
         lambda folder: (folder / "modeling_samplecnn.py").unlink(),

@@ -17,6 +17,7 @@ def page(space, browser):
     """The demo, opened; in the end, nothing has been asked for elsewhere."""
     page = browser.new_page(viewport={"width": 1100, "height": 1000})
     requested = []
+    page.set_default_timeout(60_000)
     page.on("request", lambda request: requested.append(request.url))
     page.goto(space.url)
     page.get_by_role("button", name="Classify").wait_for()

@@ -156,6 +156,12 @@ def test_data_in_a_local_folder_are_not_said_to_be_on_the_hub(write, tmp_path):
     assert card.data.datasets is None and "huggingface.co/datasets" not in card.text
 
 
+def test_a_fold_of_a_folder(write):
+    assert {result.dataset_name for result in write(SINGLE_LABEL, source="folder-fold1").data.eval_results} == {
+        "birds"
+    }
+
+
 def test_licences_of_weights_and_data(write):
     card = write(SINGLE_LABEL, data_license="CC BY 3.0")
     assert card.data.license == "mit"
@@ -188,7 +194,7 @@ def test_score_of_the_paper_stands_beside(write):
 
 def test_spread_size_and_splits(write):
     text = write(SINGLE_LABEL).text
-    assert "test clips come, accuracy would lie between 0.6800 and 0.7400" in text and "(seed 7)" in text
+    assert "95 % bootstrap interval of accuracy over the test clips: 0.6800 to 0.7400." in text and "(seed 7)" in text
     assert "| weights | 4.9 MB in float32 |" in text and "| 0.645 x 10^9 |" in text and "| 55.5 (cpu) |" in text
     assert "| train | 36 | 3 |" in text
 

@@ -60,7 +60,10 @@ def fail(*command):
 
 @pytest.mark.slow
 def test_spaces(space, page, hub, online):
-    commands = [["space", "ann/demo", "--folder", space], ["space", "ann/page", "--static", "--folder", page]]
+    commands = [
+        ["space", "ann/demo", "--folder", space, "--models", "ann/tones"],
+        ["space", "ann/page", "--static", "--folder", page],
+    ]
     for outcome in online.call(*(["training.publish", "main", [command]] for command in commands)):
         assert outcome["error"] is None and "/commit/" in outcome["printed"]
     demo, static = hub.repos["space", "ann/demo"], hub.repos["space", "ann/page"]
@@ -75,7 +78,7 @@ def test_spaces(space, page, hub, online):
 
 
 def test_dry_run_lists_a_space(space, capsys):
-    publish.main(["space", "ann/demo", "--folder", str(space), "--dry_run"])
+    publish.main(["space", "ann/demo", "--folder", str(space), "--models", "ann/tones", "--dry_run"])
     listed = [line.split()[-1] for line in capsys.readouterr().out.splitlines()]
     own = [name for name in listed if not name.startswith("samplecnn_hf/")]
     assert own == ["README.md", "app.py", "requirements.txt", "ann/demo"] and len(listed) > len(own)
@@ -89,11 +92,12 @@ def test_front_matter_that_a_gradio_space_needs(space, field):
 
 
 def test_other_faults_of_a_space(space, page, tmp_path):
+    assert "--models" in fail("space", "ann/demo", "--folder", space)
     assert "has sdk: gradio in its front matter: write sdk: static there" in fail(
         "space", "ann/demo", "--static", "--folder", space
     )
     (space / "app.py").unlink()
-    assert "has no app.py, which is to be run" in fail("space", "ann/demo", "--folder", space)
+    assert "has no app.py, which is to be run" in fail("space", "ann/demo", "--folder", space, "--models", "ann/a")
     (page / "index.html").unlink()
     assert "has no index.html, which is to be run" in fail("space", "ann/page", "--static", "--folder", page)
     assert "there is no folder" in fail("space", "ann/demo", "--folder", tmp_path / "nowhere")

@@ -1,8 +1,7 @@
 """
 Make the demo's example sounds from synthetic test clips, which no network here was trained on.
 
-    python spaces_demo/examples/make_examples.py --speech data/synthetic/speech_commands \
-        --music data/synthetic/magnatagatune
+    python -m training.demo_examples --speech data/synthetic/speech_commands --music data/synthetic/magnatagatune
 """
 
 import argparse
@@ -14,7 +13,7 @@ import soundfile
 from samplecnn_hf.feature_extraction_samplecnn import read_audio
 from training.data import load_source
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parents[1] / "spaces_demo" / "examples"
 WORDS = ("left", "stop")
 SENTENCE = ("go", "up", "left", "down", "right", "on", "off", "stop")
 PIECE, PIECE_SECONDS = 1, 12
