@@ -31,12 +31,12 @@ def test_dry_run_talks_to_nobody(publishable, online):
 @pytest.mark.parametrize("repo_id", ["USER/NAME/MORE", "a b", "-name"])
 def test_fault_of_the_name(publishable, repo_id):
     with pytest.raises(SystemExit, match="^error: .* is no name on the Hub: give USER/NAME$"):
-        main(["push", str(publishable), "--dry_run", "--", repo_id])
+        cli.main(["push", str(publishable), "--dry_run", "--", repo_id])
 
 
 def test_export_of_no_folder(tmp_path):
     with pytest.raises(SystemExit, match="^error: there is no folder .*/nowhere: give that of a trained model$"):
-        main(["export", str(tmp_path / "nowhere")])
+        cli.main(["export", str(tmp_path / "nowhere")])
 
 
 def test_fault_of_the_folder(publishable):
