@@ -1,13 +1,14 @@
 """
-The paper's tables and figures that need training.
+The paper's tables and figures.
 
     python -m training.experiments figure_6 --synthetic                 # on stand-ins for the paper's three data sets
     python -m training.experiments figure_6 --tasks speech_commands     # on data/speech_commands
     python -m training.experiments figure_6 --source folder --data_dir MY_SOUNDS \\
         --recipe training/recipes/speech_commands/modern.yaml
+    python -m training.experiments figure_8 runs/music runs/speech      # looks into networks that are trained already
     python -m training.experiments report                               # one page of all results so far
 
-Every command goes on where it was interrupted, with the epoch; experiments share the runs that they have in common.
+Training goes on where it was interrupted, with the epoch; experiments share the runs that they have in common.
 `--quick` shows in minutes that a command works, and nothing else.
 """
 
@@ -23,8 +24,9 @@ from training.data import SOURCES
 from training.data.source import DataError
 from training.experiments import EXPERIMENTS
 from training.experiments.grid import Trained, run_grid
-from training.experiments.output import markdown, write_result, write_views
+from training.experiments.output import is_analysis, markdown, write_result, write_views
 from training.experiments.report import write_report
+from training.experiments.subjects import Subject, chosen_subjects
 from training.experiments.tasks import PAPER_TASKS, Task, chosen_tasks
 from training.recipe import RecipeError
 
@@ -58,8 +60,36 @@ def run_experiment(name: str, task: Task, args: argparse.Namespace, command: str
         run_grid(task, cells, args.seeds, after_run=collect)
     finally:  # of an interrupted grid, too
         if result:
-            write_views(result, experiment, folder)
-            print(f"\n{markdown(result, experiment)}\n\nwrote {folder}/{name}.json, .csv, .png and .svg", flush=True)
+            _show(result, folder)
+
+
+def run_analysis(name: str, subjects: list[Subject], args: argparse.Namespace, command: str):
+    """Look into networks, for one result."""
+    experiment, data = EXPERIMENTS[name], "+".join(subject.name for subject in subjects)
+    rows, arrays = [], {}
+    for subject in subjects:
+        subject_rows, subject_arrays = experiment.analyse(subject, args)
+        rows += subject_rows
+        arrays |= subject_arrays
+    result = {
+        "experiment": name,
+        "command": command,
+        "date": datetime.date.today().isoformat(),
+        "data": data,
+        "what": "; ".join(map(str, subjects)),
+        "quick": args.quick,
+        "tables": {name: rows},
+    }
+    folder = results_folder(args) / data
+    write_result(result, folder, arrays)
+    _show(result, folder)
+
+
+def _show(result: dict, folder: Path):
+    name = result["experiment"]
+    write_views(result, EXPERIMENTS[name], folder)
+    wrote = f"wrote {folder}/{name}.json, .csv, .png and .svg"
+    print(f"\n{markdown(result, EXPERIMENTS[name])}\n\n{wrote}", flush=True)
 
 
 def results_folder(args: argparse.Namespace) -> Path:
@@ -78,12 +108,28 @@ def create_parser() -> argparse.ArgumentParser:
         command = commands.add_parser(
             name, parents=[folders], help=experiment.TITLE, description=experiment.TITLE, allow_abbrev=False
         )
+        if is_analysis(experiment):
+            _add_model_arguments(command, hears=experiment.BLOCK_TYPE == "se")
+        else:
+            command.add_argument("--seeds", type=int, default=3, help="runs of each network (default: 3, the paper's)")
         _add_data_arguments(command)
         if hasattr(experiment, "add_arguments"):
             experiment.add_arguments(command)
     title = "one page, report.html, of all results so far"
     commands.add_parser("report", parents=[folders], help=title, description=title, allow_abbrev=False)
     return parser
+
+
+def _add_model_arguments(command: argparse.ArgumentParser, hears: bool):
+    command.add_argument(
+        "models",
+        nargs="*",
+        metavar="MODEL",
+        help="folders or Hub ids of trained models (default: the tasks' networks, trained now if need be)",
+    )
+    if hears:
+        command.add_argument("--split", choices=("train", "validation", "test"), help="default: test, else validation")
+        command.add_argument("--max_clips", type=int, help="so many clips, spread evenly over the split")
 
 
 def _add_data_arguments(command: argparse.ArgumentParser):
@@ -93,9 +139,6 @@ def _add_data_arguments(command: argparse.ArgumentParser):
     command.add_argument("--source", choices=sorted(SOURCES), help="other data: kind of data set, such as folder")
     command.add_argument("--data_dir", help="folder that holds the data (default: data/TASK)")
     command.add_argument("--recipe", help="for other data, or in place of the paper's: a YAML file")
-    command.add_argument(
-        "--seeds", type=int, default=3, help="runs of each network (default: %(default)s, the paper's)"
-    )
     command.add_argument("--num_epochs", type=int, help="epochs at most (default: the recipe's)")
     command.add_argument(
         "--quick",
@@ -114,17 +157,23 @@ def main(argv: list[str] | None = None):
         if args.name == "report":
             print(f"wrote {write_report(results_folder(args))}")
             return
-        if args.seeds < 1:
-            raise RecipeError(f"--seeds must be at least 1; got {args.seeds}")
-        if args.quick:
-            args.seeds = 1
-        default = getattr(EXPERIMENTS[args.name], "TASKS", tuple(PAPER_TASKS))
-        for task in chosen_tasks(args, default):
-            run_experiment(args.name, task, args, f"{PROGRAM} {shlex.join(argv)}")
+        experiment, command = EXPERIMENTS[args.name], f"{PROGRAM} {shlex.join(argv)}"
+        for name in ("seeds", "max_clips"):
+            if vars(args).get(name) is not None and vars(args)[name] < 1:
+                raise RecipeError(f"--{name} must be at least 1; got {vars(args)[name]}")
+        if is_analysis(experiment):
+            subjects = chosen_subjects(args, experiment.BLOCK_TYPE)
+            for group in [subjects] if experiment.TOGETHER else [[subject] for subject in subjects]:
+                run_analysis(args.name, group, args, command)
+        else:
+            if args.quick:
+                args.seeds = 1
+            for task in chosen_tasks(args, getattr(experiment, "TASKS", tuple(PAPER_TASKS))):
+                run_experiment(args.name, task, args, command)
     except (RecipeError, DataError, OSError) as error:
         sys.exit(f"error: {' '.join(str(error).split())}")
     except KeyboardInterrupt:
-        sys.exit("interrupted: the same command goes on from the last finished epoch")
+        sys.exit("interrupted: the same command goes on, training from the last finished epoch")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """
 What an experiment leaves behind, in `OUTPUT_DIR/<data>/`: NAME.json, which holds everything, and what is made of it.
 
-A table is a .csv file, a figure a .png and an .svg one, both under their own names.
+A table is a .csv file, a figure a .png and an .svg one, both under their own names. What an analysis draws and is too
+long for tables, such as a dot for each segment, is in NAME.safetensors.
 """
 
 import csv
@@ -10,18 +11,25 @@ import json
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from safetensors.numpy import load, save
 
 from training.hub_folder import markdown_table
 
-ORIGIN = ("data", "split", "metric", "synthetic", "quick", "date", "command")  # what each row of a .csv file repeats
-PAPER_NOTE = "The paper's numbers are those of the real data set."
+# What each row of a .csv file repeats, as far as the result has it.
+ORIGIN = ("data", "what", "split", "metric", "synthetic", "quick", "date", "command")
+PAPER_NOTE = "What the paper says holds for the real data set."
+TITLE_HEIGHT = 0.35  # inches: two lines
 
 
-def write_result(result: dict, folder: Path):
-    """NAME.json; the rest can be made of it at any time."""
+def write_result(result: dict, folder: Path, arrays: dict[str, np.ndarray] | None = None):
+    """NAME.json, and NAME.safetensors if there are arrays; the rest can be made of them at any time."""
     folder.mkdir(parents=True, exist_ok=True)
+    if arrays:
+        arrays = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in arrays.items()}
+        _write(folder / f"{result['experiment']}.safetensors", save(arrays))
     _write(folder / f"{result['experiment']}.json", json.dumps(result, indent=2, allow_nan=False) + "\n")
 
 
@@ -29,23 +37,43 @@ def write_views(result: dict, experiment: ModuleType, folder: Path):
     """The tables and figures of a result."""
     for name, rows in result["tables"].items():
         text = io.StringIO()
-        writer = csv.DictWriter(text, [*rows[0], *ORIGIN], lineterminator="\n")
+        origin = {column: result[column] for column in ORIGIN if column in result}
+        writer = csv.DictWriter(text, [*rows[0], *origin], lineterminator="\n")
         writer.writeheader()
-        writer.writerows({**row, **{column: result[column] for column in ORIGIN}} for row in rows)
+        writer.writerows({**row, **origin} for row in rows)
         _write(folder / f"{name}.csv", text.getvalue())
-    for name, figure in titled_plots(result, experiment).items():
+    for name, figure in titled_plots(result, experiment, folder).items():
         png = io.BytesIO()
         figure.savefig(png, format="png", dpi=120)
         _write(folder / f"{name}.png", png.getvalue())
         _write(folder / f"{name}.svg", svg_text(figure, name))
 
 
-def titled_plots(result: dict, experiment: ModuleType) -> dict[str, Figure]:
-    """The figures of a result, each of which says what was scored on what."""
-    figures = experiment.plots(result["tables"])
+def titled_plots(result: dict, experiment: ModuleType, folder: Path) -> dict[str, Figure]:
+    """The figures of a result in `folder`, each of which says what was measured on what."""
+    if is_analysis(experiment):
+        path = folder / f"{result['experiment']}.safetensors"
+        figures = experiment.plots(result["tables"], load(path.read_bytes()) if path.is_file() else {})
+    else:
+        figures = experiment.plots(result["tables"])
     for figure in figures.values():
         figure.suptitle(data_line(result), fontsize=9, wrap=True, parse_math=False)
+        _part_from_title(figure)
     return figures
+
+
+def _part_from_title(figure: Figure):
+    """Lower what is outside the axes: the layout would put a legend of the figure over the title."""
+    top = 1 - TITLE_HEIGHT / figure.get_figheight()
+    for legend in figure.legends:
+        legend.set_bbox_to_anchor((0, 0, 1, top))
+        legend.borderaxespad = 0
+        figure.get_layout_engine().set(rect=(0, 0, 1, top))
+
+
+def is_analysis(experiment: ModuleType) -> bool:
+    """Of trained networks, or else a grid of training runs; see the package's docstring."""
+    return hasattr(experiment, "analyse")
 
 
 def svg_text(figure: Figure, name: str) -> str:
@@ -58,22 +86,27 @@ def svg_text(figure: Figure, name: str) -> str:
 
 def markdown(result: dict, experiment: ModuleType) -> str:
     """The tables, with what they were measured on."""
-    parts = [f"## {experiment.TITLE}", f"{data_line(result)}. {PAPER_NOTE} {progress_line(result)}"]
+    parts = [f"## {experiment.TITLE}", f"{data_line(result)}. {PAPER_NOTE} {progress_line(result)}".rstrip()]
     parts += [f"{name}:\n\n{markdown_table(rows)}" for name, rows in result["tables"].items()]
     return "\n\n".join(parts)
 
 
 def data_line(result: dict) -> str:
-    """Which clips were scored by what, without flattery."""
-    split, kind = result["split"], "synthetic clips" if result["synthetic"] else "clips"
-    line = f"{result['metric']} on the {split} split of {result['data']} ({result['clips'][split]:,} {kind})"
-    if split == "validation":
-        line += ", on which the best epoch was chosen"
+    """What was measured on which clips, without flattery."""
+    line = result["what"] if "what" in result else _scored_clips(result)
     return f"QUICK CHECK, scores mean nothing: {line}" if result["quick"] else line
 
 
+def _scored_clips(result: dict) -> str:
+    split, kind = result["split"], "synthetic clips" if result["synthetic"] else "clips"
+    line = f"{result['metric']} on the {split} split of {result['data']} ({result['clips'][split]:,} {kind})"
+    return line + (", on which the best epoch was chosen" if split == "validation" else "")
+
+
 def progress_line(result: dict) -> str:
-    """How much of the grid is there, and what goes on with it."""
+    """How much of the grid is there, and what goes on with it; nothing for an analysis, which is whole."""
+    if "runs" not in result:
+        return ""
     done, planned = result["runs"]["finished"], result["runs"]["planned"]
     if done == planned:
         return f"All {planned} runs are done."

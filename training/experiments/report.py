@@ -40,7 +40,7 @@ def _view(path: Path, experiment) -> dict:
     """What the page shows of a result."""
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
-        figures = titled_plots(result, experiment)
+        figures = titled_plots(result, experiment, path.parent)
         return {
             **result,
             "what": data_line(result),

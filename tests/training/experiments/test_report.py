@@ -54,7 +54,7 @@ def test_what_is_there_and_what_is_not(page, capsys):
     )
     assert f"2 of 3 runs are done; the same command goes on: {COMMAND}" in text
     assert "<td>0.7500</td><td>–</td><td>0.9000</td>" in text
-    assert text.count("<svg") == 1 and text.count("No results yet: <code>python -m training.experiments ") == 6
+    assert text.count("<svg") == 1 and text.count("No results yet: <code>python -m training.experiments ") == 10
     assert "&lt;b&gt;27" in text and "<b>27" not in text
     assert "QUICK CHECK, scores mean nothing" not in text
     assert text.count("QUICK CHECK, scores mean nothing") < page(quick=True).read_text().count("QUICK CHECK")
