@@ -15,6 +15,7 @@ from samplecnn_hf.analysis import (
     ExcitationRecorder,
     FilterEstimates,
     estimate_filters,
+    input_rms,
     plot_timeline,
 )
 from sounds import read_clip, refusal
@@ -100,7 +101,7 @@ class Listener:
 
     def filters(self, layer: int) -> FilterEstimates:
         """What the filters of a layer listen to; takes seconds for the lowest layers and minutes for high ones."""
-        return estimate_filters(self.model, layer, rms=1.0 if self.extractor.do_normalize else 0.03)
+        return estimate_filters(self.model, layer, rms=input_rms(self.extractor))
 
 
 class Models:

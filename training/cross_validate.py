@@ -11,13 +11,13 @@ nothing, not even the epoch, is chosen on what is held out.
 
 import json
 import statistics
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from accelerate import Accelerator, PartialState
 from transformers.utils.logging import disable_progress_bar
 
+from training.command import errors_in_one_line
 from training.data.folder import load_folds
 from training.data.source import DataError
 from training.recipe import Recipe, RecipeError, parse_recipe
@@ -60,12 +60,8 @@ def cross_validate(recipe: Recipe) -> dict:
 
 def main(argv: list[str] | None = None):
     disable_progress_bar()
-    try:
+    with errors_in_one_line("the same command with --resume goes on from the last finished epoch"):
         summary = cross_validate(parse_recipe(argv, description=__doc__))
-    except (RecipeError, DataError, OSError) as error:
-        sys.exit(f"error: {' '.join(str(error).split())}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted: the same command with --resume goes on from the last finished epoch")
     accuracies = ", ".join(f"{fold}: {scores['accuracy']:.4f}" for fold, scores in summary["folds"].items())
     mean, deviation = summary["accuracy_mean"], summary["accuracy_std"]
     PartialState().print(f"accuracy {mean:.4f} +- {deviation:.4f} over the folds ({accuracies})")

@@ -16,12 +16,12 @@ same command goes on where it was interrupted. Archives are removed once they ar
 import argparse
 import json
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from training.command import errors_in_one_line
 from training.data.dcase2017 import AUDIO_FOLDERS
 from training.data.source import DataError
 from training.data.transfer import RemoteFile, fetch, unpack
@@ -200,12 +200,8 @@ def main(argv: list[str] | None = None):
     parser.add_argument("data_set", choices=DATASETS, help="see above")
     parser.add_argument("--data_dir", type=Path, required=True, help="folder to make")
     args = parser.parse_args(argv)
-    try:
+    with errors_in_one_line("the same command goes on where it stopped"):
         download(args.data_set, args.data_dir)
-    except (DataError, OSError) as error:
-        sys.exit(f"error: {' '.join(str(error).split())}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted: the same command goes on where it stopped")
     print(DATASETS[args.data_set].by_hand.format(data_dir=args.data_dir), end="")
     print(json.dumps({"data_set": args.data_set, "data_dir": str(args.data_dir)}))
 

@@ -7,7 +7,6 @@ Clip-level evaluation of a trained folder or Hub id: a clip's probabilities are 
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import torch
@@ -17,10 +16,11 @@ from tqdm import tqdm
 from transformers.utils.logging import disable_progress_bar
 
 from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassification
+from training.command import errors_in_one_line
 from training.data import SOURCES, load_source
 from training.data.prepared import PreparedClips, prepare, prepared_folder
 from training.data.segments import EvaluationClips, collate_clips
-from training.data.source import DataError
+from training.data.source import DataError, Source
 from training.hardware import prepare_cpu
 from training.hub_folder import markdown_table
 from training.metrics import compute_metrics, per_label_table
@@ -63,24 +63,33 @@ def evaluate(
     if accelerator.device.type == "cpu":
         prepare_cpu(accelerator.num_processes, threads=None)
     source = load_source(source_name, data_dir)
-    if split not in source.splits:
-        raise DataError(f"{data_dir} has no {split!r} split; it has {', '.join(source.splits)}")
+    check_split(source, split, data_dir)
     model = SampleCNNForAudioClassification.from_pretrained(model_id).to(accelerator.device)
     extractor = SampleCNNFeatureExtractor.from_pretrained(model_id)
-    known = [model.config.id2label[i] for i in range(model.config.num_labels)]
-    if known != source.labels:
-        raise DataError(f"the labels of {data_dir} are not those of {model_id}, or in another order")
+    check_labels(source, model, data_dir, model_id)
     folder = prepared_folder(cache_dir, source.name, data_dir, extractor.sampling_rate)
     quiet = not accelerator.is_local_main_process
     clips = prepare(source, extractor.sampling_rate, folder, [split], quiet)[split]
-    loader = accelerator.prepare(evaluation_loader(clips, len(known), extractor, batch_size))
+    loader = accelerator.prepare(evaluation_loader(clips, len(source.labels), extractor, batch_size))
     logits, targets = predict(model, loader, accelerator)
     problem_type, thresholds = model.config.problem_type, model.config.thresholds
     return {
         "clips": len(targets),
         **compute_metrics(logits, targets, problem_type, thresholds),
-        "per_label": per_label_table(logits, targets, known, problem_type, thresholds),
+        "per_label": per_label_table(logits, targets, source.labels, problem_type, thresholds),
     }
+
+
+def check_split(source: Source, split: str, data_dir: str):
+    """Raise `DataError` for a split that the data set does not have."""
+    if split not in source.splits:
+        raise DataError(f"{data_dir} has no {split!r} split; it has {', '.join(source.splits)}")
+
+
+def check_labels(source: Source, model, data_dir: str, model_id: str):
+    """Raise `DataError` where the model's outputs mean something else than the data set's labels."""
+    if [model.config.id2label[i] for i in range(model.config.num_labels)] != source.labels:
+        raise DataError(f"the labels of {data_dir} are not those of {model_id}, or in another order")
 
 
 def check_model_id(model_id: str):
@@ -102,10 +111,8 @@ def main(argv: list[str] | None = None):
     )
     args = parser.parse_args(argv)
     disable_progress_bar()  # of loading weights
-    try:
+    with errors_in_one_line("the same command starts again"):
         scores = evaluate(args.model, args.source, args.data_dir, args.split, args.batch_size, args.cache_dir)
-    except (DataError, OSError) as error:
-        sys.exit(f"error: {' '.join(str(error).split())}")
     print(markdown_table(scores.pop("per_label")))
     print(json.dumps({"model": args.model, "split": args.split, **scores}))
 

@@ -28,7 +28,7 @@ from samplecnn_hf.publish import CARD, TASK, PublishError, list_files, one_line_
 from training.data import SOURCES, load_source
 from training.data.prepared import PreparedClips, prepare, prepared_folder
 from training.data.source import Source
-from training.data.synthetic.new_folder import is_synthetic
+from training.data.synthetic import is_synthetic
 from training.hub_folder import markdown_table
 
 ROOT = Path(__file__).parents[1]

@@ -10,10 +10,11 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import HfArgumentParser
 
 from samplecnn_hf import SampleCNNConfig, SampleCNNFeatureExtractor, create_config
+from training.command import UserError
 from training.data.synthetic import STAND_INS
 
 
-class RecipeError(ValueError):
+class RecipeError(UserError):
     """What is wrong with the recipe or the command line, in one line."""
 
 

@@ -13,7 +13,6 @@ Train SampleCNN on a data source; ends in a folder that is ready for the Hub.
 import json
 import math
 import os
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -30,6 +29,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassification
 from training.augment import Augment
+from training.command import errors_in_one_line
 from training.data import load_source
 from training.data.prepared import prepare, prepared_folder
 from training.data.segments import TrainingSegments, to_float
@@ -330,13 +330,9 @@ def train(recipe: Recipe, source: Source | None = None) -> dict:
 
 def main(argv: list[str] | None = None):
     disable_progress_bar()  # of loading and saving weights
-    try:
+    with errors_in_one_line("the same command with --resume goes on from the last finished epoch"):
         train(parse_recipe(argv))
         Accelerator().end_training()
-    except (RecipeError, DataError, OSError) as error:
-        sys.exit(f"error: {' '.join(str(error).split())}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted: the same command with --resume goes on from the last finished epoch")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The paper's analyses of trained networks: filters (section VI), excitations and loudness (section VII), figures."""
 
 from .excitations import ClassExcitations, ClipExcitations, ExcitationRecorder, class_excitations
-from .filters import FilterEstimates, estimate_filters, log_likeness, mel_curve
+from .filters import FilterEstimates, estimate_filters, input_rms, log_likeness, mel_curve
 from .loudness import LoudnessRelation, dbfs, relate_to_loudness, rms
 from .plots import (
     plot_class_excitations,
@@ -21,6 +21,7 @@ __all__ = [
     "class_excitations",
     "dbfs",
     "estimate_filters",
+    "input_rms",
     "log_likeness",
     "mel_curve",
     "plot_class_excitations",

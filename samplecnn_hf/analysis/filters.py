@@ -20,6 +20,7 @@ from ..configuration_samplecnn import KERNEL_SIZE
 NUM_SAMPLES = 729  # the paper's: close to a usual frame, and a power of 3
 NUM_STEPS = 100  # three times as many changed the spectra little
 STEP_SIZE = 0.3  # of the waveform's RMS; it falls linearly to 0
+QUIET_SPEECH = 0.03  # RMS, 1 for full scale
 FILTERS_AT_A_TIME = 32  # as fast on a CPU as more, in less memory
 
 
@@ -61,7 +62,7 @@ class FilterEstimates:
 
 
 def estimate_filters(
-    model, layer: int, num_samples: int | None = None, rms: float = 0.03, seed: int = 0
+    model, layer: int, num_samples: int | None = None, rms: float = QUIET_SPEECH, seed: int = 0
 ) -> FilterEstimates:
     """
     Find the waveform that excites each filter of a layer most, by gradient ascent from random noise (section VI).
@@ -79,8 +80,7 @@ def estimate_filters(
         model: any SampleCNN, with or without its classifier. It is not changed: a copy of its lowest layers is run.
         layer: from 1, the front end, to num_blocks + 1, the last block.
         num_samples: of the waveforms; the paper's 729, or what gives one frame in a layer that needs more.
-        rms: of the waveforms, 1 for full scale; quiet speech by default. For a network whose feature extractor
-            normalises, in units of what the network gets: 1 with `do_normalize`.
+        rms: of the waveforms, in units of what the network gets: `input_rms(extractor)`. Quiet speech by default.
         seed: of the noise and the shifts.
 
     Raises:
@@ -108,6 +108,11 @@ def estimate_filters(
             for filters in torch.arange(num_filters).split(FILTERS_AT_A_TIME)
         ]
     return FilterEstimates(layer, config.sampling_rate, torch.cat(waveforms).cpu().numpy())
+
+
+def input_rms(extractor) -> float:
+    """The RMS at which a network hears quiet speech through its feature extractor, which may normalise."""
+    return 1.0 if extractor.do_normalize else QUIET_SPEECH / extractor.std
 
 
 def _hop_length(config, layer: int) -> int:

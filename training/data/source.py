@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from training.command import UserError
 
-class DataError(ValueError):
+
+class DataError(UserError):
     """What is wrong with the user's data and what to do, in one line."""
 
 

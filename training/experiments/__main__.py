@@ -20,8 +20,8 @@ from pathlib import Path
 
 from transformers.utils.logging import disable_progress_bar
 
+from training.command import errors_in_one_line
 from training.data import SOURCES
-from training.data.source import DataError
 from training.experiments import EXPERIMENTS
 from training.experiments.grid import Trained, run_grid
 from training.experiments.output import is_analysis, markdown, write_result, write_views
@@ -153,7 +153,7 @@ def main(argv: list[str] | None = None):
     argv = sys.argv[1:] if argv is None else argv
     args = create_parser().parse_args(argv)
     disable_progress_bar()  # of loading and saving weights
-    try:
+    with errors_in_one_line("the same command goes on, training from the last finished epoch"):
         if args.name == "report":
             print(f"wrote {write_report(results_folder(args))}")
             return
@@ -170,10 +170,6 @@ def main(argv: list[str] | None = None):
                 args.seeds = 1
             for task in chosen_tasks(args, getattr(experiment, "TASKS", tuple(PAPER_TASKS))):
                 run_experiment(args.name, task, args, command)
-    except (RecipeError, DataError, OSError) as error:
-        sys.exit(f"error: {' '.join(str(error).split())}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted: the same command goes on, training from the last finished epoch")
 
 
 if __name__ == "__main__":

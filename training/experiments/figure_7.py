@@ -4,14 +4,13 @@ import argparse
 
 import numpy as np
 
-from samplecnn_hf.analysis import FilterEstimates, estimate_filters, log_likeness, plot_filters
+from samplecnn_hf.analysis import FilterEstimates, estimate_filters, input_rms, log_likeness, plot_filters
 from training.recipe import RecipeError
 
 TITLE = "Fig. 7: what the filters of the lower layers listen to, section VI"
 BLOCK_TYPE = "basic"
 TOGETHER = True
 LAYERS = 6  # of the paper, from the bottom
-NORMALIZED = {"rms": 1.0}  # what such a network hears
 
 
 def add_arguments(parser: argparse.ArgumentParser):
@@ -31,11 +30,10 @@ def analyse(subject, args) -> tuple[list[dict], dict[str, np.ndarray]]:
     layers = args.layers or range(1, min(2 if args.quick else LAYERS, highest) + 1)
     if layers[-1] > highest:
         raise RecipeError(f"{subject.name} has {highest} layers; --layers asks for layer {layers[-1]}")
-    rms = NORMALIZED if subject.extractor.do_normalize else {}
     rows, waveforms = [], {}
     for layer in layers:
         print(f"{subject.name}: layer {layer} of {layers[0]}-{layers[-1]}", flush=True)
-        estimates = estimate_filters(subject.model, layer, seed=args.seed, **rms)
+        estimates = estimate_filters(subject.model, layer, rms=input_rms(subject.extractor), seed=args.seed)
         rows.append({"model": subject.name, **_row(estimates)})
         waveforms[f"{subject.name}/{layer}"] = estimates.waveforms
     return rows, waveforms

@@ -2,8 +2,10 @@
 
 from matplotlib.figure import Figure
 
-# Okabe and Ito's, which the colour-blind tell apart; and shapes for those who see no colour at all.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+from samplecnn_hf.analysis.plots import BLUE, GREEN, PURPLE, RED
+
+COLORS = (BLUE, RED, GREEN, PURPLE)
+# For those who see no colour at all; the paper's are diamonds.
 MARKERS = ("o", "s", "^", "v")
 
 

@@ -17,7 +17,7 @@ from training.data.prepared import PreparedClips, prepare, prepared_folder
 from training.data.segments import to_float
 from training.data.source import DataError, Source
 from training.data.synthetic import is_synthetic
-from training.evaluate import check_model_id
+from training.evaluate import check_labels, check_model_id, check_split
 from training.experiments.grid import Cell, Trained, run_grid
 from training.experiments.tasks import PAPER_TASKS, QUICK_CLIPS, Task, chosen_tasks
 from training.hardware import prepare_cpu
@@ -63,7 +63,7 @@ class Subject:
 
     @property
     def labels(self) -> list[str]:
-        return _labels(self.model)
+        return [self.model.config.id2label[i] for i in range(self.model.config.num_labels)]
 
     def excitations(self) -> Iterator[tuple[ClipExcitations, list[int]]]:
         """What the network's blocks do with each clip, and the indices of the clip's labels."""
@@ -113,8 +113,7 @@ def _given(model_id: str, hears: bool, args: argparse.Namespace) -> Subject:
         source_name = args.source or results["recipe"]["source"]
         data_dir = args.data_dir or results["recipe"]["data_dir"]
         source = load_source(source_name, data_dir)
-        if _labels(model) != source.labels:
-            raise DataError(f"the labels of {data_dir} are not those of {model_id}, or in another order")
+        check_labels(source, model, data_dir, model_id)
         sounds = _sounds(source, data_dir, args.cache_dir, extractor, args)
     return Subject(name + "-quick" * args.quick, model, extractor, results.get("synthetic"), sounds)
 
@@ -141,10 +140,6 @@ def _load(model_id: str, needs_excitations: bool) -> tuple:
     return model, SampleCNNFeatureExtractor.from_pretrained(model_id)
 
 
-def _labels(model: SampleCNNForAudioClassification) -> list[str]:
-    return [model.config.id2label[i] for i in range(model.config.num_labels)]
-
-
 def _read_results(folder: Path) -> dict:
     """What training/results.py tells of the network; {} where nothing does."""
     path = folder / "results.json"
@@ -156,8 +151,7 @@ def _read_results(folder: Path) -> dict:
 
 def _sounds(source: Source, data_dir: str, cache_dir: str | None, extractor, args: argparse.Namespace) -> Sounds:
     split = args.split or ("test" if "test" in source.splits else "validation")
-    if split not in source.splits:
-        raise DataError(f"{data_dir} has no {split!r} split; it has {', '.join(source.splits)}")
+    check_split(source, split, data_dir)
     folder = prepared_folder(cache_dir, source.name, data_dir, extractor.sampling_rate)
     clips = prepare(source, extractor.sampling_rate, folder, [split])[split]
     most = QUICK_CLIPS if args.quick else args.max_clips

@@ -5,8 +5,8 @@ import pytest
 import torch
 from transformers.audio_utils import mel_filter_bank
 
-from samplecnn_hf import SampleCNNModel
-from samplecnn_hf.analysis import FilterEstimates, estimate_filters, filters, log_likeness, mel_curve
+from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNModel
+from samplecnn_hf.analysis import FilterEstimates, estimate_filters, filters, input_rms, log_likeness, mel_curve
 
 NYQUIST = 11025.0
 TINY_MEL = {"front_end": "mel", "stem_kernel_size": 243, "stem_stride": 243, "num_blocks": 1, "segment_length": 1458}
@@ -201,3 +201,11 @@ def test_log_likeness():
     steps = [log_likeness(line + t * (mel - line), 22050) for t in (0.1, 0.4, 0.8)]
     assert steps == pytest.approx([0.1, 0.4, 0.8])
     assert 0.5 < log_likeness(mel / 2, 22050) < 1
+
+
+@pytest.mark.parametrize("options", [{}, {"std": 0.155}, {"do_normalize": True}])
+def test_input_level_is_what_the_network_gets_of_quiet_speech(options):
+    extractor = SampleCNNFeatureExtractor(segment_length=1458, **options)
+    noise = np.random.default_rng(0).standard_normal(1458)
+    inputs = extractor(0.03 * noise / np.sqrt((noise**2).mean()), sampling_rate=22050)["input_values"]
+    assert np.sqrt((inputs**2).mean()) == pytest.approx(input_rms(extractor), rel=0.01)
