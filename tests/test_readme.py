@@ -22,9 +22,9 @@ def test_recorded_speech(recipe):
     run = results(f"arabic_{recipe}")
     assert run["recipe"]["recipe"] == f"training/recipes/speech_commands/{recipe}.yaml"
     row = next(line for line in README.splitlines() if line.startswith(f"| `{recipe}` |"))
-    accuracy, best_epoch, minutes = (cell.strip(" *") for cell in row.split("|")[2:5])
+    accuracy, kept_epoch, minutes = (cell.strip(" *") for cell in row.split("|")[2:5])
     assert accuracy == f"{100 * run['metrics']['validation']['accuracy']:.2f} %"
-    assert int(best_epoch) == run["best_epoch"]
+    assert int(kept_epoch) == run["kept_epoch"]
     assert float(minutes) == round(run["training_seconds"] / 60, 1)
     curve = " ".join(f"{100 * record['validation']['accuracy']:.1f}" for record in run["history"])
     assert f"`{recipe}` {curve}" in " ".join(README.split())

@@ -19,7 +19,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from training.command import errors_in_one_line
 from training.data.folder import load_folds
-from training.data.source import DataError
+from training.data.source import DataError, Source
 from training.recipe import Recipe, RecipeError, parse_recipe
 from training.train import train
 
@@ -32,18 +32,17 @@ def cross_validate(recipe: Recipe) -> dict:
         Mean and standard deviation of the accuracy over the folds, and each fold's scores.
 
     Raises:
-        RecipeError, DataError: as `training.train.train` and `training.data.folder.load_folds`.
+        RecipeError, DataError: as `training.train.train` and `folds_of`.
     """
     output_dir = Path(recipe.output_dir)
-    if recipe.source != "folder":
-        raise RecipeError(f"folds are those of the source folder, by file name; not of {recipe.source}")
-    if not Path(recipe.data_dir).is_dir():
-        raise DataError(f"{recipe.data_dir} is not a folder: give the folder that holds the data")
     folds = {}
-    for fold, source in load_folds(Path(recipe.data_dir).absolute()).items():
-        results = train(replace(recipe, output_dir=str(output_dir / f"fold{fold}")), source)
-        last = results["history"][-1]["validation"]
-        folds[fold] = {"clips": results["clips"]["validation"], **last, "seconds": results["training_seconds"]}
+    for fold, source in folds_of(recipe).items():
+        results = train(replace(recipe, keep="last", output_dir=str(output_dir / f"fold{fold}")), source)
+        folds[fold] = {
+            "clips": results["clips"]["validation"],
+            **results["metrics"]["validation"],
+            "seconds": results["training_seconds"],
+        }
     accuracies = [scores["accuracy"] for scores in folds.values()]
     summary = {
         "accuracy_mean": statistics.mean(accuracies),
@@ -56,6 +55,21 @@ def cross_validate(recipe: Recipe) -> dict:
         temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
         temporary.replace(output_dir / "results.json")
     return summary
+
+
+def folds_of(recipe: Recipe) -> dict[str, Source]:
+    """
+    The recipe's data, once for each fold: that is the validation split, the others are the training split.
+
+    Raises:
+        RecipeError: a source that has no folds.
+        DataError: as `training.data.folder.load_folds`, or no such folder.
+    """
+    if recipe.source != "folder":
+        raise RecipeError(f"folds are those of the source folder, by file name; not of {recipe.source}")
+    if not Path(recipe.data_dir).is_dir():
+        raise DataError(f"{recipe.data_dir} is not a folder: give the folder that holds the data")
+    return load_folds(Path(recipe.data_dir).absolute())
 
 
 def main(argv: list[str] | None = None):

@@ -72,6 +72,9 @@ class Recipe:
     plateau_reload: bool = option(
         False, "plateau: at each cut go back to the best weights (by the metric), without momentum."
     )
+    keep: str = option(
+        "best", "Weights to keep: of the best epoch on the validation split, or the last.", choices=["best", "last"]
+    )
     min_learning_rate: float = option(1e-5, "plateau: the run ends once the rate falls below it.")
     warmup_epochs: float = option(0.0, "cosine: epochs of warm-up.")
     dropout: float = option(0.5, "Dropout before the output layer.")
@@ -106,6 +109,8 @@ class Recipe:
                 raise RecipeError(f"--{name} is missing")
         if self.plateau_reload and self.average_decay:
             raise RecipeError("--plateau_reload needs the weights as trained, not their average: --average_decay 0")
+        if self.plateau_reload and self.keep == "last":
+            raise RecipeError("--plateau_reload goes back to the best weights: --keep best")
         for name in ("num_epochs", "eval_batch_size", "learning_rate", "plateau_patience"):
             if getattr(self, name) <= 0:
                 raise RecipeError(f"--{name} must be positive; got {getattr(self, name)}")

@@ -25,7 +25,7 @@ from training.metrics import (
 
 def final_evaluation(run, model: SampleCNNForAudioClassification) -> dict[str, dict]:
     """
-    Scores of the best network, in float32, on the validation split and on the test split where there is one.
+    Scores of the kept network, in float32, on the validation split and on the test split where there is one.
 
     For several labels a clip, thresholds are tuned on the validation split first; they become part of the model.
     """
@@ -70,7 +70,7 @@ def collect_results(run, model: SampleCNNForAudioClassification) -> dict:
         "parameters": model.num_parameters(),
         "giga_macs": round(giga_macs(model.config), 6),
         "segments_per_second": round(segments_per_second(model), 1),
-        "best_epoch": run.best["epoch"],
+        "kept_epoch": run.kept["epoch"],
         **final_evaluation(run, model),
         "training_seconds": round(sum(record["seconds"] for record in run.history), 1),
         "mixed_precision": run.accelerator.mixed_precision,

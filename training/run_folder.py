@@ -9,7 +9,7 @@ from training.recipe import RecipeError
 
 class RunFolder:
     """
-    `NAME.unfinished/` holds the last checkpoint of a run and its best model so far; `finish` turns it into `NAME/`.
+    `NAME.unfinished/` holds the last checkpoint of a run and the model to be kept; `finish` turns it into `NAME/`.
 
     Whatever is in it is written under a temporary name first, so that a run killed at any moment can go on.
     """
@@ -21,8 +21,8 @@ class RunFolder:
         self.work = self.final.with_name(self.final.name + ".unfinished")
         self.results = self.final / "results.json"
 
-    def best(self, epoch: int) -> Path:
-        return self.work / f"best-{epoch:04d}"
+    def kept(self, epoch: int) -> Path:
+        return self.work / f"kept-{epoch:04d}"
 
     def checkpoint(self, epoch: int) -> Path:
         return self.work / f"checkpoint-{epoch:04d}"

@@ -131,7 +131,7 @@ class TrainingRun:
             record["validation"] = self.validate()
             record["seconds"] = round(time.perf_counter() - started, 1)
             self.history.append(record)
-            self.save_best()
+            self.save_kept()
             if self.recipe.schedule == "plateau":
                 self.step_plateau(record["validation"]["loss"])
             self.save_checkpoint()
@@ -142,7 +142,7 @@ class TrainingRun:
         self.scheduler.step(loss)
         if self.recipe.plateau_reload and self.learning_rate < before:
             self.accelerator.wait_for_everyone()  # for the best network to be written
-            self.evaluated_model.load_state_dict(self.load_best().state_dict())
+            self.evaluated_model.load_state_dict(self.load_kept().state_dict())
             self.optimizer.state.clear()  # the momentum was that of other weights
             self.scheduler.best = math.inf  # each stage has its own patience
 
@@ -199,17 +199,19 @@ class TrainingRun:
         return compute_metrics(logits, targets, self.source.problem_type)
 
     @property
-    def best(self) -> dict:
-        """The best epoch so far: by the task's metric where the clips allow it, then by the loss."""
+    def kept(self) -> dict:
+        """The epoch whose weights are kept: the best so far (by the task's metric, then by the loss), or the last."""
+        if self.recipe.keep == "last":
+            return self.history[-1]
         metric = self.source.metric
         return max(
             self.history, key=lambda record: (record["validation"].get(metric, 0.0), -record["validation"]["loss"])
         )
 
-    def save_best(self):
+    def save_kept(self):
         epoch = len(self.history)
-        if self.accelerator.is_main_process and self.best["epoch"] == epoch:
-            self.folder.write(self.folder.best(epoch), self.evaluated_model.save_pretrained)
+        if self.accelerator.is_main_process and self.kept["epoch"] == epoch:
+            self.folder.write(self.folder.kept(epoch), self.evaluated_model.save_pretrained)
 
     def save_checkpoint(self):
         """Everything that the next epoch depends on, under a name that says how many are done."""
@@ -220,11 +222,11 @@ class TrainingRun:
             state = {"recipe": asdict(self.recipe), "history": self.history}
             (temporary / "state.json").write_text(json.dumps(state))
             temporary.rename(checkpoint)
-            self.folder.keep_only(checkpoint, self.folder.best(self.best["epoch"]))
+            self.folder.keep_only(checkpoint, self.folder.kept(self.kept["epoch"]))
         self.accelerator.wait_for_everyone()
 
-    def load_best(self) -> SampleCNNForAudioClassification:
-        return SampleCNNForAudioClassification.from_pretrained(self.folder.best(self.best["epoch"]))
+    def load_kept(self) -> SampleCNNForAudioClassification:
+        return SampleCNNForAudioClassification.from_pretrained(self.folder.kept(self.kept["epoch"]))
 
     def restore(self):
         """Go on from the newest checkpoint, if there is one. Raises `RecipeError` if another recipe made it."""
@@ -319,11 +321,11 @@ def train(recipe: Recipe, source: Source | None = None) -> dict:
     finally:
         if accelerator.is_main_process:
             folder.close()
-    model = run.load_best().to(accelerator.device)
+    model = run.load_kept().to(accelerator.device)
     results = collect_results(run, model)
     if accelerator.is_main_process:
         folder.finish(lambda path: write_hub_folder(path, model, run.extractor, results))
-    summary = {"output_dir": recipe.output_dir, "best_epoch": results["best_epoch"], **results["metrics"]}
+    summary = {"output_dir": recipe.output_dir, "kept_epoch": results["kept_epoch"], **results["metrics"]}
     accelerator.print(json.dumps(summary))
     return results
 

@@ -42,6 +42,17 @@ def tones(tmp_path):
 
 
 @pytest.fixture
+def folds(tones):
+    """The tones as class folders, dealt to three folds."""
+    for path in tones.glob("*.csv"):
+        path.unlink()
+    for folder in tones.iterdir():
+        for i, path in enumerate(sorted(folder.iterdir())):
+            path.rename(path.with_name(f"{i % 3 + 1}-{path.name}"))
+    return tones
+
+
+@pytest.fixture
 def write_chords(tones):
     """Writes a small MagnaTagATune: the tones alone or together, a tag for each pitch that is heard."""
 

@@ -66,7 +66,7 @@ def write(tmp_path, make_model, tiny_extractor):
             "parameters": 1234567,
             "giga_macs": 0.6451,
             "segments_per_second": 55.5,
-            "best_epoch": 2,
+            "kept_epoch": 2,
             "training_seconds": training_seconds,
             "mixed_precision": "no",
             "hardware": "cpu",

@@ -70,6 +70,7 @@ def test_bad_file_is_one_line(tmp_path, text, message):
         ([*REQUIRED, "--bach_size=5"], "did you mean --batch_size"),
         ([*REQUIRED, "--pretrained=run", "--variant=se-9"], "leave out --variant and --initializer"),
         ([*REQUIRED, "--plateau_reload", "--average_decay=0.9"], "--average_decay 0"),
+        ([*REQUIRED, "--plateau_reload", "--keep=last"], "--keep best"),
         (
             [*REQUIRED, "--source=million_song", "--synthetic"],
             "can be made for .*speech_commands; not for million_song",

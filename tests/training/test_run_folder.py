@@ -30,22 +30,22 @@ def test_folder_appears_only_when_it_is_complete(tmp_path):
 def test_failed_writing_keeps_what_was_there(tmp_path):
     folder = RunFolder(str(tmp_path / "run"))
     folder.open(overwrite=False, resume=False)
-    folder.write(folder.best(1), lambda path: path.mkdir() or (path / "a").write_text("first"))
+    folder.write(folder.kept(1), lambda path: path.mkdir() or (path / "a").write_text("first"))
 
     def fail(path):
         path.mkdir()
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        folder.write(folder.best(1), fail)
-    assert (folder.best(1) / "a").read_text() == "first"
+        folder.write(folder.kept(1), fail)
+    assert (folder.kept(1) / "a").read_text() == "first"
 
 
-def test_only_the_newest_checkpoint_and_the_best_are_kept(tmp_path):
+def test_only_the_newest_checkpoint_and_the_kept_model_stay(tmp_path):
     folder = RunFolder(str(tmp_path / "run"))
     folder.open(overwrite=False, resume=False)
-    for path in (folder.best(1), folder.best(2), folder.checkpoint(9), folder.checkpoint(10)):
+    for path in (folder.kept(1), folder.kept(2), folder.checkpoint(9), folder.checkpoint(10)):
         folder.write(path, Path.mkdir)
     assert folder.last_checkpoint() == folder.checkpoint(10)
-    folder.keep_only(folder.best(2), folder.checkpoint(10))
-    assert sorted(path.name for path in folder.work.iterdir()) == ["best-0002", "checkpoint-0010"]
+    folder.keep_only(folder.kept(2), folder.checkpoint(10))
+    assert sorted(path.name for path in folder.work.iterdir()) == ["checkpoint-0010", "kept-0002"]

@@ -73,7 +73,7 @@ def test_killed_and_resumed_run_ends_with_the_same_weights(tiny_run, tmp_path, s
     options = [*without(tiny_run, "schedule"), f"--schedule={schedule}"]
     train.main(options)
     expected = (tmp_path / "run" / "model.safetensors").read_bytes()
-    best_epoch = json.loads((tmp_path / "run" / "results.json").read_text())["best_epoch"]
+    kept_epoch = json.loads((tmp_path / "run" / "results.json").read_text())["kept_epoch"]
 
     options = [*without(options, "output_dir"), f"--output_dir={tmp_path / 'again'}"]
     process = subprocess.Popen([sys.executable, "training/train.py", *options], cwd=ROOT, stdout=subprocess.PIPE)
@@ -87,7 +87,7 @@ def test_killed_and_resumed_run_ends_with_the_same_weights(tiny_run, tmp_path, s
 
     train.main([*options, "--resume"])
     assert (tmp_path / "again" / "model.safetensors").read_bytes() == expected
-    assert json.loads((tmp_path / "again" / "results.json").read_text())["best_epoch"] == best_epoch
+    assert json.loads((tmp_path / "again" / "results.json").read_text())["kept_epoch"] == kept_epoch
 
 
 def test_resume_with_other_options_is_refused(tiny_run, tmp_path, monkeypatch, capsys):

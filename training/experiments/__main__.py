@@ -47,11 +47,12 @@ def run_experiment(name: str, task: Task, args: argparse.Namespace, command: str
             date=datetime.date.today().isoformat(),
             data=task.name,
             split=task.split,
+            folds=len(task.folds) if task.by_fold else None,
             metric=task.source.metric,
             synthetic=finished[0]["synthetic"],
             quick=task.quick,
             clips=finished[0]["clips"],
-            runs={"finished": len(finished), "planned": len(cells) * args.seeds},
+            runs={"finished": len(finished), "planned": len(cells) * len(task.repetitions(args.seeds))},
             tables=experiment.tables(task, trained),
         )
         write_result(result, folder)
@@ -111,7 +112,13 @@ def create_parser() -> argparse.ArgumentParser:
         if is_analysis(experiment):
             _add_model_arguments(command, hears=experiment.BLOCK_TYPE == "se")
         else:
-            command.add_argument("--seeds", type=int, default=3, help="runs of each network (default: 3, the paper's)")
+            runs = command.add_mutually_exclusive_group()
+            runs.add_argument("--seeds", type=int, default=3, help="runs of each network (default: 3, the paper's)")
+            runs.add_argument(
+                "--folds",
+                action="store_true",
+                help="one run a fold instead, for a folder whose file names begin with it: <class>/2-dog.wav",
+            )
         _add_data_arguments(command)
         if hasattr(experiment, "add_arguments"):
             experiment.add_arguments(command)
@@ -127,6 +134,7 @@ def _add_model_arguments(command: argparse.ArgumentParser, hears: bool):
         metavar="MODEL",
         help="folders or Hub ids of trained models (default: the tasks' networks, trained now if need be)",
     )
+    command.set_defaults(folds=False)
     if hears:
         command.add_argument("--split", choices=("train", "validation", "test"), help="default: test, else validation")
         command.add_argument("--max_clips", type=int, help="so many clips, spread evenly over the split")

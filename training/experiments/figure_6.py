@@ -31,7 +31,7 @@ def tables(task, trained) -> dict[str, list[dict]]:
 
 
 def _compare(task, scores: dict[str, list[float]], first: str, second: str) -> dict:
-    """Two-sided t-test over the seeds, beside the p-value that the paper gives."""
+    """Two-sided t-test over the runs, beside the p-value that the paper gives."""
     paper = [
         entry
         for entry in PAPER["p_values"]

@@ -1,5 +1,5 @@
 """
-Networks times seeds: the runs of an experiment, each in its own folder `RUNS_DIR/<data>/<network>-seed<n>`.
+Networks times seeds, or folds: the runs of an experiment, each in a folder `RUNS_DIR/<data>/<network>-seed<n>`.
 
 A folder's name tells what was trained, so experiments share their runs: a finished one is never trained again, and an
 interrupted one goes on from its last epoch. One that was begun with other options is refused, not reused.
@@ -8,10 +8,11 @@ interrupted one goes on from its last epoch. One that was begun with other optio
 import json
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from samplecnn_hf import SampleCNNConfig
+from training.data.source import Source
 from training.experiments.tasks import Task
 from training.recipe import Recipe, RecipeError
 from training.run_folder import RunFolder
@@ -54,15 +55,15 @@ class Cell:
     def name(self) -> str:
         return "-".join([self.variant, *(f"{key}={value}" for key, value in {**self.config, **self.options}.items())])
 
-    def recipe(self, task: Task, seed: int = 0) -> CellRecipe:
-        folder = Path(task.recipe.output_dir) / task.name / f"{self.name}-seed{seed}"
-        changes = {"variant": self.variant, "seed": seed, "output_dir": str(folder), "resume": True}
-        return CellRecipe(**{**asdict(task.recipe), **changes, **self.options}, overrides=self.config)
+    def recipe(self, task: Task, run: str = "seed0", **options) -> CellRecipe:
+        folder = Path(task.recipe.output_dir) / task.name / f"{self.name}-{run}"
+        changes = {"variant": self.variant, "output_dir": str(folder), "resume": True}
+        return CellRecipe(**{**asdict(task.recipe), **changes, **options, **self.options}, overrides=self.config)
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A cell with what training/results.py tells of its finished runs, one a seed.
+    """A cell with what training/results.py tells of its finished runs, one a seed or fold.
 
     The network of `results` is in the folder `results["recipe"]["output_dir"]`.
     """
@@ -78,29 +79,32 @@ class Trained:
 
 def run_grid(task: Task, cells: Sequence[Cell], num_seeds: int, after_run: Callable[[list[Trained]], None]):
     """
-    Train every cell with seed 0, then every cell with seed 1, and so on; `after_run` is told what there is so far.
+    Train every cell with seed 0, then every cell with seed 1, and so on (or fold by fold); `after_run` is told what
+    there is so far.
 
     Raises:
         RecipeError: a run that was begun with other options or data. All are looked at before the first is trained.
     """
-    recipes = [(i, cell.recipe(task, seed)) for seed in range(num_seeds) for i, cell in enumerate(cells)]
     trained = [Trained(cell, []) for cell in cells]
-    todo = []
-    for i, recipe in recipes:
-        if (results := finished_results(recipe, task)) is None:
-            todo.append((i, recipe))
-        else:
-            trained[i].results.append(results)
-    print(f"{task.name}: {len(recipes) - len(todo)} of {len(recipes)} runs are done already", flush=True)
+    todo, repetitions = [], task.repetitions(num_seeds)
+    for repetition in repetitions:
+        for run in trained:
+            recipe = run.cell.recipe(task, repetition.name, **repetition.options)
+            if (results := finished_results(recipe, repetition.source)) is None:
+                todo.append((run, recipe, repetition.source))
+            else:
+                run.results.append(results)
+    planned = len(cells) * len(repetitions)
+    print(f"{task.name}: {planned - len(todo)} of {planned} runs are done already", flush=True)
     if not todo:
         after_run(trained)
-    for number, (i, recipe) in enumerate(todo, start=len(recipes) - len(todo) + 1):
-        print(f"run {number} of {len(recipes)}: {recipe.output_dir}", flush=True)
-        trained[i].results.append(train(recipe, task.source))
+    for number, (run, recipe, source) in enumerate(todo, start=planned - len(todo) + 1):
+        print(f"run {number} of {planned}: {recipe.output_dir}", flush=True)
+        run.results.append(train(recipe, source))
         after_run(trained)
 
 
-def finished_results(recipe: CellRecipe, task: Task) -> dict | None:
+def finished_results(recipe: CellRecipe, source: Source) -> dict | None:
     """Results of the run, if it is finished. Raises `RecipeError` if it was begun with other options or data."""
     folder = RunFolder(recipe.output_dir)
     if folder.results.is_file():
@@ -110,16 +114,17 @@ def finished_results(recipe: CellRecipe, task: Task) -> dict | None:
         results, earlier = None, json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))["recipe"]
     else:
         return None
-    earlier = {"overrides": {}} | earlier  # train.py's own runs have none
+    # An older run did not know all options, and train.py's own runs have no overrides.
+    earlier = {option.name: option.default for option in fields(Recipe)} | {"overrides": {}} | earlier
     for name, value in asdict(recipe).items():
-        if name not in MAY_CHANGE and earlier.get(name) != value:
+        if name not in MAY_CHANGE and earlier[name] != value:
             raise RecipeError(
-                f"{recipe.output_dir} was begun with {name} {earlier.get(name)}, not {value}: give the same options, "
+                f"{recipe.output_dir} was begun with {name} {earlier[name]}, not {value}: give the same options, "
                 "or another --runs_dir"
             )
     if results and (results["labels"], listed_clips(results)) != (
-        task.source.labels,
-        {split: len(clips) for split, clips in task.source.splits.items()},
+        source.labels,
+        {split: len(clips) for split, clips in source.splits.items()},
     ):
         raise RecipeError(
             f"{recipe.output_dir} was trained on other clips than {recipe.data_dir} holds now: give another --runs_dir"
@@ -133,7 +138,7 @@ def listed_clips(results: dict) -> dict[str, int]:
 
 
 def score_row(task: Task, trained: Trained) -> dict:
-    """What every table has of a network: its name, its scores over the seeds, and the paper's."""
+    """What every table has of a network: its name, its scores over the runs, and the paper's."""
     cell = trained.cell
     row = {**cell.columns, "network": cell.name, **mean_and_sd(trained.scores(task.split, task.source.metric))}
     row["paper"] = cell.paper
@@ -143,9 +148,9 @@ def score_row(task: Task, trained: Trained) -> dict:
 
 
 def mean_and_sd(scores: list[float]) -> dict:
-    """Number of seeds, mean, and the standard deviation of two or more; None is not known."""
+    """Number of scores, mean, and the standard deviation of two or more; None is not known."""
     return {
-        "seeds": len(scores),
+        "runs": len(scores),
         "mean": statistics.fmean(scores) if scores else None,
         "sd": statistics.stdev(scores) if len(scores) > 1 else None,
     }

@@ -19,7 +19,7 @@ from safetensors.numpy import load, save
 from training.hub_folder import markdown_table
 
 # What each row of a .csv file repeats, as far as the result has it.
-ORIGIN = ("data", "what", "split", "metric", "synthetic", "quick", "date", "command")
+ORIGIN = ("data", "what", "split", "folds", "metric", "synthetic", "quick", "date", "command")
 PAPER_NOTE = "What the paper says holds for the real data set."
 TITLE_HEIGHT = 0.35  # inches: two lines
 
@@ -99,6 +99,11 @@ def data_line(result: dict) -> str:
 
 def _scored_clips(result: dict) -> str:
     split, kind = result["split"], "synthetic clips" if result["synthetic"] else "clips"
+    if result["folds"]:
+        return (
+            f"{result['metric']} on {result['folds']} folds of {result['data']} (about {result['clips'][split]:,} "
+            f"{kind} each), each held out of one training and scored after its last epoch"
+        )
     line = f"{result['metric']} on the {split} split of {result['data']} ({result['clips'][split]:,} {kind})"
     return line + (", on which the best epoch was chosen" if split == "validation" else "")
 

@@ -33,7 +33,7 @@ def tables(task, trained) -> dict[str, list[dict]]:
 
 
 def _columns(row: dict) -> dict:
-    return {name: row.get(name) for name in ("network", "seeds", "mean", "sd")}
+    return {name: row.get(name) for name in ("network", "runs", "mean", "sd")}
 
 
 def plots(tables) -> dict:

@@ -31,7 +31,7 @@ def tables(task, trained) -> dict[str, list[dict]]:
 
 
 def differences(task, plain: Trained, normalized: Trained) -> list[dict]:
-    """Score of each label without normalisation minus that with it, the largest first; means over the seeds."""
+    """Score of each label without normalisation minus that with it, the largest first; means over the runs."""
     metric = {"roc_auc": "roc_auc", "accuracy": "f1"}.get(task.source.metric, "f1@0.1")
     before, after = (label_scores(run, task.split, metric) for run in (plain, normalized))
     rows = [

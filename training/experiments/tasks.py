@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from training.cross_validate import folds_of
 from training.data import load_source
 from training.data.source import Clip, DataError, Source
 from training.data.synthetic import ensure_stand_in
@@ -27,16 +28,27 @@ QUICK_OPTIONS = {"num_epochs": 1, "max_segments": 1, "batch_size": 8}
 
 
 @dataclass(frozen=True, eq=False)
+class Repetition:
+    """One of the runs of a network, which differ in the seed, or in the fold that is held out."""
+
+    name: str
+    source: Source
+    options: dict  # of the recipe
+
+
+@dataclass(frozen=True, eq=False)
 class Task:
     """A data set and the recipe by which every network of an experiment is trained on it.
 
     Attributes:
         recipe: for all networks and seeds; its variant tells the family.
         quick: a few clips, one epoch: shows that the command works, and nothing else.
+        by_fold: cross-validated, one run a fold in place of one a seed.
     """
 
     recipe: Recipe
     quick: bool = False
+    by_fold: bool = False
 
     @property
     def name(self) -> str:
@@ -67,6 +79,8 @@ class Task:
             DataError: there are none; the message tells how to get them.
         """
         recipe = self.recipe
+        if self.by_fold:
+            return next(iter(self.folds.values()))
         if recipe.synthetic:
             ensure_stand_in(recipe.source, Path(recipe.data_dir))
         elif recipe.source in PAPER_TASKS and not Path(recipe.data_dir).is_dir():
@@ -74,15 +88,27 @@ class Task:
                 f"{recipe.data_dir} is not there: python -m training.download {recipe.source} --data_dir "
                 f"{recipe.data_dir} gets the data; --data_dir names another folder, --synthetic makes a stand-in"
             )
-        source = load_source(recipe.source, recipe.data_dir)
+        return self._as_asked(load_source(recipe.source, recipe.data_dir))
+
+    @cached_property
+    def folds(self) -> dict[str, Source]:
+        """Raises `RecipeError` or `DataError` for data without folds."""
+        return {fold: self._as_asked(source) for fold, source in folds_of(self.recipe).items()}
+
+    def _as_asked(self, source: Source) -> Source:
         if not self.quick:
             return source
         count = max(QUICK_CLIPS, len(source.labels))
         return replace(source, splits={split: few_clips(clips, count) for split, clips in source.splits.items()})
 
+    def repetitions(self, num_seeds: int) -> list[Repetition]:
+        if self.by_fold:  # nothing, not even the epoch, is chosen on the fold that is held out
+            return [Repetition(f"fold{fold}", source, {"keep": "last"}) for fold, source in self.folds.items()]
+        return [Repetition(f"seed{seed}", self.source, {"seed": seed}) for seed in range(num_seeds)]
+
     @property
     def split(self) -> str:
-        """What is scored: the test clips or, where there are none, those on which the best epoch was chosen."""
+        """What is scored: the test clips or, where there are none, those of validation, such as the fold held out."""
         return "test" if "test" in self.source.splits else "validation"
 
     def paper_score(self, variant: str) -> float | None:
@@ -135,7 +161,7 @@ def _task(args: argparse.Namespace, options: list[str], default_data_dir: str | 
         "output_dir": args.runs_dir,
     }
     options = options + [f"--{name}={value}" for name, value in given.items() if value is not None]
-    task = Task(parse_recipe(options + ["--synthetic"] * args.synthetic), args.quick)
+    task = Task(parse_recipe(options + ["--synthetic"] * args.synthetic), args.quick, args.folds)
     if args.quick:  # the few clips must not take the place of the prepared data set
         changes = {**QUICK_OPTIONS, "cache_dir": str(args.runs_dir / task.name / "prepared")}
         task = replace(task, recipe=replace(task.recipe, **changes))

@@ -137,7 +137,7 @@ def test_interrupted_grid_goes_on(run, on_tones, trained, tmp_path, monkeypatch,
     result = run("table_2", *run_two)
     assert trained[2:] == ["basic-8-seed0", "basic-8-seed0", *(name.replace("d0", "d1") for name in trained[:3])]
     assert "resumed after epoch 1" in capsys.readouterr().out
-    assert [row["seeds"] for row in result["tables"]["table_2"]] == [2, 2, 2]
+    assert [row["runs"] for row in result["tables"]["table_2"]] == [2, 2, 2]
 
     assert run("table_2", *run_two) == result and len(trained) == 7  # nothing was left to do
     with pytest.raises(
@@ -166,7 +166,7 @@ def test_quick_synthetic_music(run, on_chords, tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "QUICK CHECK, scores mean nothing: roc_auc on the test split of magnatagatune-synthetic-quick (" in shown
     rows = result["tables"]["table_5"]
-    assert [(row["network"], row["seeds"], row["paper"], row["paper sd"]) for row in rows] == [
+    assert [(row["network"], row["runs"], row["paper"], row["paper sd"]) for row in rows] == [
         ("basic-9-do_normalize=True", 1, 0.9044, 0.0007),
         ("basic-9", 1, 0.9054, 0.0007),
         ("se-9-do_normalize=True", 1, 0.9057, 0.0005),
@@ -176,6 +176,28 @@ def test_quick_synthetic_music(run, on_chords, tmp_path, capsys):
     # Neither the runs nor the decoded clips are those of the real grid.
     assert {path.name for path in (tmp_path / "experiments").iterdir()} == {"magnatagatune-synthetic-quick", "results"}
     assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.slow
+def test_folds_in_place_of_seeds(run, on_tones, folds, trained, tmp_path, capsys):
+    options = [option for option in on_tones if not option.startswith("--seeds")]
+    result = run("table_2", *options, "--folds", "--num_epochs=2")
+    assert trained == [
+        f"basic-8{stem}-fold{n}" for n in (1, 2, 3) for stem in ("-stem27x27-fixed", "-stem9x9-fixed", "")
+    ]
+    said = (
+        "accuracy on 3 folds of tones (about 21 clips each), each held out of one training and scored after its last"
+    )
+    assert said in capsys.readouterr().out
+    runs = [
+        json.loads((tmp_path / "experiments" / "tones" / f"basic-8-fold{n}" / "results.json").read_text())
+        for n in (1, 2, 3)
+    ]
+    assert [results["kept_epoch"] for results in runs] == [2, 2, 2]
+    assert [results["clips"]["validation"] for results in runs] == [21, 21, 18]
+    row = next(row for row in result["tables"]["table_2"] if row["network"] == "basic-8")
+    assert row["mean"] == pytest.approx(sum(results["metrics"]["validation"]["accuracy"] for results in runs) / 3)
+    assert row["runs"] == 3 and row["sd"] is not None
 
 
 # Statistics
@@ -228,6 +250,7 @@ def test_what_a_t_test_needs(music, scores, said):
         (["--data_dir=missing"], "--data_dir holds the data of one task: name it"),
         (["--tasks", "dcase2017", "--source=folder"], "--tasks are the paper's; leave it out with --source"),
         (["--source=folder"], "--data_dir is missing"),
+        (["--tasks", "dcase2017", "--synthetic", "--folds"], "folds are those of the source folder"),
         (["--seeds=0"], "--seeds must be at least 1; got 0"),
     ],
 )
