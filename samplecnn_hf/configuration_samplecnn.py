@@ -124,6 +124,11 @@ class SampleCNNConfig(PreTrainedConfig):
                 raise ValueError(f"thresholds must be probabilities, from 0 to 1; got {threshold}")
 
     @property
+    def labels(self) -> list[str]:
+        """Names of the classes, in the order of the outputs."""
+        return [self.id2label[i] for i in range(self.num_labels)]
+
+    @property
     def block_channels(self) -> list[int]:
         """Output channels of each block: doubled at the third block and at the last (once where they coincide)."""
         doublings = [int(i >= 2) + int(i == self.num_blocks - 1 and i != 2) for i in range(self.num_blocks)]

@@ -59,7 +59,7 @@ class SampleCNNAudioClassificationPipeline(AudioClassificationPipeline):
         if threshold is None:
             return None
         config = self.model.config
-        labels = [config.id2label[i] for i in range(config.num_labels)]
+        labels = config.labels
         if threshold != "tuned":
             if not isinstance(threshold, Real) or not 0 <= threshold <= 1:
                 raise ValueError(f'threshold must be a number from 0 to 1, or "tuned"; got {threshold!r}')

@@ -62,7 +62,7 @@ class Listener:
             self.extractor.to_dict(), max_segments=None, drop_last=False
         )
         config = self.model.config
-        self.labels = [config.id2label[i] for i in range(config.num_labels)]
+        self.labels = config.labels
         self.multi_label = config.problem_type == "multi_label_classification"
 
     @torch.inference_mode()

@@ -88,7 +88,7 @@ def check_split(source: Source, split: str, data_dir: str):
 
 def check_labels(source: Source, model, data_dir: str, model_id: str):
     """Raise `DataError` where the model's outputs mean something else than the data set's labels."""
-    if [model.config.id2label[i] for i in range(model.config.num_labels)] != source.labels:
+    if model.config.labels != source.labels:
         raise DataError(f"the labels of {data_dir} are not those of {model_id}, or in another order")
 
 

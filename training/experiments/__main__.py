@@ -36,7 +36,7 @@ PROGRAM = "python -m training.experiments"
 def run_experiment(name: str, task: Task, args: argparse.Namespace, command: str):
     """Train what is missing of an experiment on one task; the result file grows with every run."""
     experiment, folder = EXPERIMENTS[name], results_folder(args) / task.name
-    cells = experiment.cells(task, args)
+    cells, repetitions = experiment.cells(task, args), task.repetitions(args.seeds)
     result = {}
 
     def collect(trained: list[Trained]):
@@ -47,18 +47,18 @@ def run_experiment(name: str, task: Task, args: argparse.Namespace, command: str
             date=datetime.date.today().isoformat(),
             data=task.name,
             split=task.split,
-            folds=len(task.folds) if task.by_fold else None,
+            folds=len(repetitions) if task.by_fold else None,
             metric=task.source.metric,
             synthetic=finished[0]["synthetic"],
             quick=task.quick,
             clips=finished[0]["clips"],
-            runs={"finished": len(finished), "planned": len(cells) * len(task.repetitions(args.seeds))},
+            runs={"finished": len(finished), "planned": len(cells) * len(repetitions)},
             tables=experiment.tables(task, trained),
         )
         write_result(result, folder)
 
     try:
-        run_grid(task, cells, args.seeds, after_run=collect)
+        run_grid(task, cells, repetitions, after_run=collect)
     finally:  # of an interrupted grid, too
         if result:
             _show(result, folder)
@@ -109,16 +109,16 @@ def create_parser() -> argparse.ArgumentParser:
         command = commands.add_parser(
             name, parents=[folders], help=experiment.TITLE, description=experiment.TITLE, allow_abbrev=False
         )
+        runs = command.add_mutually_exclusive_group()
+        runs.add_argument(
+            "--folds",
+            action="store_true",
+            help="hold out folds, for file names that begin with one: <class>/2-dog.wav",
+        )
         if is_analysis(experiment):
             _add_model_arguments(command, hears=experiment.BLOCK_TYPE == "se")
         else:
-            runs = command.add_mutually_exclusive_group()
             runs.add_argument("--seeds", type=int, default=3, help="runs of each network (default: 3, the paper's)")
-            runs.add_argument(
-                "--folds",
-                action="store_true",
-                help="one run a fold instead, for a folder whose file names begin with it: <class>/2-dog.wav",
-            )
         _add_data_arguments(command)
         if hasattr(experiment, "add_arguments"):
             experiment.add_arguments(command)
@@ -134,7 +134,6 @@ def _add_model_arguments(command: argparse.ArgumentParser, hears: bool):
         metavar="MODEL",
         help="folders or Hub ids of trained models (default: the tasks' networks, trained now if need be)",
     )
-    command.set_defaults(folds=False)
     if hears:
         command.add_argument("--split", choices=("train", "validation", "test"), help="default: test, else validation")
         command.add_argument("--max_clips", type=int, help="so many clips, spread evenly over the split")

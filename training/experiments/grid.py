@@ -13,7 +13,7 @@ from pathlib import Path
 
 from samplecnn_hf import SampleCNNConfig
 from training.data.source import Source
-from training.experiments.tasks import Task
+from training.experiments.tasks import Repetition, Task
 from training.recipe import Recipe, RecipeError
 from training.run_folder import RunFolder
 from training.train import MAY_CHANGE, train
@@ -77,16 +77,18 @@ class Trained:
         return [score for score in scores if score is not None]
 
 
-def run_grid(task: Task, cells: Sequence[Cell], num_seeds: int, after_run: Callable[[list[Trained]], None]):
+def run_grid(
+    task: Task, cells: Sequence[Cell], repetitions: Sequence[Repetition], after_run: Callable[[list[Trained]], None]
+):
     """
-    Train every cell with seed 0, then every cell with seed 1, and so on (or fold by fold); `after_run` is told what
-    there is so far.
+    Train every cell with the first seed, or without the first fold, then every cell with the second, and so on;
+    `after_run` is told what there is so far.
 
     Raises:
         RecipeError: a run that was begun with other options or data. All are looked at before the first is trained.
     """
     trained = [Trained(cell, []) for cell in cells]
-    todo, repetitions = [], task.repetitions(num_seeds)
+    todo = []
     for repetition in repetitions:
         for run in trained:
             recipe = run.cell.recipe(task, repetition.name, **repetition.options)

@@ -23,7 +23,7 @@ from training.experiments.tasks import PAPER_TASKS, QUICK_CLIPS, Task, chosen_ta
 from training.hardware import prepare_cpu
 from training.recipe import RecipeError
 
-FOR_TRAINING = ("tasks", "synthetic", "recipe", "num_epochs")  # options
+FOR_TRAINING = ("tasks", "synthetic", "recipe", "num_epochs", "folds")  # options
 FOR_DATA = ("source", "data_dir")
 
 
@@ -63,7 +63,7 @@ class Subject:
 
     @property
     def labels(self) -> list[str]:
-        return [self.model.config.id2label[i] for i in range(self.model.config.num_labels)]
+        return self.model.config.labels
 
     def excitations(self) -> Iterator[tuple[ClipExcitations, list[int]]]:
         """What the network's blocks do with each clip, and the indices of the clip's labels."""
@@ -119,9 +119,9 @@ def _given(model_id: str, hears: bool, args: argparse.Namespace) -> Subject:
 
 
 def _trained(task: Task, block_type: str, hears: bool, args: argparse.Namespace) -> Subject:
-    """The task's network of the grid, with seed 0: trained now, unless another experiment did."""
+    """The task's network of the grid, with seed 0 or without the first fold: trained now, unless it was before."""
     runs: list[Trained] = []
-    run_grid(task, [Cell(task.network(block_type), {})], 1, after_run=runs.extend)
+    run_grid(task, [Cell(task.network(block_type), {})], task.repetitions(1)[:1], after_run=runs.extend)
     recipe = runs[0].results[0]["recipe"]
     model, extractor = _load(recipe["output_dir"], hears)
     sounds = _sounds(task.source, recipe["data_dir"], task.recipe.cache_dir, extractor, args) if hears else None

@@ -154,6 +154,14 @@ def test_networks_of_a_task_are_trained_once(analyse, on_chords, tmp_path, monke
     assert analyse("figure_10", *options)["tables"]["figure_10"]
 
 
+@pytest.mark.slow
+def test_the_fold_that_was_held_out(analyse, on_tones, folds, tmp_path):
+    options = [option for option in on_tones if not option.startswith(("--seeds", "--cache_dir", "--runs_dir"))]
+    result = analyse("figure_8", *options, "--folds")
+    assert "on 21 of 21 clips of the validation split of tones" in result["what"]  # the first fold
+    assert [path.name for path in (tmp_path / "experiments" / "tones").iterdir()] == ["se-8-fold1"]
+
+
 # What is refused, in one line
 
 
@@ -161,6 +169,7 @@ def test_networks_of_a_task_are_trained_once(analyse, on_chords, tmp_path, monke
     ("options", "message"),
     [
         (["figure_8", "--tasks=dcase2017"], "--tasks is for networks that are trained here; leave it out with MODEL"),
+        (["figure_8", "--folds"], "--folds is for networks that are trained here; leave it out with MODEL"),
         (["figure_8", "--source=folder"], "--data_dir is missing"),
         (["figure_8", "--data_dir=missing"], "missing is not a folder: give the folder that holds the data"),
         (["figure_9", "--classes", "dog"], "net knows no class 'dog'; it knows high, low, middle"),
