@@ -122,6 +122,8 @@ def _single_score(problem_type: str, metric: str, thresholds: list[float] | None
     """`metric` of logits and targets, None where it cannot be had; `compute_metrics` does much more a draw."""
     if metric == "roc_auc":
         return lambda logits, targets: _mean_roc_auc(targets.numpy(), sigmoid(logits))
+    if metric == "accuracy":
+        return lambda logits, targets: (logits.argmax(1) == targets.argmax(1)).double().mean().item()
     if metric.startswith("f1_samples@"):
         return lambda logits, targets: float(
             f1_score(targets.numpy(), _decisions(sigmoid(logits), thresholds)[metric.partition("@")[2]], axis=1).mean()

@@ -227,16 +227,28 @@ def test_no_bootstrap_interval_of_what_cannot_be_scored():
     assert bootstrap_interval(logits, targets, "multi_label_classification", "roc_auc") is None
 
 
-@pytest.mark.parametrize("metric", ["roc_auc", "pr_auc", "f1_samples@0.1", "f1_samples@tuned"])
-def test_bootstrap_interval_is_that_of_the_metric_itself(metric):
+@pytest.mark.parametrize(
+    ("problem_type", "metric"),
+    [
+        (MULTI, "roc_auc"),
+        (MULTI, "pr_auc"),
+        (MULTI, "f1_samples@0.1"),
+        (MULTI, "f1_samples@tuned"),
+        (SINGLE, "accuracy"),
+        (SINGLE, "f1_macro"),
+    ],
+)
+def test_bootstrap_interval_is_that_of_the_metric_itself(problem_type, metric):
     """For some metrics it takes a shorter way than `compute_metrics`."""
     generator = torch.Generator().manual_seed(0)
     targets = (torch.rand(30, 4, generator=generator) < 0.3).float()
+    if problem_type == SINGLE:
+        targets = torch.eye(4)[torch.randint(4, (30,), generator=generator)]
     logits = (2 * targets + torch.randn(30, 4, generator=generator)).round()  # with ties
-    thresholds = [0.2, 0.4, 0.6, 0.8]
+    thresholds = [0.2, 0.4, 0.6, 0.8] if problem_type == MULTI else None
     generator, values = torch.Generator().manual_seed(0), []
     for _ in range(BOOTSTRAP_DRAWS):
         drawn = torch.randint(30, (30,), generator=generator)
-        values.append(compute_metrics(logits[drawn], targets[drawn], MULTI, thresholds)[metric])
-    interval = bootstrap_interval(logits, targets, MULTI, metric, thresholds)
+        values.append(compute_metrics(logits[drawn], targets[drawn], problem_type, thresholds)[metric])
+    interval = bootstrap_interval(logits, targets, problem_type, metric, thresholds)
     assert interval == pytest.approx(np.percentile(values, [2.5, 97.5]).tolist())
