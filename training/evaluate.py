@@ -102,7 +102,11 @@ def check_model_id(model_id: str):
 def main(argv: list[str] | None = None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="folder or Hub id of a trained model")
-    parser.add_argument("--source", required=True, choices=sorted(SOURCES), help="kind of data set")
+    parser.add_argument(
+        "--source",
+        required=True,
+        help=f"kind of data set: {', '.join(sorted(SOURCES))}; or folder-fold2, for a folder whose fold 2 is scored",
+    )
     parser.add_argument("--data_dir", required=True, help="folder that holds it; for hub, its id on the Hub")
     parser.add_argument("--split", default="test", help="train, validation or test (default: %(default)s)")
     parser.add_argument("--batch_size", type=int, default=8, help="clips a batch (default: %(default)s)")

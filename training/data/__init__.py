@@ -14,20 +14,24 @@ SOURCES = {
     "million_song": million_song.load,
     "speech_commands": speech_commands.load,
 }
+FOLD = "folder-fold"
 
 
 def load_source(name: str, data_dir: str | Path) -> Source:
     """List the labelled clips of data set `name` (a key of `SOURCES`) found in the folder `data_dir`.
 
-    For `hub` it may also be the id of a data set on the Hub.
+    For `hub` it may also be the id of a data set on the Hub. `folder-fold2` is a folder whose fold 2 is held out, the
+    source of a cross-validated network.
 
     Raises:
-        DataError: unknown name, no such folder, or whatever the data set's own loader finds wrong.
+        DataError: unknown name, no such folder or fold, or whatever the data set's own loader finds wrong.
     """
-    if name not in SOURCES:
+    if name not in SOURCES and not name.startswith(FOLD):
         raise DataError(f"unknown data set {name!r}: choose one of {', '.join(sorted(SOURCES))}")
     if name == "hub":
         return hub.load(str(data_dir))
     if not Path(data_dir).is_dir():
         raise DataError(f"{data_dir} is not a folder: give the folder that holds the data")
+    if name.startswith(FOLD):
+        return folder.load_fold(Path(data_dir).absolute(), name.removeprefix(FOLD))
     return SOURCES[name](Path(data_dir).absolute())

@@ -70,6 +70,14 @@ def load_folds(data_dir: Path) -> dict[str, Source]:
     return sources
 
 
+def load_fold(data_dir: Path, fold: str) -> Source:
+    """One of `load_folds`. Raises `DataError` if it is not there, and as that."""
+    folds = load_folds(data_dir)
+    if fold not in folds:
+        raise DataError(f"{data_dir} has no fold {fold!r}; it has {', '.join(folds)}")
+    return folds[fold]
+
+
 def _fold(path: Path) -> str:
     fold, separator, _ = path.name.partition("-")
     if not (separator and fold.isdecimal()):

@@ -119,7 +119,7 @@ def finished_results(recipe: CellRecipe, source: Source) -> dict | None:
     # An older run did not know all options, and train.py's own runs have no overrides.
     earlier = {option.name: option.default for option in fields(Recipe)} | {"overrides": {}} | earlier
     for name, value in asdict(recipe).items():
-        if name not in MAY_CHANGE and earlier[name] != value:
+        if name not in (*MAY_CHANGE, "data_dir") and earlier[name] != value:  # the clips are looked at below
             raise RecipeError(
                 f"{recipe.output_dir} was begun with {name} {earlier[name]}, not {value}: give the same options, "
                 "or another --runs_dir"

@@ -38,8 +38,10 @@ class Sounds:
     indices: Sequence[int]
 
     def __str__(self) -> str:
+        count, whole = f"{len(self.indices):,}", f"{len(self.clips):,}"
+        number = count if count == whole else f"{count} of {whole}"
         kind = "synthetic clips" if self.synthetic else "clips"
-        return f"{len(self.indices):,} of {len(self.clips):,} {kind} of the {self.split} split of {self.data}"
+        return f"{number} {kind} of the {self.split} split of {self.data}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +61,7 @@ class Subject:
 
     def __str__(self) -> str:
         told = " (trained on synthetic clips)" if self.trained_on_synthetic else ""
-        return f"{self.name}{told}" + (f" on {self.sounds}" if self.sounds else "")
+        return f"network {self.name}{told}" + (f", hearing {self.sounds}" if self.sounds else "")
 
     @property
     def labels(self) -> list[str]:
@@ -110,7 +112,7 @@ def _given(model_id: str, hears: bool, args: argparse.Namespace) -> Subject:
             raise DataError(f"--data_dir is missing: give the folder that holds the data of --source {args.source}")
         if not (results or args.source):
             raise DataError(f"{model_id} has no results.json that tells its data: give --source and --data_dir")
-        source_name = args.source or results["recipe"]["source"]
+        source_name = args.source or results["source"]  # which may be a fold
         data_dir = args.data_dir or results["recipe"]["data_dir"]
         source = load_source(source_name, data_dir)
         check_labels(source, model, data_dir, model_id)

@@ -142,6 +142,9 @@ def test_folds(tmp_path):
         "validation": [("dog/2-dog.ogg", "dog"), ("rain/2-rain.ogg", "rain")],
     }
     assert len({source.name for source in sources.values()}) == 3
+    assert load_source(sources["2"].name, tmp_path) == sources["2"]  # what results.json says
+    with pytest.raises(DataError, match="has no fold '3'; it has 1, 2, 5"):
+        load_source("folder-fold3", tmp_path)
 
 
 @pytest.mark.parametrize(

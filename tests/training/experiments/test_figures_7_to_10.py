@@ -29,7 +29,7 @@ def save_model(make_model, tmp_path, tones):
         SampleCNNFeatureExtractor(segment_length=1458).save_pretrained(path)
         if results:
             recipe = {"source": "folder", "data_dir": str(tones)}
-            (path / "results.json").write_text(json.dumps({"recipe": recipe, "synthetic": True}))
+            (path / "results.json").write_text(json.dumps({"source": "folder", "recipe": recipe, "synthetic": True}))
         return str(path)
 
     return save
@@ -73,14 +73,14 @@ def test_filters(analyse, save_model, tmp_path, capsys):
     assert "a, layer 1" in picture and "b, layer 2" in picture
     assert (written / "figure_7.png").read_bytes().startswith(b"\x89PNG")
     assert (written / "figure_7.csv").read_text().splitlines()[0].endswith(",paper,data,what,quick,date,command")
-    assert "a (trained on synthetic clips); b (trained on synthetic clips)." in capsys.readouterr().out
+    assert "network a (trained on synthetic clips); network b (trained on synthetic clips)." in capsys.readouterr().out
 
 
 def test_deviations_of_several_networks(analyse, save_model, tones, tmp_path):
     models = [save_model("speech"), save_model("music", "test-rese2")]
     result = analyse("figure_8", *models)
     rows = result["tables"]["figure_8"]
-    assert result["what"].count("on 12 of 12 clips of the test split of tones") == 2
+    assert result["what"].count("hearing 12 clips of the test split of tones") == 2
     for name, model in zip(("speech", "music"), models, strict=True):
         clips = list(clips_of(tones, model))
         for row in (row for row in rows if row["model"] == name):
@@ -116,7 +116,7 @@ def test_excitations_of_classes(analyse, save_model, tones, tmp_path):
 def test_loudness(analyse, save_model, tones, tmp_path):
     model = save_model()
     result = analyse("figure_10", model, "--split=train", "--max_clips=9")
-    assert "on 9 of 36 clips of the train split of tones" in result["what"]
+    assert "hearing 9 of 36 clips of the train split of tones" in result["what"]
     rows = result["tables"]["figure_10"]
     dots = load_file(files(tmp_path, "net") / "figure_10.safetensors")
     assert len(rows) == len(dots["magnitudes"]) == create_config("test-se").num_blocks
@@ -138,7 +138,7 @@ def test_the_report_shows_them(analyse, save_model, tmp_path):
     experiments.main(["report", f"--runs_dir={tmp_path / 'experiments'}"])
     text = (tmp_path / "experiments" / "results" / "report.html").read_text()
     assert text.count("<svg") == 4 and "<td>lowest excitation</td>" in text
-    assert "QUICK CHECK, scores mean nothing: net-quick (trained on synthetic clips) on 12 of 12 clips" in text
+    assert "QUICK CHECK, scores mean nothing: network net-quick (trained on synthetic clips), hearing 12 clips" in text
     assert "runs are done" not in text
 
 
@@ -158,8 +158,10 @@ def test_networks_of_a_task_are_trained_once(analyse, on_chords, tmp_path, monke
 def test_the_fold_that_was_held_out(analyse, on_tones, folds, tmp_path):
     options = [option for option in on_tones if not option.startswith(("--seeds", "--cache_dir", "--runs_dir"))]
     result = analyse("figure_8", *options, "--folds")
-    assert "on 21 of 21 clips of the validation split of tones" in result["what"]  # the first fold
-    assert [path.name for path in (tmp_path / "experiments" / "tones").iterdir()] == ["se-8-fold1"]
+    assert "hearing 21 clips of the validation split of tones" in result["what"]  # the first fold
+    network = tmp_path / "experiments" / "tones" / "se-8-fold1"
+    assert list(network.parent.iterdir()) == [network]  # the other folds were not trained
+    assert "hearing 21 clips of the validation split of tones" in analyse("figure_9", str(network))["what"]
 
 
 # What is refused, in one line
