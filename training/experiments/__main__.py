@@ -89,7 +89,7 @@ def run_analysis(name: str, subjects: list[Subject], args: argparse.Namespace, c
 def _show(result: dict, folder: Path):
     name = result["experiment"]
     write_views(result, EXPERIMENTS[name], folder)
-    wrote = f"wrote {folder}/{name}.json, .csv, .png and .svg"
+    wrote = f"wrote {folder}/{name}.md, .json, .csv, .png and .svg"
     print(f"\n{markdown(result, EXPERIMENTS[name])}\n\n{wrote}", flush=True)
 
 

@@ -41,7 +41,7 @@ def analyse(subject, args) -> tuple[list[dict], dict[str, np.ndarray]]:
 
 def _row(estimates: FilterEstimates) -> dict:
     peaks = estimates.peak_frequencies
-    low, median, high = (float(hertz) for hertz in np.percentile(peaks, (25, 50, 75)))
+    low, median, high = (round(hertz) for hertz in np.percentile(peaks, (25, 50, 75)))
     return {
         "layer": estimates.layer,
         "filters": len(peaks),

@@ -1,13 +1,14 @@
 """
 What an experiment leaves behind, in `OUTPUT_DIR/<data>/`: NAME.json, which holds everything, and what is made of it.
 
-A table is a .csv file, a figure a .png and an .svg one, both under their own names. What an analysis draws and is too
-long for tables, such as a dot for each segment, is in NAME.safetensors.
+NAME.md shows it all. A table is a .csv file, a figure a .png and an .svg one, under their own names. What an analysis
+draws and is too long for tables, such as a dot for each segment, is in NAME.safetensors.
 """
 
 import csv
 import io
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
@@ -34,7 +35,9 @@ def write_result(result: dict, folder: Path, arrays: dict[str, np.ndarray] | Non
 
 
 def write_views(result: dict, experiment: ModuleType, folder: Path):
-    """The tables and figures of a result."""
+    """The page, tables and figures of a result."""
+    figures = titled_plots(result, experiment, folder)
+    _write(folder / f"{result['experiment']}.md", page(result, experiment, figures))
     for name, rows in result["tables"].items():
         text = io.StringIO()
         origin = {column: result[column] for column in ORIGIN if column in result}
@@ -42,7 +45,7 @@ def write_views(result: dict, experiment: ModuleType, folder: Path):
         writer.writeheader()
         writer.writerows({**row, **origin} for row in rows)
         _write(folder / f"{name}.csv", text.getvalue())
-    for name, figure in titled_plots(result, experiment, folder).items():
+    for name, figure in figures.items():
         png = io.BytesIO()
         figure.savefig(png, format="png", dpi=120)
         _write(folder / f"{name}.png", png.getvalue())
@@ -89,6 +92,12 @@ def markdown(result: dict, experiment: ModuleType) -> str:
     parts = [f"## {experiment.TITLE}", f"{data_line(result)}. {PAPER_NOTE} {progress_line(result)}".rstrip()]
     parts += [f"{name}:\n\n{markdown_table(rows)}" for name, rows in result["tables"].items()]
     return "\n\n".join(parts)
+
+
+def page(result: dict, experiment: ModuleType, figures: Iterable[str]) -> str:
+    """NAME.md: the tables with the command that made them, and the figures of these names beside it."""
+    pictures = [f"![{name}]({name}.png)" for name in figures]
+    return "\n\n".join([markdown(result, experiment), f"```bash\n{result['command']}\n```", *pictures]) + "\n"
 
 
 def data_line(result: dict) -> str:

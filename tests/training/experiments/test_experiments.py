@@ -90,6 +90,8 @@ def test_every_experiment_and_the_runs_they_share(run, on_tones, trained, tmp_pa
         assert result["runs"]["finished"] == result["runs"]["planned"]
         assert (result["metric"], result["split"], result["synthetic"]) == ("accuracy", "test", False)
         assert f"\n\n{markdown(result, EXPERIMENTS[name])}\n\n" in capsys.readouterr().out
+        page = (folder / f"{name}.md").read_text()
+        assert page.startswith(markdown(result, EXPERIMENTS[name])) and f"\n{result['command']}\n" in page
         for table, rows in result["tables"].items():
             with (folder / f"{table}.csv").open(newline="") as file:
                 read = list(csv.DictReader(file))
@@ -98,6 +100,7 @@ def test_every_experiment_and_the_runs_they_share(run, on_tones, trained, tmp_pa
             ]
             assert all(line["command"] == result["command"] and line["data"] == "tones" for line in read)
         for picture in EXPERIMENTS[name].plots(result["tables"]):
+            assert f"({picture}.png)" in page
             assert (folder / f"{picture}.png").read_bytes().startswith(b"\x89PNG")
             assert "accuracy on the test split of tones (12 clips)" in (folder / f"{picture}.svg").read_text()
     assert len(trained) == len(set(trained))

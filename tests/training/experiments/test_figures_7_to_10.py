@@ -64,7 +64,7 @@ def test_filters(analyse, save_model, tmp_path, capsys):
     assert [(row["model"], row["layer"]) for row in rows] == [("a", 1), ("a", 2), ("b", 1), ("b", 2)]
     expected = estimate_filters(SampleCNNForAudioClassification.from_pretrained(second), 2, seed=3)
     quartiles = [value for name, value in rows[3].items() if name.startswith("peak")]
-    assert quartiles == pytest.approx(np.percentile(expected.peak_frequencies, (25, 50, 75)))
+    assert quartiles == pytest.approx(np.percentile(expected.peak_frequencies, (25, 50, 75)), abs=0.5)
     assert rows[3]["filters"] == len(expected.waveforms) and 0 <= rows[3]["log-likeness"] <= 1
     written = files(tmp_path, "a+b")
     waveforms = load_file(written / "figure_7.safetensors")["b/2"]
