@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from training.experiments import EXPERIMENTS
+from training.experiments.output import page
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
@@ -74,3 +77,14 @@ def test_speed():
     benchmark = json.loads((ROOT / "benchmarks" / "results" / "training_step.json").read_text())
     for name, speed in benchmark["segments_a_second"].items():
         assert f"| {name} | {speed} | {benchmark['ratio_to_plain_float32'][name]} |" in README
+
+
+@pytest.mark.parametrize("data", ["arabic_speech_commands", "esc10"])
+@pytest.mark.parametrize("name", ["figure_6", "figure_7", "figure_8", "figure_9", "figure_10"])
+def test_figures_on_recordings(data, name):
+    folder = ROOT / "docs" / "experiments"
+    result = json.loads((folder / data / f"{name}.json").read_text())
+    assert not result["quick"] and result.get("runs", {}).get("finished") == result.get("runs", {}).get("planned")
+    assert (folder / data / f"{name}.md").read_text() == page(result, EXPERIMENTS[name], [name])
+    assert (folder / data / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert f"({data}/{name}.md)" in (folder / "README.md").read_text()
