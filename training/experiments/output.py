@@ -114,7 +114,8 @@ def _scored_clips(result: dict) -> str:
             f"{kind} each), each held out of one training and scored after its last epoch"
         )
     line = f"{result['metric']} on the {split} split of {result['data']} ({result['clips'][split]:,} {kind})"
-    return line + (", on which the best epoch was chosen" if split == "validation" else "")
+    chosen = split == "validation" and result["keep"] == "best"
+    return line + (", on which the best epoch was chosen" if chosen else "")
 
 
 def progress_line(result: dict) -> str:

@@ -32,6 +32,7 @@ def page(tmp_path):
             "data": "tones-synthetic",
             "split": "validation",
             "folds": None,
+            "keep": "best",
             "metric": "accuracy",
             "synthetic": True,
             "quick": False,
@@ -53,6 +54,8 @@ def test_what_is_there_and_what_is_not(page, capsys):
         "accuracy on the validation split of tones-synthetic (5 synthetic clips), on which the best epoch was chosen"
         in text
     )
+    assert "on which the best epoch was chosen" not in page(keep="last").read_text()
+    text = page().read_text()
     assert f"2 of 3 runs are done; the same command goes on: {COMMAND}" in text
     assert "<td>0.7500</td><td>–</td><td>0.9000</td>" in text
     assert text.count("<svg") == 1 and text.count("No results yet: <code>python -m training.experiments ") == 10
