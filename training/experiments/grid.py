@@ -55,7 +55,7 @@ class Cell:
     def name(self) -> str:
         return "-".join([self.variant, *(f"{key}={value}" for key, value in {**self.config, **self.options}.items())])
 
-    def recipe(self, task: Task, run: str = "seed0", **options) -> CellRecipe:
+    def recipe(self, task: Task, *, run: str = "seed0", **options) -> CellRecipe:
         folder = Path(task.recipe.output_dir) / task.name / f"{self.name}-{run}"
         changes = {"variant": self.variant, "output_dir": str(folder), "resume": True}
         return CellRecipe(**{**asdict(task.recipe), **changes, **options, **self.options}, overrides=self.config)
@@ -91,7 +91,7 @@ def run_grid(
     todo = []
     for repetition in repetitions:
         for run in trained:
-            recipe = run.cell.recipe(task, repetition.name, **repetition.options)
+            recipe = run.cell.recipe(task, run=repetition.name, **repetition.options)
             if (results := finished_results(recipe, repetition.source)) is None:
                 todo.append((run, recipe, repetition.source))
             else:
