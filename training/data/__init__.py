@@ -14,7 +14,6 @@ SOURCES = {
     "million_song": million_song.load,
     "speech_commands": speech_commands.load,
 }
-FOLD = "folder-fold"
 
 
 def load_source(name: str, data_dir: str | Path) -> Source:
@@ -26,12 +25,12 @@ def load_source(name: str, data_dir: str | Path) -> Source:
     Raises:
         DataError: unknown name, no such folder or fold, or whatever the data set's own loader finds wrong.
     """
-    if name not in SOURCES and not name.startswith(FOLD):
+    if name not in SOURCES and not name.startswith(folder.FOLD):
         raise DataError(f"unknown data set {name!r}: choose one of {', '.join(sorted(SOURCES))}")
     if name == "hub":
         return hub.load(str(data_dir))
     if not Path(data_dir).is_dir():
         raise DataError(f"{data_dir} is not a folder: give the folder that holds the data")
-    if name.startswith(FOLD):
-        return folder.load_fold(Path(data_dir).absolute(), name.removeprefix(FOLD))
+    if name.startswith(folder.FOLD):
+        return folder.load_fold(Path(data_dir).absolute(), name.removeprefix(folder.FOLD))
     return SOURCES[name](Path(data_dir).absolute())

@@ -17,6 +17,7 @@ from training.data.source import Clip, DataError, Source
 from training.data.speech_commands import assign_split
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".mp3"}
+FOLD = "folder-fold"  # the name of a source with a fold held out begins with it
 SPLIT_NAMES = {"train": ("train",), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
 
 
@@ -66,7 +67,7 @@ def load_folds(data_dir: Path) -> dict[str, Source]:
         splits = {"train": [], "validation": []}
         for example in examples:
             splits["validation" if _fold(example.path) == fold else "train"].append(example)
-        sources[fold] = _make_source(f"folder-fold{fold}", data_dir, splits)
+        sources[fold] = _make_source(f"{FOLD}{fold}", data_dir, splits)
     return sources
 
 

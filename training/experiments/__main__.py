@@ -48,7 +48,7 @@ def run_experiment(name: str, task: Task, args: argparse.Namespace, command: str
             data=task.name,
             split=task.split,
             folds=len(repetitions) if task.by_fold else None,
-            keep=finished[0]["recipe"].get("keep", "best"),  # runs of older versions have no other
+            keep=repetitions[0].options.get("keep", task.recipe.keep),
             metric=task.source.metric,
             synthetic=finished[0]["synthetic"],
             quick=task.quick,

@@ -2,7 +2,8 @@
 The paper's findings in networks that a test can train: sections VI, VII-C and VII-D.
 
 They have a few of the paper's channels. Those of loudness learn from synthetic music, whose tags of loudness are true.
-The bounds are well within what networks of other seeds reached.
+So small a network does not get there from every seed: one whose first excitations rose with loudness before training
+kept that with two threads, though not with one.
 """
 
 import argparse
@@ -41,6 +42,7 @@ OF_LOUDNESS = {"loud", "quiet", "soft"}
 
 @pytest.fixture(scope="module", autouse=True)
 def accelerator_of_this_module():
+    """The networks are trained before the tests' own `fresh_accelerator`."""
     AcceleratorState._reset_state(reset_partial_state=True)
 
 
@@ -110,10 +112,9 @@ def test_channel_magnitude_rises_with_loudness_less_so_higher_up(relations):
 
 def test_normalization_hurts_labels_of_loudness_most(task, trained):
     rows = table_5.differences(task, trained["plain"], trained["normalized"])
-    assert {row["label"] for row in rows[:2]} <= OF_LOUDNESS
+    assert {row["label"] for row in rows[:3]} == OF_LOUDNESS
     hurt = {row["label"]: row["plain - normalized"] for row in rows}
-    others = fmean(change for label, change in hurt.items() if label not in OF_LOUDNESS)
-    assert all(hurt[label] > others + 0.1 for label in OF_LOUDNESS)
+    assert fmean(hurt.pop(label) for label in OF_LOUDNESS) > 0.2 + fmean(hurt.values())
 
 
 def test_filters_of_the_sixth_layer_are_more_log_like_than_those_of_the_first(tmp_path):
