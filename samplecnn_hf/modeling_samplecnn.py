@@ -458,7 +458,7 @@ class SampleCNNForAudioClassification(SampleCNNPreTrainedModel):
         embeddings = outputs.segment_embeddings
         segment_logits = self.classifier(_select_segments(embeddings, mask)).float()
         segment_logits = _restore_segments(segment_logits, embeddings.shape[:2], mask)
-        logits = self._clip_logits(segment_logits, mask)
+        logits = self.average_segments(segment_logits, attention_mask)
         output = SampleCNNClassifierOutput(
             loss=self.loss_function(labels, logits, self.config) if labels is not None else None,
             logits=logits,
@@ -468,8 +468,21 @@ class SampleCNNForAudioClassification(SampleCNNPreTrainedModel):
         )
         return output if return_dict else output.to_tuple()
 
-    def _clip_logits(self, segment_logits: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        """Logits of the mean of the segments' probabilities, computed in the log domain."""
+    def average_segments(
+        self, segment_logits: torch.Tensor, attention_mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """
+        Logits of the mean of the segments' probabilities (section IV-D), computed in the log domain.
+
+        Args:
+            segment_logits (`torch.Tensor` of shape `(batch, segments, num_labels)`): the segments' logits.
+            attention_mask (`torch.Tensor` of shape `(batch, segments)`, *optional*): 1 for real segments, 0 for
+                padding.
+
+        Returns:
+            `torch.Tensor` of shape `(batch, num_labels)`.
+        """
+        mask = None if attention_mask is None else attention_mask.bool()
         if self.config.problem_type == "multi_label_classification":
             log_odds = _log_mean_exp(F.logsigmoid(segment_logits), mask)
             return log_odds - _log_mean_exp(F.logsigmoid(-segment_logits), mask)
