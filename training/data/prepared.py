@@ -26,7 +26,6 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from samplecnn_hf import SampleCNNFeatureExtractor
-from samplecnn_hf.feature_extraction_samplecnn import read_audio
 from training.data.source import Clip, DataError, Source
 from training.hardware import num_cores
 
@@ -188,10 +187,10 @@ def decode(clip: Clip, extractor: SampleCNNFeatureExtractor) -> tuple[np.ndarray
     file's fault, such as a permission that is missing: it would be remembered as long as the file stays the same.
     """
     try:
-        waveform = extractor.to_waveform(*read_audio(clip.content()))
+        waveform = extractor.to_waveform(clip.content())
     except FileNotFoundError:
         return np.empty(0, np.int16), "is missing"
-    except (ValueError, IsADirectoryError) as error:
+    except ValueError as error:
         return np.empty(0, np.int16), str(error).removeprefix(f"{str(clip.path)!r} ")
     waveform *= PCM16
     return np.clip(np.rint(waveform, out=waveform), -PCM16, PCM16 - 1).astype(np.int16), None
