@@ -127,8 +127,6 @@ def test_resampling_does_not_fold_back(make_tone):
         ([np.zeros(5), np.zeros(0)], RATE, "empty"),
         (np.zeros((2, 2, 50)), RATE, "shape"),
         (np.float32(1), RATE, "shape"),
-        ("song.mp3", RATE, "shape"),
-        (None, RATE, "shape"),
         (np.zeros((16, 400)), RATE, "as a list"),
         (np.array([0.0, np.nan]), RATE, "NaN"),
         (np.array([0.0, np.inf]), RATE, "infinite"),
@@ -136,6 +134,18 @@ def test_resampling_does_not_fold_back(make_tone):
         (np.zeros(50, dtype=np.int64), RATE, "int64"),
         (np.zeros(50, dtype=np.complex64), RATE, "complex64"),
         (np.zeros(50, dtype=bool), RATE, "bool"),
+        (np.full(50, 1e36), RATE, r"must be in \[-1, 1\]; got a sample of 1e\+36"),
+        (np.full(50, 1e300), RATE, "infinite"),
+        (np.full((2, 50), 3e38, np.float32), RATE, "infinite"),
+        (np.full(50, -40000, np.float32), RATE, r"\[-1, 1\]"),
+        ([1, 2, 3], RATE, "int64"),
+        ([0.5, "a"], RATE, "<U"),
+        ([0.5, None], RATE, "object"),
+        (torch.zeros(50, device="meta"), RATE, "meta"),
+        (torch.nested.nested_tensor([torch.zeros(5), torch.zeros(6)]), RATE, "nested"),
+        (torch.zeros(50).to_sparse(), RATE, "sparse"),
+        (torch.zeros(50, dtype=torch.complex64).conj(), RATE, "complex64"),
+        (torch.tensor(0.5), RATE, "shape"),
         (WAVEFORM, 0, "between 1000 and 1000000 Hz"),
         (WAVEFORM, 1, "between"),
         (WAVEFORM, -22050, "between"),
@@ -148,6 +158,37 @@ def test_resampling_does_not_fold_back(make_tone):
 def test_what_is_no_audio_is_refused(audio, sampling_rate, message):
     with pytest.raises(ValueError, match=message):
         extractor()(audio, sampling_rate=sampling_rate)
+
+
+class Detached:
+    """Not a tensor, though it has a method of one."""
+
+    def detach(self):
+        return self
+
+
+@pytest.mark.parametrize("audio", [None, 5, {}, {0.5}, range(10), object(), Detached(), iter([0.5]), [None], [{}]])
+def test_what_holds_no_samples_is_a_type_error(audio):
+    with pytest.raises((TypeError, ValueError), match="audio must be"):
+        extractor()(audio, sampling_rate=RATE)
+
+
+@pytest.mark.parametrize("shape", [(1, 8), (8, 1), (1, 1), (2, 8), (8, 2), (3, 3), (8, 9), (9, 8)])
+def test_the_shorter_axis_holds_the_channels_or_else_the_first(shape):
+    audio = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+    expected = audio.mean(1 if shape[1] < shape[0] else 0)
+    np.testing.assert_array_equal(extractor().to_waveform(audio, RATE), expected)
+    np.testing.assert_array_equal(extractor().to_waveform(torch.from_numpy(audio), RATE), expected)
+
+
+@pytest.mark.parametrize("channels, warnings", [(1, 0), (2, 0), (3, 1), (8, 1)])
+def test_one_warning_that_a_batch_is_a_list(caplog, channels, warnings):
+    transformers_logging.warning_once.cache_clear()
+    for length in (400, 500):
+        extractor()(np.zeros((channels, length)), sampling_rate=RATE)
+        extractor()(np.zeros((length, channels)), sampling_rate=RATE)
+    assert len(caplog.messages) == warnings
+    assert all("pass a list" in message for message in caplog.messages)
 
 
 def test_one_warning_when_the_rate_is_missing(caplog):
@@ -198,6 +239,37 @@ def test_segments_of_a_clip(length, options, starts):
     expected = np.stack([padded[start : start + 10] for start in starts])
     np.testing.assert_array_equal(result["input_values"][0], expected)
     assert result["attention_mask"].tolist() == [[1] * len(starts)]
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_segments_of_blocks_are_those_of_the_whole(seed):
+    """And they start where `segment_starts` says."""
+    rng = np.random.default_rng(seed)
+    length = int(rng.integers(1, 20))
+    options = {
+        "hop_length": int(rng.integers(1, length + 1)),
+        "max_segments": int(rng.integers(1, 10)) if rng.random() < 0.5 else None,
+        "drop_last": bool(rng.random() < 0.5),
+        "short_clips": str(rng.choice(["zero", "tile"])),
+        "padding_value": -1.0,
+    }
+    feature_extractor = extractor(length, **options)
+    waveform = rng.integers(0, 1000, rng.integers(1, 100)).astype(rng.choice(["int16", "float32"]))
+    whole = feature_extractor.segment(waveform)
+    blocks = np.split(waveform, np.sort(rng.integers(0, len(waveform) + 1, 10)))
+    np.testing.assert_array_equal(list(feature_extractor.segment_blocks(blocks)), whole)
+    assert whole.dtype == waveform.dtype
+    starts = feature_extractor.segment_starts(len(waveform))
+    assert len(whole) == len(starts)
+    filling = np.tile(waveform, length) if options["short_clips"] == "tile" and len(waveform) < length else -1
+    filled = np.append(waveform, np.resize(filling, length).astype(waveform.dtype))
+    np.testing.assert_array_equal(whole, [filled[start : start + length] for start in starts])
+
+
+def test_no_more_blocks_are_read_than_segments_are_kept():
+    blocks = iter([np.zeros(25), np.zeros(25), np.zeros(25)])
+    assert len(list(extractor(10, max_segments=3).segment_blocks(blocks))) == 3
+    assert len(list(blocks)) == 1
 
 
 def test_ten_segments_of_a_clip_as_in_the_paper():
@@ -260,11 +332,20 @@ def test_silence_stays_silence():
     "options, message",
     [
         ({"feature_size": 2}, "mono"),
+        ({"sampling_rate": 0}, "sampling_rate"),
+        ({"sampling_rate": "22050"}, "sampling_rate"),
         ({"segment_length": 0}, "segment_length"),
+        ({"segment_length": 400.5}, "segment_length"),
+        ({"segment_length": "400"}, "segment_length"),
+        ({"segment_length": 10**12}, "segment_length"),
+        ({"hop_length": True}, "hop_length"),
         ({"hop_length": 0}, "hop_length"),
         ({"hop_length": 401}, "hop_length"),
         ({"max_segments": 0}, "max_segments"),
         ({"short_clips": "repeat"}, "zero, tile"),
+        ({"padding_value": None}, "padding_value"),
+        ({"padding_value": float("inf")}, "padding_value"),
+        ({"mean": "0"}, "mean"),
         ({"std": 0.0}, "std"),
         ({"std": float("nan")}, "std"),
     ],
