@@ -148,7 +148,7 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
         except (OSError, TypeError, ValueError) as caught:
             if on_error == "raise":
                 raise
-            error = " ".join(str(caught).split())
+            error = _one_line(caught)
             if group is None:  # the network is run all the same: others may be in its batch
                 group = np.zeros((1, self.feature_extractor.segment_length), np.float32)
         yield _chunk(group, is_last=True, error=error)
@@ -202,7 +202,7 @@ def _audio_and_rate(inputs, sampling_rate: float | None):
         try:
             samples = inputs.get_all_samples()
         except RuntimeError as error:  # torchcodec raises nothing else
-            raise ValueError(f"torchcodec cannot decode the audio: {' '.join(str(error).split())}") from error
+            raise ValueError(f"torchcodec cannot decode the audio: {_one_line(error)}") from error
         inputs = {"array": samples.data.float().mean(0), "sampling_rate": samples.sample_rate}  # (channels, samples)
     if not isinstance(inputs, dict):
         return inputs, sampling_rate
@@ -215,6 +215,11 @@ def _audio_and_rate(inputs, sampling_rate: float | None):
     if audio is None or rate is None:
         raise ValueError('a dict of audio needs "array" (or "raw") and "sampling_rate"')
     return audio, rate
+
+
+def _one_line(error: Exception) -> str:
+    """Its message; a server may have had a hand in it."""
+    return " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
 
 
 def _is_url(audio) -> bool:
@@ -243,7 +248,7 @@ def download(url: str):
     thread.join(DOWNLOAD_SECONDS)
     result = outcome[0] if outcome else TimeoutError(f"it takes longer than {DOWNLOAD_SECONDS} seconds")
     if isinstance(result, Exception):
-        raise OSError(f"cannot read {url[:200]!r}: {' '.join(str(result).split())[:200]}") from result
+        raise OSError(f"cannot read {url[:200]!r}: {_one_line(result)[:200]}") from result
     return result
 
 
@@ -255,15 +260,15 @@ def _fetch(url: str, deadline: float):
         parts = urlsplit(url)
         if parts.scheme.lower() not in ("http", "https"):
             raise ValueError("only http and https addresses are supported")
-        url = parts._replace(path=quote(parts.path, "/%!$&'()*+,;=:@~"), query=quote(parts.query, "/%!$&'()*+,;=:@~?"))
-        request = urllib.request.Request(url.geturl(), headers={"User-Agent": "samplecnn-hf"})
+        path, query = (quote(part, safe="%/?:@!$&'()*+,;=~") for part in (parts.path, parts.query))
+        url = parts._replace(path=path, query=query).geturl()
+        request = urllib.request.Request(url, headers={"User-Agent": "samplecnn-hf"})
         with opener.open(request, timeout=SILENT_SECONDS) as response:
-            if response.status in (301, 302, 303, 307, 308):
-                url = urljoin(url.geturl(), response.headers.get("Location", ""))
-                continue
-            if response.status != 200:
+            if response.status == 200:
+                return _store(response, deadline)
+            if response.status not in (301, 302, 303, 307, 308):
                 raise ValueError(f"the server answered {response.status} {response.reason}")
-            return _store(response, deadline)
+            url = urljoin(url, response.headers.get("Location", ""))
     raise ValueError(f"more than {MAX_REDIRECTS} redirects")
 
 
