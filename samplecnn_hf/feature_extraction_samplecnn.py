@@ -396,6 +396,9 @@ def _decode(file, to_rate: float) -> Iterator[np.ndarray]:
     try:
         with opened as source:
             source.seek(0)
+            if not source.read(1):
+                raise ValueError(f"{name} cannot be read as audio: it is empty")
+            source.seek(0)
             # Without the file's name: soundfile would take the suffix .raw at its word.
             source = SimpleNamespace(read=source.read, seek=source.seek, tell=source.tell)
             with soundfile.SoundFile(source) as sound:

@@ -206,12 +206,15 @@ def _audio_and_rate(inputs, sampling_rate: float | None):
         inputs = {"array": samples.data.float().mean(0), "sampling_rate": samples.sample_rate}  # (channels, samples)
     if not isinstance(inputs, dict):
         return inputs, sampling_rate
-    rate = inputs.get("sampling_rate", sampling_rate)
+    audio, file = (
+        next((inputs[key] for key in keys if inputs.get(key) is not None), None)
+        for keys in (("array", "raw"), ("bytes", "path"))
+    )
+    rate = sampling_rate if inputs.get("sampling_rate") is None else inputs["sampling_rate"]
     if sampling_rate is not None and rate != sampling_rate:
         raise ValueError(f"sampling_rate={sampling_rate} contradicts the dict's {rate}")
-    if "array" not in inputs and "raw" not in inputs and (inputs.get("bytes") or inputs.get("path")):
-        return inputs.get("bytes") or inputs["path"], rate
-    audio = next((inputs[key] for key in ("array", "raw") if inputs.get(key) is not None), None)
+    if "array" not in inputs and "raw" not in inputs and file is not None:
+        return file, rate
     if audio is None or rate is None:
         raise ValueError('a dict of audio needs "array" (or "raw") and "sampling_rate"')
     return audio, rate
@@ -246,10 +249,14 @@ def download(url: str):
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     thread.join(DOWNLOAD_SECONDS)
-    result = outcome[0] if outcome else TimeoutError(f"it takes longer than {DOWNLOAD_SECONDS} seconds")
+    result = outcome[0] if outcome else _too_slow()
     if isinstance(result, Exception):
-        raise OSError(f"cannot read {url[:200]!r}: {_one_line(result)[:200]}") from result
+        raise OSError(f"cannot read {url[:200]!r}: {_one_line(result)[:200].strip()}") from result
     return result
+
+
+def _too_slow() -> TimeoutError:
+    return TimeoutError(f"it takes longer than {DOWNLOAD_SECONDS} seconds")
 
 
 def _fetch(url: str, deadline: float):
@@ -282,7 +289,7 @@ def _store(response: http.client.HTTPResponse, deadline: float):
             if size > MAX_DOWNLOAD_BYTES:
                 raise ValueError(f"it is larger than {MAX_DOWNLOAD_BYTES // 2**20} MiB: download it yourself")
             if time.monotonic() > deadline:
-                raise TimeoutError
+                raise _too_slow()
         if response.length:
             raise ValueError(f"the connection broke off after {size} bytes")
     except BaseException:

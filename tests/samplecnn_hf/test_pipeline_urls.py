@@ -9,7 +9,6 @@ import pytest
 
 from samplecnn_hf import pipeline_samplecnn as module
 
-
 GZIP_BOMB = gzip.compress(bytes(10**8))
 
 
