@@ -8,6 +8,21 @@ FRONT_ENDS = ("waveform", "mel")
 INITIALIZERS = ("he_uniform", "sampleaudio")
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification")
 
+# What the Auto classes and `pipeline` load from a saved folder.
+AUTO_MAP = {
+    "AutoConfig": "configuration_samplecnn.SampleCNNConfig",
+    "AutoModel": "modeling_samplecnn.SampleCNNModel",
+    "AutoModelForAudioClassification": "modeling_samplecnn.SampleCNNForAudioClassification",
+    "AutoFeatureExtractor": "feature_extraction_samplecnn.SampleCNNFeatureExtractor",
+}
+CUSTOM_PIPELINES = {
+    "audio-classification": {
+        "impl": "pipeline_samplecnn.SampleCNNAudioClassificationPipeline",
+        "pt": ["AutoModelForAudioClassification"],
+        "type": "audio",
+    }
+}
+
 # The paper's filter, stride and pooling size of every block ("all 3 samples", section II-B).
 KERNEL_SIZE = 3
 
