@@ -97,6 +97,11 @@ def max_pool(size: int) -> nn.MaxPool2d:
     return nn.MaxPool2d((1, size))
 
 
+def at_least_float32(x: torch.Tensor) -> torch.Tensor:
+    """Half precision as float32, for what needs more of it; float32 and float64 are left as they are."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
 def frame_waveform(waveform: torch.Tensor, frame_length: int, hop_length: int) -> torch.Tensor:
     """[segments, samples] -> [segments, samples // hop_length, frame_length], centred on the hops."""
     padding = (frame_length - hop_length) // 2
@@ -147,9 +152,9 @@ class SampleCNNMelSpectrogram(nn.Module):
         self.register_buffer("window", torch.hann_window(self.window_length))
 
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
-        frames = frame_waveform(waveform.float(), self.window_length, self.hop_length)
-        magnitude = torch.fft.rfft(frames * self.window.float(), n=self.n_fft).abs()
-        mel = torch.log1p(self.compression * (magnitude @ self.mel_filters.float()))
+        frames = frame_waveform(at_least_float32(waveform), self.window_length, self.hop_length)
+        magnitude = torch.fft.rfft(frames * self.window.to(frames.dtype), n=self.n_fft).abs()
+        mel = torch.log1p(self.compression * (magnitude @ self.mel_filters.to(frames.dtype)))
         return channels_last(mel.to(waveform.dtype))
 
 
@@ -232,7 +237,7 @@ class SampleCNNPreTrainedModel(PreTrainedModel):
     def _init_weights(self, module: nn.Module):
         if not isinstance(module, (nn.Conv1d, nn.Linear)):
             return super()._init_weights(module)
-        bound = {"he_uniform": _he_bound, "sampleaudio": _sampleaudio_bound}[self.config.initializer](module)
+        bound = _uniform_bound(module, self.config.initializer)
         init.uniform_(module.weight, -bound, bound)
         init.zeros_(module.bias)
 
@@ -262,19 +267,20 @@ class SampleCNNPreTrainedModel(PreTrainedModel):
         super().save_pretrained(save_directory, **kwargs)
 
 
-def _he_bound(module: nn.Conv1d | nn.Linear) -> float:
-    """He uniform: variance 2 / fan_in."""
-    return math.sqrt(6 / module.weight[0].numel())
-
-
-def _sampleaudio_bound(module: nn.Conv1d | nn.Linear) -> float:
-    """The authors' code: Glorot uniform, but variance scaling with fan_in = kernel * in^2 for the convolutions."""
-    out_features, in_features = module.weight.shape[:2]
-    kernel_size = module.kernel_size[0] if isinstance(module, nn.Conv1d) else 1
-    if kernel_size == 1:  # dense, squeeze-and-excitation, shortcut
-        return math.sqrt(6 / (in_features + out_features))
-    scale = 1 if in_features == 1 else 2
-    return math.sqrt(3 * scale / (kernel_size * in_features**2))
+def _uniform_bound(module: nn.Conv1d | nn.Linear, initializer: str) -> float:
+    """
+    Glorot uniform for kernels of 1 (dense, squeeze-and-excitation and shortcut layers), as in both versions of the
+    authors' code. The other convolutions are He uniform (the 2018 code) or, for "sampleaudio" (the 2019 code), scaled
+    by a fan-in that counts the input channels twice.
+    """
+    out_channels, in_channels = module.weight.shape[:2]
+    kernel_size = module.weight[0, 0].numel()
+    if kernel_size == 1:
+        return math.sqrt(6 / (in_channels + out_channels))
+    if initializer == "he_uniform":
+        return math.sqrt(6 / (kernel_size * in_channels))
+    scale = 1 if in_channels == 1 else 2
+    return math.sqrt(3 * scale / (kernel_size * in_channels**2))
 
 
 class SampleCNNModel(SampleCNNPreTrainedModel):
@@ -286,7 +292,7 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
         channels = [config.stem_channels, *config.block_channels]
         self.front_end = SampleCNNStem(config) if config.front_end == "waveform" else SampleCNNMelSpectrogram(config)
         self.blocks = nn.ModuleList(
-            block_class(channels[i], channels[i + 1], strided=i + 1 < config.num_strided_convolutions, config=config)
+            block_class(channels[i], channels[i + 1], strided=config.strides[i + 1] > 1, config=config)
             for i in range(config.num_blocks)
         )
         self.post_init()
@@ -340,10 +346,11 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
 
     def _run(self, segments: torch.Tensor, keep_hidden_states: bool):
         """[segments, samples] -> last hidden state, embeddings, all hidden states (or none), excitations."""
-        hidden_states = self.front_end(segments)
+        front_end_stride, *block_strides = self.config.strides
+        hidden_states = self.front_end(self._fill_last_frame(segments, front_end_stride))
         kept, excitations, pooled = [hidden_states], [], []
-        for block in self.blocks:
-            hidden_states, excitation = block(hidden_states)
+        for block, stride in zip(self.blocks, block_strides, strict=True):
+            hidden_states, excitation = block(self._fill_last_frame(hidden_states, stride))
             pooled.append(hidden_states.amax((2, 3)))
             if keep_hidden_states:
                 kept.append(hidden_states)
@@ -351,6 +358,13 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
                 excitations.append(excitation)
         embeddings = torch.cat(pooled[-3:], dim=1) if self.config.multi_level else pooled[-1]
         return hidden_states.squeeze(2), embeddings, [x.squeeze(2) for x in kept], excitations
+
+    def _fill_last_frame(self, x: torch.Tensor, stride: int) -> torch.Tensor:
+        """With `partial_frames="pad"`, zeros on both sides that make [..., time] a multiple of the stride."""
+        if self.config.partial_frames == "drop" or stride == 1:
+            return x
+        missing = -x.shape[-1] % stride
+        return F.pad(x, (missing // 2, missing - missing // 2))
 
     def _check_inputs(self, input_values, attention_mask):
         if input_values.dim() == 2:
@@ -456,7 +470,7 @@ class SampleCNNForAudioClassification(SampleCNNPreTrainedModel):
         )
         mask = None if attention_mask is None else attention_mask.bool()
         embeddings = outputs.segment_embeddings
-        segment_logits = self.classifier(_select_segments(embeddings, mask)).float()
+        segment_logits = at_least_float32(self.classifier(_select_segments(embeddings, mask)))
         segment_logits = _restore_segments(segment_logits, embeddings.shape[:2], mask)
         logits = self._clip_logits(segment_logits, mask)
         output = SampleCNNClassifierOutput(
