@@ -347,10 +347,10 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
     def _run(self, segments: torch.Tensor, keep_hidden_states: bool):
         """[segments, samples] -> last hidden state, embeddings, all hidden states (or none), excitations."""
         front_end_stride, *block_strides = self.config.strides
-        hidden_states = self.front_end(self._fill_last_frame(segments, front_end_stride))
+        hidden_states = self.front_end(self._pad_partial_frame(segments, front_end_stride))
         kept, excitations, pooled = [hidden_states], [], []
         for block, stride in zip(self.blocks, block_strides, strict=True):
-            hidden_states, excitation = block(self._fill_last_frame(hidden_states, stride))
+            hidden_states, excitation = block(self._pad_partial_frame(hidden_states, stride))
             pooled.append(hidden_states.amax((2, 3)))
             if keep_hidden_states:
                 kept.append(hidden_states)
@@ -359,7 +359,7 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
         embeddings = torch.cat(pooled[-3:], dim=1) if self.config.multi_level else pooled[-1]
         return hidden_states.squeeze(2), embeddings, [x.squeeze(2) for x in kept], excitations
 
-    def _fill_last_frame(self, x: torch.Tensor, stride: int) -> torch.Tensor:
+    def _pad_partial_frame(self, x: torch.Tensor, stride: int) -> torch.Tensor:
         """With `partial_frames="pad"`, zeros on both sides that make [..., time] a multiple of the stride."""
         if self.config.partial_frames == "drop" or stride == 1:
             return x

@@ -9,8 +9,8 @@ blocks; two things it leaves open, and the registry assumes:
   than with the 3x3 stem: `create_config("se-9-stem9x9", first_doubling=1)`, and 0 for all longer stems.
 - Windows are centred on the strides, with (filter - stride) / 2 zeros at either end, and samples that do not fill a
   stride are dropped. 59,049 samples are a multiple of every stride; 22,050 are not of 27 and more. The alternative,
-  Keras' "same" padding (that of the stem in the authors' 2019 code), is `partial_frames="pad"`. It concerns the
-  mel-spectrograms and the strided convolutions of Fig. 5 (family 8, k >= 3) in the same way.
+  Keras' "same" padding (that of the 3x3 stem in the authors' 2019 code), is `partial_frames="pad"`. It applies to the
+  mel-spectrograms and to the strided convolutions of Fig. 5 (family 8, k >= 3), too.
 
 Both alternatives as tables: training/experiments/figure_4.py.
 """

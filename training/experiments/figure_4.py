@@ -2,25 +2,28 @@
 Fig. 4: spectrogram-based CNNs against SampleCNNs, from long windows (filters) and hops (strides) to short ones.
 
 The paper gives the filter, the stride and the number of blocks. It does not say where the channels of the remaining
-blocks double, nor how 22,050 samples are cut into frames that do not divide them. The first choice below is what the
-registry assumes, because it is what the authors' code does with fewer blocks and what this package does everywhere.
+blocks double, nor what happens where a stride does not divide 22,050 samples. The registry assumes an answer to each;
+an option chooses the other.
 
---channels: of the remaining blocks, as multiples of the stem's (`first_doubling`).
+--channels, of the remaining blocks as multiples of the stem's (`first_doubling`). The authors' code, which has no such
+stems, doubles by the index from the bottom: restart.
 
-    stem                       restart (assumed)     keep: the upper blocks of the full network
-    9 blocks    3/3            1 1 2 2 2 2 2 2 4     1 1 2 2 2 2 2 2 4
-                9/9            1 1 2 2 2 2 2 4       1 2 2 2 2 2 2 4
-                27/27          1 1 2 2 2 2 4         2 2 2 2 2 2 4
-                81/81, 243/81  1 1 2 2 2 4           2 2 2 2 2 4
-                243/243, 729/243   1 1 2 2 4         2 2 2 2 4
-                729/729        1 1 2 4               2 2 2 4
-    8 blocks    one block fewer: from 1 1 2 2 2 2 2 4 down to
-                729/729        1 1 2                 2 2 4
+    stem                restart (assumed)     keep: the upper blocks of the full network
+    59,049 samples
+    3/3                 1 1 2 2 2 2 2 2 4     the same
+    9/9                 1 1 2 2 2 2 2 4       1 2 2 2 2 2 2 4
+    27/27               1 1 2 2 2 2 4         2 2 2 2 2 2 4
+    81/81, 243/81       1 1 2 2 2 4           2 2 2 2 2 4
+    243/243, 729/243    1 1 2 2 4             2 2 2 2 4
+    729/729             1 1 2 4               2 2 2 4
+    22,050 samples: one block fewer, from 1 1 2 2 2 2 2 4 down to
+    729/729             1 1 2                 2 2 4
 
---partial_frames: of 22,050 samples. Zeros before and after them, and the number of frames of the stem or
-mel-spectrogram. There is no difference for 59,049 samples, nor for 9/9 and 3/3.
+--partial_frames, of 22,050 samples: zeros before and after them, and frames of the stem or mel-spectrogram. There is no
+difference for 59,049 samples, nor for 9/9 and 3/3. Of the authors' own stems (3/3, where it makes none), that of 2018
+drops ("valid") and that of 2019 pads ("same").
 
-    stem       drop (assumed)                                          pad (Keras' padding="same")
+    stem       drop (assumed)                                          pad: Keras' padding="same"
     729/729    0 + 0       30 frames, the last 180 samples dropped     274 + 275   31 frames
     729/243    243 + 243   90 frames                                   274 + 275   91 frames
     243/243    0 + 0       90 frames, the last 180 samples dropped     31 + 32     91 frames
@@ -61,14 +64,16 @@ def add_partial_frames(parser: argparse.ArgumentParser):
     )
 
 
+def partial_frames_field(args: argparse.Namespace) -> dict:
+    return {} if args.partial_frames == "drop" else {"partial_frames": args.partial_frames}
+
+
 def chosen_fields(args: argparse.Namespace, window: int, hop: int) -> dict:
     """Fields in which the config of a network with this stem differs from the registry's."""
-    fields = {}
+    fields = partial_frames_field(args)
     if args.channels == "keep" and (window, hop) in variants.STEMS:
         fewer_blocks, _ = variants.STEMS[window, hop]
         fields["first_doubling"] = max(0, 2 - fewer_blocks)
-    if args.partial_frames != "drop":
-        fields["partial_frames"] = args.partial_frames
     return fields
 
 

@@ -1,12 +1,12 @@
 """
 Fig. 5: max-pooling replaced by striding, from the bottom upwards.
 
-With 22,050 samples and three or more strided convolutions their input is not a multiple of 3 (2,450 frames): like
-max-pooling they drop what is left over (`--partial_frames drop`, our assumption), or pad it as in Keras.
+From the third strided convolution on, 22,050 samples leave a number of frames that 3 does not divide (2,450). The rest
+is dropped, as in max-pooling: our assumption. `--partial_frames pad` pads it, as Keras does for padding="same".
 """
 
 from samplecnn_hf import create_config
-from training.experiments.figure_4 import add_partial_frames
+from training.experiments.figure_4 import add_partial_frames, partial_frames_field
 from training.experiments.grid import Cell, score_row
 from training.experiments.plots import plot_scores
 
@@ -17,11 +17,11 @@ add_arguments = add_partial_frames
 
 def cells(task, args) -> list[Cell]:
     basic = task.network("basic")
-    found, fields = [], {} if args.partial_frames == "drop" else {"partial_frames": args.partial_frames}
+    found = []
     for strided in range(create_config(basic).num_blocks + 1):
         variant = basic if strided == 1 else f"{basic}-strided{strided}"  # one strided convolution is the default
         columns = {"strided convolutions": strided}
-        found.append(Cell(variant, columns, task.paper_score(variant), config=fields))
+        found.append(Cell(variant, columns, task.paper_score(variant), config=partial_frames_field(args)))
     return found
 
 
