@@ -19,9 +19,9 @@ stems, doubles by the index from the bottom: restart.
     22,050 samples: one block fewer, from 1 1 2 2 2 2 2 4 down to
     729/729             1 1 2                 2 2 4
 
---partial_frames, of 22,050 samples: zeros before and after them, and frames of the stem or mel-spectrogram. There is no
-difference for 59,049 samples, nor for 9/9 and 3/3. Of the authors' own stems (3/3, where it makes none), that of 2018
-drops ("valid") and that of 2019 pads ("same").
+--partial_frames, of 22,050 samples: zeros before and after them, and frames of the stem or mel-spectrogram. There is
+no difference for 59,049 samples, nor for 9/9 and 3/3. Of the authors' own stems (3/3, where it makes none), that of
+2018 drops ("valid") and that of 2019 pads ("same").
 
     stem       drop (assumed)                                          pad: Keras' padding="same"
     729/729    0 + 0       30 frames, the last 180 samples dropped     274 + 275   31 frames
