@@ -101,6 +101,11 @@ def batch_norm(num_channels: int, config: SampleCNNConfig, norm_class: type[nn.M
     return norm_class(num_channels, eps=config.batch_norm_eps, momentum=config.batch_norm_momentum)
 
 
+def at_least_float32(x: torch.Tensor) -> torch.Tensor:
+    """Half precision as float32, for what needs more of it; float32 and float64 are left as they are."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
 def frame_waveform(waveform: torch.Tensor, frame_length: int, hop_length: int, padding: int) -> torch.Tensor:
     """[segments, samples] -> [segments, frames, frame_length]."""
     return F.pad(waveform, (padding, padding)).unfold(-1, frame_length, hop_length)
@@ -147,9 +152,10 @@ class SampleCNNMelSpectrogram(nn.Module):
 
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
         window_length, hop_length = self.config.stem_kernel_size, self.config.stem_stride
-        frames = frame_waveform(waveform.float(), window_length, hop_length, (window_length - hop_length) // 2)
-        magnitude = torch.fft.rfft(frames * self.window.float(), n=self.config.n_fft).abs()
-        mel = torch.log1p(self.config.mel_compression * (magnitude @ self.mel_filters.float()))
+        padding = (window_length - hop_length) // 2
+        frames = frame_waveform(at_least_float32(waveform), window_length, hop_length, padding)
+        magnitude = torch.fft.rfft(frames * self.window.to(frames.dtype), n=self.config.n_fft).abs()
+        mel = torch.log1p(self.config.mel_compression * (magnitude @ self.mel_filters.to(frames.dtype)))
         return channels_last(mel.to(waveform.dtype))
 
 
@@ -235,7 +241,7 @@ class SampleCNNPreTrainedModel(PreTrainedModel):
                 init.copy_(getattr(module, name), value)
         if not isinstance(module, (nn.Conv1d, nn.Linear)):
             return super()._init_weights(module)
-        bound = {"he_uniform": _he_bound, "sampleaudio": _sampleaudio_bound}[self.config.initializer](module)
+        bound = _uniform_bound(module, self.config.initializer)
         init.uniform_(module.weight, -bound, bound)
         init.zeros_(module.bias)
 
@@ -254,19 +260,20 @@ class SampleCNNPreTrainedModel(PreTrainedModel):
         super().save_pretrained(save_directory, *args, **kwargs)
 
 
-def _he_bound(module: nn.Conv1d | nn.Linear) -> float:
-    """He uniform: variance 2 / fan_in."""
-    return math.sqrt(6 / module.weight[0].numel())
-
-
-def _sampleaudio_bound(module: nn.Conv1d | nn.Linear) -> float:
-    """The authors' code: Glorot uniform, but variance scaling with fan_in = kernel * in^2 for the convolutions."""
-    out_features, in_features = module.weight.shape[:2]
-    kernel_size = module.kernel_size[0] if isinstance(module, nn.Conv1d) else 1
-    if kernel_size == 1:  # dense, squeeze-and-excitation, shortcut
-        return math.sqrt(6 / (in_features + out_features))
-    scale = 1 if in_features == 1 else 2
-    return math.sqrt(3 * scale / (kernel_size * in_features**2))
+def _uniform_bound(module: nn.Conv1d | nn.Linear, initializer: str) -> float:
+    """
+    Glorot uniform for kernels of 1 (dense, squeeze-and-excitation and shortcut layers), as in both versions of the
+    authors' code. The other convolutions are He uniform (the 2018 code) or, for "sampleaudio" (the 2019 code), scaled
+    by a fan-in that counts the input channels twice.
+    """
+    out_channels, in_channels = module.weight.shape[:2]
+    kernel_size = module.weight[0, 0].numel()
+    if kernel_size == 1:
+        return math.sqrt(6 / (in_channels + out_channels))
+    if initializer == "he_uniform":
+        return math.sqrt(6 / (kernel_size * in_channels))
+    scale = 1 if in_channels == 1 else 2
+    return math.sqrt(3 * scale / (kernel_size * in_channels**2))
 
 
 class _Clips:
@@ -312,7 +319,7 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
         channels = [config.stem_channels, *config.block_channels]
         self.front_end = SampleCNNStem(config) if config.front_end == "waveform" else SampleCNNMelSpectrogram(config)
         self.blocks = nn.ModuleList(
-            block_class(channels[i], channels[i + 1], strided=i + 1 < config.num_strided_convolutions, config=config)
+            block_class(channels[i], channels[i + 1], strided=config.strides[i + 1] > 1, config=config)
             for i in range(config.num_blocks)
         )
         self.post_init()
@@ -382,10 +389,11 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
             features[name].append(clips.unpack(x))
             return clips.pack(features[name][-1])
 
-        hidden_states = self.front_end(segments.to(self.dtype))
+        front_end_stride, *block_strides = self.config.strides
+        hidden_states = self.front_end(self._pad_partial_frame(segments.to(self.dtype), front_end_stride))
         hidden_states = keep("hidden_states", hidden_states.squeeze(2)).unsqueeze(2)
-        for block in self.blocks:
-            hidden_states, excitation = block(hidden_states)
+        for block, stride in zip(self.blocks, block_strides, strict=True):
+            hidden_states, excitation = block(self._pad_partial_frame(hidden_states, stride))
             hidden_states = keep("hidden_states", hidden_states.squeeze(2)).unsqueeze(2)
             pooled.append(hidden_states.amax((2, 3)))
             if excitation is not None:
@@ -393,6 +401,13 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
         keep("last_hidden_state", hidden_states.squeeze(2))
         keep("segment_embeddings", torch.cat(pooled[-3:], dim=1) if self.config.multi_level else pooled[-1])
         return features
+
+    def _pad_partial_frame(self, x: torch.Tensor, stride: int) -> torch.Tensor:
+        """With `partial_frames="pad"`, zeros on both sides that make [..., time] a multiple of the stride."""
+        if self.config.partial_frames == "drop" or stride == 1:
+            return x
+        missing = -x.shape[-1] % stride
+        return F.pad(x, (missing // 2, missing - missing // 2))
 
     def _check_inputs(self, input_values, attention_mask):
         if input_values.dim() == 2:
@@ -484,7 +499,7 @@ class SampleCNNForAudioClassification(SampleCNNPreTrainedModel):
         embeddings = outputs.segment_embeddings
         mask = None if attention_mask is None else attention_mask.bool()
         clips = _Clips(embeddings.shape[:2], mask, self.training)
-        segment_logits = clips.unpack(self.classifier(clips.pack(embeddings)).float())
+        segment_logits = clips.unpack(at_least_float32(self.classifier(clips.pack(embeddings))))
         logits = self.average_segments(segment_logits, attention_mask)
         output = SampleCNNClassifierOutput(
             loss=self.loss_function(labels, logits, self.config) if labels is not None else None,
