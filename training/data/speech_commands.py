@@ -7,7 +7,6 @@ _background_noise_/*.wav    long recordings without words
 """
 
 import hashlib
-import os
 from pathlib import Path
 
 from training.data.index import check_names, refuse_rows
@@ -51,7 +50,7 @@ def assign_split(file_name: str, validation_percentage: float = 10, testing_perc
     stays in its split when others are added.
     """
     speaker = Path(file_name).name.partition("_nohash_")[0]
-    bucket = int(hashlib.sha1(os.fsencode(speaker)).hexdigest(), 16) % _HASH_BUCKETS
+    bucket = int(hashlib.sha1(speaker.encode("utf-8", "surrogateescape")).hexdigest(), 16) % _HASH_BUCKETS
     percentage = 100 * bucket / (_HASH_BUCKETS - 1)
     if percentage < validation_percentage:
         return "validation"
