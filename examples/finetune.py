@@ -12,7 +12,6 @@ import torch
 from transformers import Trainer, TrainingArguments
 
 from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassification
-from samplecnn_hf.feature_extraction_samplecnn import read_audio
 
 if len(sys.argv) != 4:
     sys.exit(__doc__)
@@ -35,8 +34,7 @@ model = SampleCNNForAudioClassification.from_pretrained(
 
 
 def collate(batch: list[Path]) -> dict[str, torch.Tensor]:
-    clips = [extractor.to_waveform(*read_audio(path)) for path in batch]
-    inputs = extractor(clips, sampling_rate=extractor.sampling_rate, return_tensors="pt")
+    inputs = extractor(batch, return_tensors="pt")
     return {**inputs, "labels": torch.tensor([labels.index(path.parent.name) for path in batch])}
 
 

@@ -4,12 +4,58 @@ from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
 BLOCK_TYPES = ("basic", "se", "res1", "res2", "rese1", "rese2")
-FRONT_ENDS = ("waveform", "mel")
-INITIALIZERS = ("he_uniform", "sampleaudio")
-PROBLEM_TYPES = ("single_label_classification", "multi_label_classification")
+CHOICES = {
+    "front_end": ("waveform", "mel"),
+    "block_type": BLOCK_TYPES,
+    "initializer": ("he_uniform", "sampleaudio"),
+    "problem_type": ("single_label_classification", "multi_label_classification"),
+}
+# Far beyond any sensible network, such that loading a config.json from elsewhere cannot allocate without limit.
+BOUNDS = {
+    "sampling_rate": (1, 1_000_000),
+    "segment_length": (1, 100_000_000),
+    "stem_kernel_size": (1, 16_384),
+    "stem_stride": (1, 16_384),
+    "stem_channels": (1, 1024),
+    "num_blocks": (1, 16),
+    "num_strided_convolutions": (0, 17),
+    "se_ratio": (1e-4, 16),
+    "block_dropout": (0, 0.999),
+    "dropout": (0, 0.999),
+    "n_fft": (2, 16_384),
+    "mel_compression": (1e-6, 1e6),
+    "batch_norm_eps": (1e-12, 1),
+    "batch_norm_momentum": (0, 1),
+}
+MAX_SQUEEZE = 8192
+MAX_LABELS = 100_000
+MAX_NESTING = 20
+DTYPES = ("float64", "float32", "float16", "bfloat16")
+
+# What the Auto classes and `pipeline` load from a saved folder.
+AUTO_MAP = {
+    "AutoConfig": "configuration_samplecnn.SampleCNNConfig",
+    "AutoModel": "modeling_samplecnn.SampleCNNModel",
+    "AutoModelForAudioClassification": "modeling_samplecnn.SampleCNNForAudioClassification",
+    "AutoFeatureExtractor": "feature_extraction_samplecnn.SampleCNNFeatureExtractor",
+}
+CUSTOM_PIPELINES = {
+    "audio-classification": {
+        "impl": "pipeline_samplecnn.SampleCNNAudioClassificationPipeline",
+        "pt": ["AutoModelForAudioClassification"],
+        "type": "audio",
+    }
+}
 
 # The paper's filter, stride and pooling size of every block ("all 3 samples", section II-B).
 KERNEL_SIZE = 3
+
+
+def _is_nested_deeper(value, levels: int) -> bool:
+    if not isinstance(value, (dict, list, tuple)):
+        return False
+    members = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_nested_deeper(member, levels - 1) for member in members)
 
 
 @strict
@@ -70,34 +116,67 @@ class SampleCNNConfig(PreTrainedConfig):
     initializer: str = "he_uniform"
     batch_norm_eps: float | int = 1e-3
     batch_norm_momentum: float | int = 0.01
-    problem_type: str | None = "single_label_classification"
+    problem_type: str = "single_label_classification"
     thresholds: list[float | int] | None = None
+
+    # Fields of the base class, which does not check their types.
+    architectures: list[str] | None = None
+    chunk_size_feed_forward: int = 0
+    id2label: dict[int | str, str] | None = None
+    is_encoder_decoder: bool = False
+    label2id: dict[str, int | str] | None = None
+    output_hidden_states: bool | None = False
+    return_dict: bool | None = True
+    transformers_version: str | None = None
+
+    def __new__(cls, *args, **kwargs):
+        """Refuse what is nested so deeply that nothing could print it, before the types of the fields are checked."""
+        for name, value in kwargs.items():
+            if _is_nested_deeper(value, MAX_NESTING):
+                raise ValueError(f"{name} is nested more than {MAX_NESTING} levels deep")
+        return super().__new__(cls)
+
+    def __post_init__(self, **kwargs):
+        """Check whatever else a config.json holds, before the base class assigns it."""
+        for name, value in kwargs.items():
+            attribute = getattr(type(self), name, None)
+            can_be_set = attribute is None or (isinstance(attribute, property) and attribute.fset is not None)
+            if name.startswith("rope_") or not (can_be_set or name == "model_type"):
+                raise ValueError(f"{name} is not a field of a SampleCNN configuration")
+            if name.endswith("_implementation") and not (isinstance(value, str | None) and str(value).isprintable()):
+                raise ValueError(f"{name} must be the name of an implementation; got {value!r}")
+        num_labels = kwargs.get("num_labels")
+        if num_labels is not None and not (type(num_labels) is int and 1 <= num_labels <= MAX_LABELS):
+            raise ValueError(f"num_labels must be an integer from 1 to {MAX_LABELS}; got {num_labels!r}")
+        for name, dtype in (("dtype", self.dtype), ("torch_dtype", kwargs.get("torch_dtype"))):
+            if dtype is not None and str(dtype).removeprefix("torch.") not in DTYPES:
+                raise ValueError(f"{name} must be one of {', '.join(DTYPES)}; got {dtype!r}")
+        try:
+            super().__post_init__(**kwargs)
+            self.to_json_string(use_diff=False)
+        except (AttributeError, TypeError) as error:
+            raise ValueError(f"a value in the configuration has the wrong type: {error}") from error
+
+    def __setattr__(self, name, value):
+        if name in CHOICES and value not in CHOICES[name]:
+            raise ValueError(f"{name} must be one of {', '.join(CHOICES[name])}; got {value!r}")
+        if name in BOUNDS:
+            low, high = BOUNDS[name]
+            if not low <= value <= high:  # NaN, too
+                raise ValueError(f"{name} must be from {low} to {high}; got {value}")
+        super().__setattr__(name, value)
 
     @classmethod
     def from_dict(cls, config_dict, **kwargs):
         if "num_labels" in kwargs or "id2label" in kwargs:  # other labels: to be trained, then tuned
             kwargs.setdefault("thresholds", None)
-        return super().from_dict(config_dict, **kwargs)
+        loaded = super().from_dict(config_dict, **kwargs)
+        config = loaded[0] if isinstance(loaded, tuple) else loaded
+        config.validate()  # the overrides in kwargs were assigned one by one
+        return loaded
 
     def validate_architecture(self):
         super().validate_architecture()
-        for name, known in (
-            ("block_type", BLOCK_TYPES),
-            ("front_end", FRONT_ENDS),
-            ("initializer", INITIALIZERS),
-            ("problem_type", PROBLEM_TYPES),
-        ):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}; got {getattr(self, name)!r}")
-        for name in ("sampling_rate", "stem_kernel_size", "stem_stride", "stem_channels", "num_blocks"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}")
-        for name in ("se_ratio", "mel_compression"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive; got {getattr(self, name)}")
-        for name in ("dropout", "block_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 0 and below 1; got {getattr(self, name)}")
         if self.stem_kernel_size < self.stem_stride or (self.stem_kernel_size - self.stem_stride) % 2:
             raise ValueError(
                 f"stem_kernel_size - stem_stride must be even and not negative, so that the padding is symmetric; "
@@ -105,10 +184,12 @@ class SampleCNNConfig(PreTrainedConfig):
             )
         if self.front_end == "mel" and self.stem_kernel_size > self.n_fft:
             raise ValueError(f"a window of {self.stem_kernel_size} samples does not fit in n_fft={self.n_fft}")
-        if not 0 <= self.num_strided_convolutions <= self.num_blocks + 1:
+        if self.num_strided_convolutions > self.num_blocks + 1:
             raise ValueError(f"num_strided_convolutions must be between 0 and {self.num_blocks + 1}")
         if self.num_strided_convolutions == 0 and self.stem_kernel_size % 2 == 0:
             raise ValueError("num_strided_convolutions=0 needs an odd stem_kernel_size")
+        if "se" in self.block_type and self.se_ratio * self.block_channels[-1] > MAX_SQUEEZE:
+            raise ValueError(f"se_ratio={self.se_ratio} makes squeezes of more than {MAX_SQUEEZE} units")
         if self.multi_level and self.num_blocks < 3:
             raise ValueError(f"multi_level embeds the last three blocks; num_blocks is {self.num_blocks}")
         if self.segment_length < self.min_samples:
@@ -116,6 +197,11 @@ class SampleCNNConfig(PreTrainedConfig):
                 f"segment_length={self.segment_length} is too short for {self.num_blocks} blocks on a stem stride of "
                 f"{self.stem_stride}: at least {self.min_samples} samples"
             )
+
+    def validate_labels(self):
+        """`id2label` numbers the outputs."""
+        if self.id2label is not None and sorted(self.id2label) != list(range(len(self.id2label))):
+            raise ValueError(f"id2label must number the labels 0, 1, 2...; got {sorted(self.id2label)[:10]}")
 
     # Not their number: it is looked at where they are used, because the labels can change after this.
     def validate_thresholds(self):

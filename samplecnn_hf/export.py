@@ -22,11 +22,9 @@ import warnings
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from torch import nn
 
 from .feature_extraction_samplecnn import SampleCNNFeatureExtractor
-from .modeling_samplecnn import SampleCNNConv1d, SampleCNNForAudioClassification, SampleCNNStem
+from .modeling_samplecnn import SampleCNNForAudioClassification
 
 REQUIRED = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-4  # of probabilities, against PyTorch
@@ -83,27 +81,9 @@ def _output_file(model_id, output) -> Path:
     return Path(output)
 
 
-class _ConvolutionalStem(nn.Module):
-    """
-    The stem as a convolution. `SampleCNNStem` multiplies matrices, for which ONNX would gather each sample by its
-    number: a table as long as the waveform, and slower.
-    """
-
-    def __init__(self, stem: SampleCNNStem):
-        super().__init__()
-        self.conv = SampleCNNConv1d(1, stem.conv.out_channels, stem.conv.kernel_size[0], stem.conv.stride[0])
-        self.conv.load_state_dict(stem.conv.state_dict())
-        self.norm, self.pool = stem.norm, stem.pool
-
-    def forward(self, waveform: torch.Tensor) -> torch.Tensor:
-        return F.relu(self.pool(self.norm(self.conv(waveform[:, None, None]))))
-
-
 def _export(model: SampleCNNForAudioClassification, segment_length: int) -> bytes:
     model = copy.deepcopy(model)
     model.config.return_dict = False
-    if isinstance(model.samplecnn.front_end, SampleCNNStem):
-        model.samplecnn.front_end = _ConvolutionalStem(model.samplecnn.front_end)
     with _quiet():
         program = torch.onnx.export(
             model,

@@ -4,21 +4,28 @@ import io
 import math
 import os
 import re
-from pathlib import Path
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import soundfile
 import soxr
+import torch
 from transformers import BatchFeature, SequenceFeatureExtractor
-from transformers.utils import logging
+from transformers.utils import PaddingStrategy, logging
 
 logger = logging.get_logger(__name__)
 
-MAX_CHANNELS = 8  # a 2-D array with more rows and columns than this is a batch passed by mistake, not 7.1 sound
-SAMPLING_RATES = (1_000, 1_000_000)  # Hz; what lies outside is a mistake, or an attack on the memory
-BLOCK_FRAMES = 2**22  # a minute and a half at 44.1 kHz
-MAX_FRAMES = 2**32  # a day at 48 kHz; a file that does not know its length says 2**63 - 1
+SAMPLING_RATES = (1_000, 1_000_000)  # Hz; anything else is a mistake, or an attack on the memory
 SHORT_CLIPS = ("zero", "tile")
+MAX_CHANNELS = 8  # 7.1 sound; a 2-D array with more rows and columns than this is a batch
+MAX_PEAK = 2**15  # of float samples, which should be in [-1, 1]; larger ones overflow in the network
+MAX_SEGMENT_LENGTH = 2**24  # samples: twelve minutes at 22,050 Hz
+BLOCK_SAMPLES = 2**20  # decoded (of all channels) or resampled at a time: 4 MiB
+MAX_SAMPLES = 2**28  # of a clip that is held in memory as a whole: 1 GiB, three hours at 22,050 Hz
+MAX_FILE_SAMPLES = 2**33  # decoded (of all channels) or resampled from one file: a day of stereo at 48 kHz
 
 
 class SampleCNNFeatureExtractor(SequenceFeatureExtractor):
@@ -29,15 +36,15 @@ class SampleCNNFeatureExtractor(SequenceFeatureExtractor):
         feature_size (`int`, defaults to 1): channels of the waveform; SampleCNN is mono.
         sampling_rate (`int`, defaults to 22050): rate of the model in Hz; other rates are resampled with soxr.
         padding_value (`float`, defaults to 0.0): value of the samples after the end of a clip.
-        segment_length (`int`, defaults to 59049): samples a segment.
+        segment_length (`int`, defaults to 59049): samples per segment.
         hop_length (`int`, *optional*): samples between the starts of two segments; `segment_length` (consecutive
             segments) by default.
         max_segments (`int`, *optional*): keep the first `max_segments` of a clip.
-        drop_last (`bool`, defaults to `False`): drop the last segment if the clip ends within it, in place of padding
+        drop_last (`bool`, defaults to `False`): drop the last segment if the clip ends within it, instead of padding
             it. With `max_segments=10` this is the paper's "10 segments per clip". A clip shorter than one segment is
             kept.
-        short_clips (`str`, defaults to `"zero"`): what a clip shorter than a segment is filled with: `"zero"` for
-            `padding_value`, `"tile"` for the clip again.
+        short_clips (`str`, defaults to `"zero"`): how to fill up a clip shorter than a segment: `"zero"` appends
+            `padding_value`, `"tile"` repeats the clip.
         do_normalize (`bool`, defaults to `False`): zero mean and unit variance for each segment (section VII-D).
         mean, std (`float`, default to 0.0 and 1.0): statistics of the dataset; the model gets (x - mean) / std.
     """
@@ -62,14 +69,18 @@ class SampleCNNFeatureExtractor(SequenceFeatureExtractor):
         super().__init__(feature_size=feature_size, sampling_rate=sampling_rate, padding_value=padding_value, **kwargs)
         if feature_size != 1:
             raise ValueError(f"SampleCNN is mono: feature_size must be 1; got {feature_size}")
-        if segment_length < 1:
-            raise ValueError(f"segment_length must be at least 1 sample; got {segment_length}")
-        if hop_length is not None and not 1 <= hop_length <= segment_length:
-            raise ValueError(f"hop_length must be between 1 and segment_length={segment_length}; got {hop_length}")
-        if max_segments is not None and max_segments < 1:
-            raise ValueError(f"max_segments must be at least 1; got {max_segments}")
+        _check_sampling_rate(sampling_rate)
+        if not _is_count(segment_length) or segment_length > MAX_SEGMENT_LENGTH:
+            raise ValueError(f"segment_length must be between 1 and {MAX_SEGMENT_LENGTH}; got {segment_length!r}")
+        if hop_length is not None and not (_is_count(hop_length) and hop_length <= segment_length):
+            raise ValueError(f"hop_length must be between 1 and segment_length={segment_length}; got {hop_length!r}")
+        if max_segments is not None and not _is_count(max_segments):
+            raise ValueError(f"max_segments must be at least 1; got {max_segments!r}")
         if short_clips not in SHORT_CLIPS:
             raise ValueError(f"short_clips must be one of {', '.join(SHORT_CLIPS)}; got {short_clips!r}")
+        for name, value in (("padding_value", padding_value), ("mean", mean), ("std", std)):
+            if not (_is_number(value) and math.isfinite(value)):
+                raise ValueError(f"{name} must be a finite number; got {value!r}")
         if not std > 0:
             raise ValueError(f"std must be positive; got {std}")
         self.segment_length = segment_length
@@ -81,60 +92,165 @@ class SampleCNNFeatureExtractor(SequenceFeatureExtractor):
         self.mean = mean
         self.std = std
 
-    def __call__(self, raw_audio, sampling_rate: int | None = None, return_tensors=None) -> BatchFeature:
+    def __call__(
+        self,
+        raw_audio,
+        sampling_rate: int | None = None,
+        return_tensors: str | None = None,
+        *,
+        padding: bool | str = True,
+        max_length: int | None = None,
+        truncation: bool = False,
+        return_attention_mask: bool | None = None,
+    ) -> BatchFeature:
         """
         Prepare one clip or a batch of clips.
 
         Args:
-            raw_audio: a clip, or a list (or tuple) of clips. A clip is a numpy array, a torch tensor or a list of
-                numbers, of shape (samples,), (channels, samples) or (samples, channels), float in [-1, 1] or integer
-                PCM (int16, int32, int8 or uint8).
-            sampling_rate (`int`, *optional*): rate of `raw_audio` in Hz. Left out, the model's own rate is assumed,
-                with one warning.
-            return_tensors (`str`, *optional*): `"pt"` for torch tensors, `"np"` (or nothing) for numpy arrays.
+            raw_audio: a clip, or a list (or tuple) of clips. A clip is one of
+
+                - a numpy array, a torch tensor or a list of numbers: float in [-1, 1] or integer PCM (int16, int32,
+                  int8 or uint8), of shape (samples,), (channels, samples) or (samples, channels). The shorter axis
+                  holds the channels, at most 8; if both are equally long, the first one does;
+                - an audio file (wav, flac, ogg, mp3 and whatever else libsndfile reads): its path, its content
+                  (`bytes`, `bytearray`, `memoryview`) or a binary file object.
+            sampling_rate (`int`, *optional*): rate of the arrays in Hz. The model's own rate is assumed by default,
+                with one warning. Files have their own.
+            return_tensors (`str`, *optional*): `"pt"` for torch tensors, `"np"` (default) for numpy arrays.
+            padding (`bool` or `str`, defaults to `True`): `True` or `"longest"` to pad the batch to the clip with
+                the most segments, `"max_length"` to the segments of `max_length` samples, `False` not to pad.
+            max_length (`int`, *optional*): samples at the model's rate, for `truncation` and `padding="max_length"`.
+            truncation (`bool`, defaults to `False`): cut clips off after `max_length` samples.
+            return_attention_mask (`bool`, *optional*): whether to return the `attention_mask`; by default, it is.
 
         Returns:
             `BatchFeature` with `input_values`, float32 [batch, segments, samples], and `attention_mask`, int64
-            [batch, segments], 1 for a segment of the clip and 0 for padding in the batch.
+            [batch, segments], 1 for a segment of the clip and 0 for padding of the batch.
 
         Raises:
-            `ValueError` for an empty clip, a wrong shape or type, NaN or infinite samples, and a rate that is none.
+            `ValueError` or `TypeError` for anything that is not sound: an empty clip, a wrong shape or type, NaN,
+            infinite or huge samples, an invalid sampling rate, a damaged file. `OSError` if a file cannot be opened.
         """
+        if max_length is not None and not _is_count(max_length):
+            raise ValueError(f"max_length must be a positive number of samples; got {max_length!r}")
+        if truncation and max_length is None:
+            raise ValueError("truncation=True needs max_length, the number of samples to keep")
         clips = raw_audio if _is_batch(raw_audio) else [raw_audio]
         if len(clips) == 0:
             raise ValueError("there is no audio: the list of clips is empty")
-        segmented = [self.normalize(self.segment(self.to_waveform(clip, sampling_rate))) for clip in clips]
-        num_segments = [len(segments) for segments in segmented]
+        waveforms = [self.to_waveform(clip, sampling_rate)[: max_length if truncation else None] for clip in clips]
+        return self.pad(
+            {"input_values": [self.normalize(self.segment(waveform)) for waveform in waveforms]},
+            padding=padding,
+            max_length=None if max_length is None else len(self.segment_starts(max_length)),
+            return_attention_mask=return_attention_mask,
+            return_tensors=return_tensors,
+        )
 
-        shape = (len(clips), max(num_segments), self.segment_length)
-        input_values = np.full(shape, self.padding_value, dtype=np.float32)
-        attention_mask = np.zeros(shape[:2], dtype=np.int64)
-        for i, segments in enumerate(segmented):
-            input_values[i, : len(segments)] = segments
-            attention_mask[i, : len(segments)] = 1
-        data = {"input_values": input_values, "attention_mask": attention_mask}
-        return BatchFeature(data, tensor_type=return_tensors)
+    def pad(
+        self,
+        processed_features,
+        padding: bool | str | PaddingStrategy = True,
+        max_length: int | None = None,
+        truncation: bool = False,
+        pad_to_multiple_of: int | None = None,
+        return_attention_mask: bool | None = None,
+        return_tensors: str | None = None,
+    ) -> BatchFeature:
+        """
+        Pad prepared clips to the same number of segments, as a data collator does.
 
-    def to_waveform(self, audio, sampling_rate: int | None = None) -> np.ndarray:
-        """One clip as a user has it -> mono float32 (samples,) at the model's rate. See `__call__`."""
-        if sampling_rate is None:
-            logger.warning_once(
-                f"No sampling_rate was passed: the audio is taken to be at {self.sampling_rate} Hz. Pass "
-                "sampling_rate=... so that other rates are resampled and not heard at the wrong speed."
+        Args:
+            processed_features: what `__call__` returned, or a list of its rows, with other columns (labels) or
+                without: `input_values` holds [segments, samples] for each clip. Waveforms (samples,) work as well.
+            padding (`bool` or `str`, defaults to `True`): `True` or `"longest"`, `"max_length"`, or `False`.
+            max_length (`int`, *optional*): here in segments, as `pad_to_multiple_of` is (samples for waveforms).
+            truncation (`bool`, defaults to `False`): cut clips off after `max_length` segments.
+            pad_to_multiple_of (`int`, *optional*): round the length up to a multiple of this.
+            return_attention_mask (`bool`, *optional*): whether to return the `attention_mask`; by default, it is.
+            return_tensors (`str`, *optional*): `"pt"` or `"np"`; by default what the clips are.
+
+        Raises:
+            `ValueError` where `max_length` is missing, and for tensors of clips that are not padded.
+        """
+        if isinstance(processed_features, (list, tuple)):
+            processed_features = {key: [row[key] for row in processed_features] for key in processed_features[0]}
+        data = dict(processed_features)
+        if "input_values" not in data:
+            raise ValueError(f"there are no input_values to pad, only {', '.join(map(str, data)) or 'nothing'}")
+        strategy = {True: "longest", False: "do_not_pad"}.get(padding, padding)
+        strategy = PaddingStrategy(strategy)
+        if max_length is None and (truncation or strategy == PaddingStrategy.MAX_LENGTH):
+            raise ValueError("truncation=True and padding='max_length' need max_length")
+        if return_tensors is None and len(data["input_values"]) > 0:
+            return_tensors = "pt" if isinstance(data["input_values"][0], torch.Tensor) else "np"
+
+        def rounded(length: int) -> int:
+            return math.ceil(length / (pad_to_multiple_of or 1)) * (pad_to_multiple_of or 1)
+
+        clips = [np.asarray(clip, dtype=np.float32) for clip in data["input_values"]]
+        masks = [np.asarray(mask) for mask in data.get("attention_mask", [np.ones(len(c), np.int64) for c in clips])]
+        if truncation:
+            clips, masks = ([x[: rounded(max_length)] for x in column] for column in (clips, masks))
+        if strategy != PaddingStrategy.DO_NOT_PAD:
+            longest = max(map(len, clips), default=0)
+            length = rounded(longest if strategy == PaddingStrategy.LONGEST else max_length)
+            clips = [self._extend(clip, length, self.padding_value) for clip in clips]
+            masks = [self._extend(mask, length, 0) for mask in masks]
+        data |= {"input_values": clips, "attention_mask": masks}
+        if not (self.return_attention_mask if return_attention_mask is None else return_attention_mask):
+            del data["attention_mask"]
+        if len(set(map(len, clips))) <= 1:
+            return BatchFeature(data, tensor_type=return_tensors)
+        if return_tensors == "pt":
+            raise ValueError("the clips have different numbers of segments: tensors of them need padding=True")
+        return BatchFeature(data)
+
+    def _extend(self, x: np.ndarray, length: int, value: float) -> np.ndarray:
+        missing = max(0, length - len(x))
+        sides = (missing, 0) if self.padding_side == "left" else (0, missing)
+        return np.pad(x, [sides] + [(0, 0)] * (x.ndim - 1), constant_values=value)
+
+    def to_waveform(self, audio, sampling_rate: int | None = None, max_samples: int = MAX_SAMPLES) -> np.ndarray:
+        """
+        One clip as mono float32 (samples,) at the model's rate. See `__call__` for what a clip is.
+
+        Raises `ValueError` as soon as there are more than `max_samples` samples.
+        """
+        blocks, num_samples = [], 0
+        for block in self.to_blocks(audio, sampling_rate):
+            blocks.append(block)
+            num_samples += len(block)
+            if num_samples > max_samples:
+                raise ValueError(
+                    f"the clip is too long: more than {max_samples / self.sampling_rate / 60:.0f} minutes"
+                )
+        return np.concatenate(blocks)
+
+    def to_blocks(self, audio, sampling_rate: int | None = None) -> Iterator[np.ndarray]:
+        """The same in blocks of about `BLOCK_SAMPLES`: a file of any length is read in bounded memory."""
+        if isinstance(audio, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(audio, "read"):
+            if sampling_rate is not None:
+                raise ValueError("an audio file has its own sampling rate: pass sampling_rate for arrays only")
+            blocks = _decode(audio, self.sampling_rate)
+        else:
+            if sampling_rate is None:
+                logger.warning_once(
+                    f"No sampling_rate was passed: the audio is assumed to be at {self.sampling_rate} Hz. Pass "
+                    "sampling_rate=... so that other rates are resampled instead of heard at the wrong speed."
+                )
+                sampling_rate = self.sampling_rate
+            _check_sampling_rate(sampling_rate)
+            blocks = _resample(
+                _split(_to_frames(audio), sampling_rate, self.sampling_rate), sampling_rate, self.sampling_rate
             )
-            sampling_rate = self.sampling_rate
-        if isinstance(sampling_rate, bool) or not isinstance(sampling_rate, (int, float, np.number)):
-            raise ValueError(f"sampling_rate must be a number in Hz; got {sampling_rate!r}")
-        lowest, highest = SAMPLING_RATES
-        if not lowest <= sampling_rate <= highest:
-            raise ValueError(f"sampling_rate must be between {lowest} and {highest} Hz; got {sampling_rate}")
-
-        waveform = _to_mono_float32(audio)
-        if sampling_rate != self.sampling_rate:
-            waveform = soxr.resample(waveform, sampling_rate, self.sampling_rate)
-        if len(waveform) == 0:
-            raise ValueError("the audio is empty: there is not one sample in it")
-        return waveform
+        num_samples = 0
+        for block in blocks:
+            num_samples += len(block)
+            if len(block) > 0:
+                yield block
+        if num_samples == 0:
+            raise ValueError("the audio is empty: it has no samples")
 
     def segment_starts(self, num_samples: int) -> list[int]:
         """First sample of each segment of a clip of `num_samples` samples; never empty."""
@@ -145,13 +261,24 @@ class SampleCNNFeatureExtractor(SequenceFeatureExtractor):
 
     def segment(self, waveform: np.ndarray) -> np.ndarray:
         """Cut a waveform (samples,) of any dtype into its segments [segments, segment_length], padded at the end."""
-        starts = self.segment_starts(len(waveform))
-        missing = starts[-1] + self.segment_length - len(waveform)
-        if missing > 0 and len(starts) == 1 and self.short_clips == "tile":
-            waveform = np.resize(waveform, self.segment_length)
-        elif missing > 0:
-            waveform = np.pad(waveform, (0, missing), constant_values=self.padding_value)
-        return np.stack([waveform[start : start + self.segment_length] for start in starts])
+        return np.stack(list(self.segment_blocks([waveform])))
+
+    def segment_blocks(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """The same for a waveform in blocks, one segment (segment_length,) at a time; reads no more than it needs."""
+        hop_length, length = self.hop_length or self.segment_length, self.segment_length
+        count, rest = 0, None  # `rest` begins where the next segment does
+        for block in blocks:
+            rest = block if rest is None else np.concatenate([rest, block])
+            while len(rest) >= length:
+                yield rest[:length]
+                count += 1
+                if count == self.max_segments:
+                    return
+                rest = rest[hop_length:]
+        if count == 0 and self.short_clips == "tile":
+            yield np.resize(rest, length)
+        elif count == 0 or (not self.drop_last and len(rest) > length - hop_length):
+            yield np.pad(rest, (0, length - len(rest)), constant_values=self.padding_value)
 
     def normalize(self, segments):
         """Apply `mean`, `std` and `do_normalize` to float segments [..., samples], a numpy array or a torch tensor."""
@@ -163,49 +290,162 @@ class SampleCNNFeatureExtractor(SequenceFeatureExtractor):
         return segments
 
 
-def read_audio(file: str | os.PathLike | bytes | io.IOBase) -> tuple[np.ndarray, int]:
-    """
-    Decode an audio file (wav, flac, ogg, mp3 and whatever else libsndfile reads), without ffmpeg.
+def _resample(blocks: Iterable[np.ndarray], from_rate: float, to_rate: float) -> Iterator[np.ndarray]:
+    if from_rate == to_rate:
+        yield from blocks
+        return
+    resampler = soxr.ResampleStream(from_rate, to_rate, num_channels=1)
+    for block in blocks:
+        yield resampler.resample_chunk(block)
+    yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
 
-    Args:
-        file: a path, the content of a file, or a binary file object.
 
-    Returns:
-        float32 array (samples, channels) and its sampling rate in Hz.
+def _samples_per_frame(channels: int, from_rate: float, to_rate: float) -> int:
+    """How many samples a frame (a sample of each channel) is, decoded or resampled, whichever is more."""
+    return max(channels, math.ceil(to_rate / from_rate))
 
-    Raises:
-        `OSError` where the path cannot be opened; `ValueError` where it is not audio, or is cut off.
-    """
+
+def _to_mono(frames: np.ndarray) -> np.ndarray:
+    """Float or integer PCM, (samples,) or (samples, channels) -> float32 (samples,)."""
+    if frames.dtype == np.uint8:  # unsigned PCM has its zero in the middle
+        frames = (frames.astype(np.float32) - 128) / 128
+    elif frames.dtype.kind == "i":
+        frames = frames.astype(np.float32) / -float(np.iinfo(frames.dtype).min)
+    with np.errstate(over="ignore", invalid="ignore"):  # refused below
+        frames = frames.astype(np.float32, copy=False)
+        mono = frames.mean(axis=1) if frames.ndim == 2 else frames
+    peak = np.abs(mono).max(initial=0)
+    if not np.isfinite(peak):
+        raise ValueError("the audio holds NaN or infinite samples")
+    if peak > MAX_PEAK:
+        raise ValueError(f"float audio must be in [-1, 1]; got a sample of {peak:g}")
+    return np.ascontiguousarray(mono)
+
+
+def _is_count(value) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 1
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+
+
+def _check_sampling_rate(sampling_rate):
+    if not _is_number(sampling_rate):
+        raise ValueError(f"sampling_rate must be a number in Hz; got {sampling_rate!r}")
+    lowest, highest = SAMPLING_RATES
+    if not lowest <= sampling_rate <= highest:
+        raise ValueError(f"sampling_rate must be between {lowest} and {highest} Hz; got {sampling_rate}")
+
+
+def _is_batch(raw_audio) -> bool:
+    """A list of clips, as opposed to a list of numbers, which is one clip."""
+    if not isinstance(raw_audio, (list, tuple)):
+        return False
+    return len(raw_audio) == 0 or not (_is_number(raw_audio[0]) or getattr(raw_audio[0], "ndim", None) == 0)
+
+
+def _to_frames(audio) -> np.ndarray:
+    """Whatever holds samples -> an array (samples,) or (samples, channels) of its own dtype, not copied."""
+    if isinstance(audio, torch.Tensor):
+        if audio.is_meta or audio.is_nested or audio.is_quantized or audio.layout != torch.strided:
+            raise ValueError("audio tensors must be dense; got a meta, nested, sparse or quantized tensor")
+        # numpy has no bfloat16
+        audio = (audio.float() if audio.dtype == torch.bfloat16 else audio).numpy(force=True)
+    elif not isinstance(audio, (list, tuple)) and not hasattr(audio, "__array__"):
+        raise TypeError(f"audio must be an array, a tensor, a list of numbers or a file; got {type(audio).__name__}")
+    audio = np.asarray(audio)
+    if audio.ndim not in (1, 2):
+        raise ValueError(f"a clip has shape (samples,), (channels, samples) or (samples, channels); got {audio.shape}")
+    if audio.size == 0:
+        raise ValueError("the audio is empty: it has no samples")
+    if audio.dtype.kind != "f" and audio.dtype.newbyteorder("=") not in (np.int8, np.int16, np.int32, np.uint8):
+        raise ValueError(f"audio must be float, int16, int32, int8 or uint8; got {audio.dtype}")
+    if audio.ndim == 1:
+        return audio
+    if min(audio.shape) > MAX_CHANNELS:
+        raise ValueError(
+            f"a clip has at most {MAX_CHANNELS} channels; got shape {audio.shape}. Pass a batch as a list"
+        )
+    if np.argmin(audio.shape) == 1:
+        return audio
+    if len(audio) > 2:
+        logger.warning_once(
+            "An array of shape (channels, samples) with more than two channels was passed: it is mixed down to one "
+            "clip. If its rows are clips, pass a list of them."
+        )
+    return audio.T
+
+
+def _split(frames: np.ndarray, from_rate: float, to_rate: float) -> Iterator[np.ndarray]:
+    """An array (samples,) or (samples, channels) -> mono float32 blocks."""
+    size = max(1, BLOCK_SAMPLES // _samples_per_frame(frames[0].size, from_rate, to_rate))
+    for start in range(0, len(frames), size):
+        yield _to_mono(frames[start : start + size])
+
+
+def _decode(file, to_rate: float) -> Iterator[np.ndarray]:
+    """An audio file (path, content or binary file object) -> blocks of mono float32 at `to_rate`, without ffmpeg."""
     if isinstance(file, (str, os.PathLike)):
-        with open(file, "rb") as opened:
-            return _decode(opened, repr(str(Path(file))))
-    return _decode(io.BytesIO(file) if isinstance(file, bytes) else file, "the audio")
-
-
-def _decode(file, name: str) -> tuple[np.ndarray, int]:
+        name, opened = repr(os.fsdecode(file)), _open(file)
+    elif hasattr(file, "read"):
+        _check_file_object(file)
+        name, opened = "the audio", nullcontext(file)
+    else:
+        name, opened = "the audio", io.BytesIO(file)
     try:
-        with soundfile.SoundFile(file) as sound:
-            if sound.frames > MAX_FRAMES:
-                raise ValueError(f"{name} does not say how long it is (a piped flac?); convert it again, to a file")
-            audio = _read_all(sound)
-            if _is_cut_off(sound, len(audio)):
-                raise ValueError(f"{name} is cut off: only {len(audio)} samples of it are there; copy it again")
-            return audio, sound.samplerate
+        with opened as source:
+            source.seek(0)
+            if not source.read(1):
+                raise ValueError(f"{name} cannot be read as audio: it is empty")
+            source.seek(0)
+            # Without the file's name: soundfile would take the suffix .raw at its word.
+            source = SimpleNamespace(read=source.read, seek=source.seek, tell=source.tell)
+            with soundfile.SoundFile(source) as sound:
+                yield from _resample(_read(sound, name, to_rate), sound.samplerate, to_rate)
     except soundfile.LibsndfileError as error:
         raise ValueError(f"{name} cannot be read as audio (wav, flac, ogg or mp3): {error.error_string}") from error
 
 
-def _read_all(sound: soundfile.SoundFile) -> np.ndarray:
-    """In blocks: a damaged header may promise more than the memory holds."""
-    blocks = [sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)]
-    while len(blocks[-1]) == BLOCK_FRAMES:
-        blocks.append(sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True))
-    return np.concatenate(blocks) if len(blocks) > 1 else blocks[0]
+def _open(path: str | os.PathLike) -> io.BufferedReader:
+    """Open a file for reading; never waits for a pipe or a device."""
+    if "\0" in os.fsdecode(path):
+        raise ValueError(f"{os.fsdecode(path)!r} is not a path: it has a null character")
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ValueError(f"{os.fsdecode(path)!r} is not a file, but a folder, a pipe or a device")
+    return open(descriptor, "rb")
 
 
-def _is_cut_off(sound: soundfile.SoundFile, num_read: int) -> bool:
-    """Does the file end before its header says it does? (libsndfile reads what is there and goes on.)"""
-    if num_read < 0.99 * sound.frames:  # an mp3 header may be off by a frame or two
+def _check_file_object(file):
+    seekable = getattr(file, "seekable", None)
+    if not (callable(seekable) and seekable() and isinstance(file.read(0), bytes)):
+        raise TypeError("a file object must be binary and seekable: open it with mode 'rb', or pass file.read()")
+
+
+def _read(sound: soundfile.SoundFile, name: str, to_rate: float) -> Iterator[np.ndarray]:
+    _check_sampling_rate(sound.samplerate)
+    if sound.channels > MAX_CHANNELS:
+        raise ValueError(f"{name} has {sound.channels} channels; a clip has at most {MAX_CHANNELS}")
+    samples_per_frame = _samples_per_frame(sound.channels, sound.samplerate, to_rate)
+    if sound.frames * samples_per_frame > MAX_FILE_SAMPLES:
+        raise ValueError(
+            f"{name} is longer than a day or does not say how long it is (a piped flac?): cut it, or convert it again"
+        )
+    size = max(1, BLOCK_SAMPLES // samples_per_frame)
+    num_frames, block = 0, None
+    while block is None or len(block) == size:
+        block = sound.read(size, dtype="float32", always_2d=True)
+        num_frames += len(block)
+        yield _to_mono(block)
+    if _is_cut_off(sound, num_frames):
+        raise ValueError(f"{name} is cut off: only {num_frames} samples of it are there; copy it again")
+
+
+def _is_cut_off(sound: soundfile.SoundFile, num_frames: int) -> bool:
+    """Whether the file ends before its header says so (libsndfile reads what is there and goes on)."""
+    if num_frames < 0.99 * sound.frames:  # an mp3 header may be off by a frame or two
         return True
     # ogg: the last page does not say that it is the last, or is not whole
     if re.search("end-of-stream|junk after the last page", sound.extra_info, re.IGNORECASE):
@@ -213,37 +453,3 @@ def _is_cut_off(sound: soundfile.SoundFile, num_read: int) -> bool:
     data_chunk = re.search(r"^data : (\d+) \(should be (\d+)\)", sound.extra_info, re.MULTILINE)  # wav
     # Recorders that cannot seek back leave the largest number there is as the size.
     return data_chunk is not None and int(data_chunk[2]) < int(data_chunk[1]) < 2**31 - 2**16
-
-
-def _is_batch(raw_audio) -> bool:
-    """A list of clips, as opposed to a list of numbers, which is one clip."""
-    return isinstance(raw_audio, (list, tuple)) and (len(raw_audio) == 0 or np.ndim(raw_audio[0]) > 0)
-
-
-def _to_mono_float32(audio) -> np.ndarray:
-    """(samples,), (channels, samples) or (samples, channels), float or integer PCM -> float32 (samples,)."""
-    if hasattr(audio, "detach"):  # a torch tensor
-        audio = audio.detach().cpu()
-        audio = (audio.float() if audio.is_floating_point() else audio).numpy()
-    audio = np.asarray(audio)
-    if audio.ndim not in (1, 2):
-        raise ValueError(f"a clip has shape (samples,), (channels, samples) or (samples, channels); got {audio.shape}")
-    if audio.size == 0:
-        raise ValueError("the audio is empty: there is not one sample in it")
-    if audio.ndim == 2 and min(audio.shape) > MAX_CHANNELS:
-        raise ValueError(
-            f"a clip has at most {MAX_CHANNELS} channels; got shape {audio.shape}. Pass a batch as a list"
-        )
-
-    if audio.dtype == np.uint8:  # unsigned PCM has its zero in the middle
-        audio = (audio.astype(np.float32) - 128) / 128
-    elif audio.dtype in (np.int8, np.int16, np.int32):
-        audio = audio.astype(np.float32) / -float(np.iinfo(audio.dtype).min)
-    elif audio.dtype.kind != "f":
-        raise ValueError(f"audio must be float, int16, int32, int8 or uint8; got {audio.dtype}")
-    audio = audio.astype(np.float32, copy=False)
-    if audio.ndim == 2:
-        audio = audio.mean(axis=int(np.argmin(audio.shape)))
-    if not np.isfinite(audio).all():
-        raise ValueError("the audio holds NaN or infinite samples")
-    return np.ascontiguousarray(audio)

@@ -10,6 +10,7 @@ layout in every layer, a 2-D one over a height of 1 does not (and it is what ten
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +21,7 @@ from transformers import initialization as init
 from transformers.audio_utils import mel_filter_bank
 from transformers.utils import ModelOutput
 
-from .configuration_samplecnn import KERNEL_SIZE, SampleCNNConfig
+from .configuration_samplecnn import AUTO_MAP, CUSTOM_PIPELINES, KERNEL_SIZE, SampleCNNConfig
 
 # In inference. On a CPU the feature maps of more than two segments do not fit in the cache.
 CPU_SEGMENTS_AT_A_TIME = 2
@@ -73,33 +74,35 @@ class SampleCNNClassifierOutput(ModelOutput):
 
 
 class SampleCNNConv1d(nn.Conv1d):
-    """A 1-D convolution, weight [out, in, kernel], that runs on [segments, channels, 1, frames]."""
+    """
+    `nn.Conv1d` on [segments, channels, 1, frames]; LoRA adapters are made by the same constructor.
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = KERNEL_SIZE, stride: int = 1):
-        # For stride 1 this is "same"; for stride 3 both kernels see whole groups of three frames.
-        padding = max(0, kernel_size - stride) // 2
-        super().__init__(in_channels, out_channels, kernel_size, stride=stride, padding=padding)
+    With one input channel (the stem), a matrix product on frames is faster. Compiled graphs keep the convolution: as a
+    product, ONNX would gather each sample by its index.
+    """
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        if self.stride[0] > self.kernel_size[0]:  # a strided shortcut drops the frames that the body drops
+        (kernel_size,), (stride,), (padding,) = self.kernel_size, self.stride, self.padding
+        if self.in_channels == 1 and not torch.compiler.is_compiling():
+            frames = frame_waveform(hidden_states[:, 0, 0], kernel_size, stride, padding)
+            return channels_last(F.linear(frames, self.weight.squeeze(1), self.bias))
+        if stride > kernel_size:  # a strided shortcut drops the frames that the body drops
             frames = hidden_states.shape[-1]
-            hidden_states = hidden_states[..., : frames - frames % self.stride[0]]
-        weight = self.weight.unsqueeze(2)
-        return F.conv2d(hidden_states, weight, self.bias, stride=(1, *self.stride), padding=(0, *self.padding))
+            hidden_states = hidden_states[..., : frames - frames % stride]
+        return F.conv2d(hidden_states, self.weight.unsqueeze(2), self.bias, stride=(1, stride), padding=(0, padding))
+
+
+def convolution(in_channels: int, out_channels: int, kernel_size: int = KERNEL_SIZE, stride: int = 1) -> nn.Module:
+    """A convolution that keeps the number of frames, divided by its stride."""
+    return SampleCNNConv1d(in_channels, out_channels, kernel_size, stride, padding=max(0, kernel_size - stride) // 2)
 
 
 def batch_norm(num_channels: int, config: SampleCNNConfig, norm_class: type[nn.Module] = nn.BatchNorm2d) -> nn.Module:
     return norm_class(num_channels, eps=config.batch_norm_eps, momentum=config.batch_norm_momentum)
 
 
-def max_pool(size: int) -> nn.MaxPool2d:
-    """Max-pooling over time; frames that do not fill a window are dropped, as in Keras."""
-    return nn.MaxPool2d((1, size))
-
-
-def frame_waveform(waveform: torch.Tensor, frame_length: int, hop_length: int) -> torch.Tensor:
-    """[segments, samples] -> [segments, samples // hop_length, frame_length], centred on the hops."""
-    padding = (frame_length - hop_length) // 2
+def frame_waveform(waveform: torch.Tensor, frame_length: int, hop_length: int, padding: int) -> torch.Tensor:
+    """[segments, samples] -> [segments, frames, frame_length]."""
     return F.pad(waveform, (padding, padding)).unfold(-1, frame_length, hop_length)
 
 
@@ -109,21 +112,18 @@ def channels_last(frames: torch.Tensor) -> torch.Tensor:
 
 
 class SampleCNNStem(nn.Module):
-    """The first convolution (Fig. 1), as a matrix product on frames: with one input channel that is what it is."""
+    """The first convolution (Fig. 1)."""
 
     def __init__(self, config: SampleCNNConfig):
         super().__init__()
         strided = config.num_strided_convolutions > 0
-        self.conv = nn.Conv1d(
-            1, config.stem_channels, config.stem_kernel_size, stride=config.stem_stride if strided else 1
-        )
+        stride = config.stem_stride if strided else 1
+        self.conv = convolution(1, config.stem_channels, config.stem_kernel_size, stride)
         self.norm = batch_norm(config.stem_channels, config)
-        self.pool = nn.Identity() if strided else max_pool(config.stem_stride)
+        self.pool = nn.Identity() if strided else nn.MaxPool2d((1, config.stem_stride))
 
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
-        frames = frame_waveform(waveform, self.conv.kernel_size[0], self.conv.stride[0])
-        hidden_states = channels_last(F.linear(frames, self.conv.weight.squeeze(1), self.conv.bias))
-        return F.relu(self.pool(self.norm(hidden_states)))
+        return F.relu(self.pool(self.norm(self.conv(waveform[:, None, None]))))
 
 
 class SampleCNNMelSpectrogram(nn.Module):
@@ -131,25 +131,25 @@ class SampleCNNMelSpectrogram(nn.Module):
 
     def __init__(self, config: SampleCNNConfig):
         super().__init__()
-        self.window_length, self.hop_length = config.stem_kernel_size, config.stem_stride
-        self.n_fft, self.compression = config.n_fft, config.mel_compression
+        self.config = config
+        # Saved with the weights: from_pretrained does not run this code on real tensors.
+        for name, value in self.constants().items():
+            self.register_buffer(name, value)
+
+    def constants(self) -> dict[str, torch.Tensor]:
+        """The values of the buffers."""
+        bins, rate = self.config.n_fft // 2 + 1, self.config.sampling_rate
         filters = mel_filter_bank(
-            num_frequency_bins=config.n_fft // 2 + 1,
-            num_mel_filters=config.stem_channels,
-            min_frequency=0.0,
-            max_frequency=config.sampling_rate / 2,
-            sampling_rate=config.sampling_rate,
-            norm="slaney",
-            mel_scale="slaney",
+            bins, self.config.stem_channels, 0.0, rate / 2, rate, norm="slaney", mel_scale="slaney"
         )
-        # In the checkpoint: from_pretrained does not run this code on real tensors.
-        self.register_buffer("mel_filters", torch.tensor(filters, dtype=torch.float32))
-        self.register_buffer("window", torch.hann_window(self.window_length))
+        window = torch.hann_window(self.config.stem_kernel_size, dtype=torch.float32)
+        return {"mel_filters": torch.tensor(filters, dtype=torch.float32), "window": window}
 
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
-        frames = frame_waveform(waveform.float(), self.window_length, self.hop_length)
-        magnitude = torch.fft.rfft(frames * self.window.float(), n=self.n_fft).abs()
-        mel = torch.log1p(self.compression * (magnitude @ self.mel_filters.float()))
+        window_length, hop_length = self.config.stem_kernel_size, self.config.stem_stride
+        frames = frame_waveform(waveform.float(), window_length, hop_length, (window_length - hop_length) // 2)
+        magnitude = torch.fft.rfft(frames * self.window.float(), n=self.config.n_fft).abs()
+        mel = torch.log1p(self.config.mel_compression * (magnitude @ self.mel_filters.float()))
         return channels_last(mel.to(waveform.dtype))
 
 
@@ -178,9 +178,9 @@ class SampleCNNBlock(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, strided: bool, config: SampleCNNConfig):
         super().__init__()
-        self.conv = SampleCNNConv1d(in_channels, out_channels, stride=KERNEL_SIZE if strided else 1)
+        self.conv = convolution(in_channels, out_channels, stride=KERNEL_SIZE if strided else 1)
         self.norm = batch_norm(out_channels, config)
-        self.pool = nn.Identity() if strided else max_pool(KERNEL_SIZE)
+        self.pool = nn.Identity() if strided else nn.MaxPool2d((1, KERNEL_SIZE))
         self.se = SampleCNNSqueezeExcitation(out_channels, config) if config.block_type == "se" else None
 
     def forward(self, hidden_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -197,16 +197,16 @@ class SampleCNNResidualBlock(nn.Module):
         self.shortcut = nn.Identity()
         if in_channels != out_channels or strided:
             self.shortcut = nn.Sequential(
-                SampleCNNConv1d(in_channels, out_channels, kernel_size=1, stride=stride),
+                convolution(in_channels, out_channels, kernel_size=1, stride=stride),
                 batch_norm(out_channels, config),
             )
-        layers = [SampleCNNConv1d(in_channels, out_channels, stride=stride), batch_norm(out_channels, config)]
+        layers = [convolution(in_channels, out_channels, stride=stride), batch_norm(out_channels, config)]
         if config.block_type in ("res2", "rese2"):
             layers += [nn.ReLU(), nn.Dropout(config.block_dropout)]
-            layers += [SampleCNNConv1d(out_channels, out_channels), batch_norm(out_channels, config)]
+            layers += [convolution(out_channels, out_channels), batch_norm(out_channels, config)]
         self.body = nn.Sequential(*layers)
         self.se = SampleCNNSqueezeExcitation(out_channels, config) if config.block_type.startswith("rese") else None
-        self.pool = nn.Identity() if strided else max_pool(KERNEL_SIZE)
+        self.pool = nn.Identity() if strided else nn.MaxPool2d((1, KERNEL_SIZE))
 
     def forward(self, hidden_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         residual, excitation = self.body(hidden_states), None
@@ -230,6 +230,9 @@ class SampleCNNPreTrainedModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module):
+        if isinstance(module, SampleCNNMelSpectrogram):
+            for name, value in module.constants().items():
+                init.copy_(getattr(module, name), value)
         if not isinstance(module, (nn.Conv1d, nn.Linear)):
             return super()._init_weights(module)
         bound = {"he_uniform": _he_bound, "sampleaudio": _sampleaudio_bound}[self.config.initializer](module)
@@ -241,25 +244,14 @@ class SampleCNNPreTrainedModel(PreTrainedModel):
         """As for any model, but safetensors only."""
         return super().from_pretrained(*args, **{"use_safetensors": True, **kwargs})
 
-    def save_pretrained(self, save_directory, **kwargs):
+    def save_pretrained(self, save_directory, *args, **kwargs):
         """Save weights, configuration and the code, such that `pipeline` and every Auto class load the folder."""
-        # Imported here for its file to be saved along: transformers copies what this file imports relatively.
-        from .pipeline_samplecnn import SampleCNNAudioClassificationPipeline
+        # Imported for its file to be saved along: transformers copies what this file imports relatively.
+        from .pipeline_samplecnn import SampleCNNAudioClassificationPipeline  # noqa: F401
 
-        self.config.auto_map = {
-            "AutoConfig": "configuration_samplecnn.SampleCNNConfig",
-            "AutoModel": "modeling_samplecnn.SampleCNNModel",
-            "AutoModelForAudioClassification": "modeling_samplecnn.SampleCNNForAudioClassification",
-            "AutoFeatureExtractor": "feature_extraction_samplecnn.SampleCNNFeatureExtractor",
-        }
-        self.config.custom_pipelines = {
-            "audio-classification": {
-                "impl": f"pipeline_samplecnn.{SampleCNNAudioClassificationPipeline.__name__}",
-                "pt": ["AutoModelForAudioClassification"],
-                "type": "audio",
-            }
-        }
-        super().save_pretrained(save_directory, **kwargs)
+        self.config.auto_map = dict(AUTO_MAP)
+        self.config.custom_pipelines = dict(CUSTOM_PIPELINES)
+        super().save_pretrained(save_directory, *args, **kwargs)
 
 
 def _he_bound(module: nn.Conv1d | nn.Linear) -> float:
@@ -277,8 +269,42 @@ def _sampleaudio_bound(module: nn.Conv1d | nn.Linear) -> float:
     return math.sqrt(3 * scale / (kernel_size * in_features**2))
 
 
+class _Clips:
+    """
+    How the segments of a batch are laid out: unpacked [*shape, ...], packed [segments to compute, ...].
+
+    Padding is not computed, which keeps it out of the batch norm's statistics. A compiled graph cannot depend on the
+    number of real segments: in inference it computes padding, too, and sets it to zero.
+    """
+
+    def __init__(self, shape: torch.Size, mask: torch.Tensor | None = None, training: bool = False):
+        self.shape, self.mask = shape, mask
+        self.drops_padding = mask is not None and (training or not torch.compiler.is_compiling())
+
+    def pack(self, x: torch.Tensor) -> torch.Tensor:
+        return x[self.mask] if self.drops_padding else x.flatten(0, len(self.shape) - 1)
+
+    def unpack(self, x: torch.Tensor) -> torch.Tensor:
+        if self.drops_padding:
+            unpacked = x.new_zeros(*self.shape, *x.shape[1:])
+            unpacked[self.mask] = x
+            return unpacked
+        x = x.unflatten(0, self.shape)
+        return x if self.mask is None else x.masked_fill(~self.mask.view(*self.shape, *[1] * (x.dim() - 2)), 0)
+
+    def split(self, x: torch.Tensor, size: int) -> Iterable[torch.Tensor]:
+        """`pack`, at most `size` segments at a time, without a copy of all of them."""
+        segments = x.flatten(0, len(self.shape) - 1)
+        if not self.drops_padding:
+            return segments.split(size)
+        return (segments[indices] for indices in self.mask.flatten().nonzero().squeeze(1).split(size))
+
+
 class SampleCNNModel(SampleCNNPreTrainedModel):
     """The body of SampleCNN: front end and blocks, from waveforms to embeddings."""
+
+    # The head of a classifier's checkpoint.
+    _keys_to_ignore_on_load_unexpected = [r"^classifier\.(dense|norm|out_proj)\."]
 
     def __init__(self, config: SampleCNNConfig):
         super().__init__(config)
@@ -298,6 +324,7 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
         output_hidden_states: bool | None = None,
         output_excitations: bool = False,
         return_dict: bool | None = None,
+        output_last_hidden_state: bool = True,
     ) -> SampleCNNModelOutput | tuple:
         """
         Args:
@@ -308,86 +335,84 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
             output_hidden_states (`bool`, *optional*): return the output of the front end and of every block.
             output_excitations (`bool`, *optional*): return the excitations of the squeeze-and-excitation blocks.
             return_dict (`bool`, *optional*): `False` for a plain tuple.
+            output_last_hidden_state (`bool`, *optional*): `False` leaves it out, which saves memory on long audio.
         """
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
         return_dict = self.config.return_dict if return_dict is None else return_dict
         input_values, attention_mask = self._check_inputs(input_values, attention_mask)
 
-        segments = _select_segments(input_values, attention_mask).to(self.dtype)
-        pieces = [self._run(piece, output_hidden_states) for piece in self._split(segments)]
-
-        def by_clip(*parts: torch.Tensor) -> torch.Tensor:
-            whole = parts[0] if len(parts) == 1 else torch.cat(parts)
-            return _restore_segments(whole, input_values.shape[:2], attention_mask)
-
-        last, embeddings, hidden_states, excitations = zip(*pieces, strict=True)
-        segment_embeddings = by_clip(*embeddings)
+        wanted = {
+            "segment_embeddings": True,
+            "last_hidden_state": output_last_hidden_state,
+            "hidden_states": output_hidden_states,
+            "excitations": output_excitations,
+        }
+        features = self._run(input_values, _Clips(input_values.shape[:2], attention_mask, self.training), wanted)
+        segment_embeddings = features["segment_embeddings"][0]
         output = SampleCNNModelOutput(
-            last_hidden_state=by_clip(*last),
+            last_hidden_state=features["last_hidden_state"][0] if output_last_hidden_state else None,
             pooler_output=_masked_mean(segment_embeddings, attention_mask),
             segment_embeddings=segment_embeddings,
-            hidden_states=tuple(map(by_clip, *hidden_states)) if output_hidden_states else None,
-            excitations=tuple(map(by_clip, *excitations)) if output_excitations else None,
+            hidden_states=tuple(features["hidden_states"]) if output_hidden_states else None,
+            excitations=tuple(features["excitations"]) if output_excitations else None,
         )
         return output if return_dict else output.to_tuple()
 
-    def _split(self, segments: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """In inference, as many segments at a time as run fastest; it also bounds the memory of long audio."""
-        if self.training or torch.compiler.is_compiling():
-            return (segments,)
-        return segments.split(SEGMENTS_AT_A_TIME if segments.device.type != "cpu" else CPU_SEGMENTS_AT_A_TIME)
+    def _run(self, input_values, clips, wanted):
+        """In inference a few segments at a time: it is faster, and memory does not grow with the feature maps."""
+        needs_gradients = wanted["hidden_states"] and torch.is_grad_enabled()  # `retain_grad()` on what is returned
+        if self.training or torch.compiler.is_compiling() or needs_gradients:
+            return self._run_together(clips.pack(input_values), clips, wanted)
+        size = CPU_SEGMENTS_AT_A_TIME if input_values.device.type == "cpu" else SEGMENTS_AT_A_TIME
+        groups = [self._run_together(x, _Clips(x.shape[:1]), wanted) for x in clips.split(input_values, size)]
+        return {
+            name: [clips.unpack(torch.cat(parts)) for parts in zip(*(group[name] for group in groups), strict=True)]
+            for name in wanted
+        }
 
-    def _run(self, segments: torch.Tensor, keep_hidden_states: bool):
-        """[segments, samples] -> last hidden state, embeddings, all hidden states (or none), excitations."""
-        hidden_states = self.front_end(segments)
-        kept, excitations, pooled = [hidden_states], [], []
+    def _run_together(self, segments, clips, wanted):
+        """[segments, samples] -> a list of tensors for each name, unpacked."""
+        features, pooled = {name: [] for name in wanted}, []
+
+        def keep(name: str, x: torch.Tensor) -> torch.Tensor:
+            """Whatever follows is computed from the tensor that is returned, so that it has a gradient."""
+            if not wanted[name]:
+                return x
+            features[name].append(clips.unpack(x))
+            return clips.pack(features[name][-1])
+
+        hidden_states = self.front_end(segments.to(self.dtype))
+        hidden_states = keep("hidden_states", hidden_states.squeeze(2)).unsqueeze(2)
         for block in self.blocks:
             hidden_states, excitation = block(hidden_states)
+            hidden_states = keep("hidden_states", hidden_states.squeeze(2)).unsqueeze(2)
             pooled.append(hidden_states.amax((2, 3)))
-            if keep_hidden_states:
-                kept.append(hidden_states)
             if excitation is not None:
-                excitations.append(excitation)
-        embeddings = torch.cat(pooled[-3:], dim=1) if self.config.multi_level else pooled[-1]
-        return hidden_states.squeeze(2), embeddings, [x.squeeze(2) for x in kept], excitations
+                keep("excitations", excitation)
+        keep("last_hidden_state", hidden_states.squeeze(2))
+        keep("segment_embeddings", torch.cat(pooled[-3:], dim=1) if self.config.multi_level else pooled[-1])
+        return features
 
     def _check_inputs(self, input_values, attention_mask):
         if input_values.dim() == 2:
             input_values = input_values.unsqueeze(1)
-        if input_values.dim() != 3:
+        shape = list(input_values.shape)
+        if len(shape) != 3:
+            raise ValueError(f"input_values must be [batch, samples] or [batch, segments, samples]; got {shape}")
+        if shape[2] < self.config.min_samples:
             raise ValueError(
-                f"input_values must be [batch, samples] or [batch, segments, samples]; got {list(input_values.shape)}"
-            )
-        if input_values.shape[2] < self.config.min_samples:
-            raise ValueError(
-                f"input_values hold {input_values.shape[2]} samples a segment; this network needs at least "
+                f"input_values hold {shape[2]} samples per segment; this network needs at least "
                 f"{self.config.min_samples} (the feature extractor pads shorter clips)"
             )
-        if attention_mask is not None:
-            if attention_mask.shape != input_values.shape[:2]:
-                raise ValueError(
-                    f"attention_mask must be [batch, segments] = {list(input_values.shape[:2])}; "
-                    f"got {list(attention_mask.shape)}"
-                )
-            attention_mask = attention_mask.bool()
-            if not torch.compiler.is_compiling() and not attention_mask.any(1).all():
-                raise ValueError("attention_mask leaves a clip without any segment")
-        return input_values, attention_mask
-
-
-def _select_segments(x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-    """[batch, segments, ...] -> [real segments, ...]."""
-    return x.flatten(0, 1) if mask is None else x[mask]
-
-
-def _restore_segments(x: torch.Tensor, shape: torch.Size, mask: torch.Tensor | None) -> torch.Tensor:
-    """[real segments, ...] -> [batch, segments, ...], zeros where there is no segment."""
-    if mask is None:
-        return x.unflatten(0, shape)
-    restored = x.new_zeros(*shape, *x.shape[1:])
-    restored[mask] = x
-    return restored
+        if attention_mask is None:
+            return input_values, None
+        mask = attention_mask.bool()
+        if list(mask.shape) != shape[:2]:
+            raise ValueError(f"attention_mask must be [batch, segments] = {shape[:2]}; got {list(mask.shape)}")
+        if not torch.compiler.is_compiling() and not mask.any(1).all():
+            raise ValueError("attention_mask leaves a clip without any segment")
+        return input_values, mask
 
 
 def _masked_mean(x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
@@ -429,6 +454,7 @@ class SampleCNNForAudioClassification(SampleCNNPreTrainedModel):
         self.samplecnn = SampleCNNModel(config)
         self.classifier = SampleCNNClassificationHead(config)
         self.post_init()
+        self._keys_to_ignore_on_load_unexpected = set()  # the body's: here, keys of the head are expected
 
     def forward(
         self,
@@ -453,12 +479,13 @@ class SampleCNNForAudioClassification(SampleCNNPreTrainedModel):
             output_hidden_states=output_hidden_states,
             output_excitations=output_excitations,
             return_dict=True,
+            output_last_hidden_state=False,
         )
-        mask = None if attention_mask is None else attention_mask.bool()
         embeddings = outputs.segment_embeddings
-        segment_logits = self.classifier(_select_segments(embeddings, mask)).float()
-        segment_logits = _restore_segments(segment_logits, embeddings.shape[:2], mask)
-        logits = self._clip_logits(segment_logits, mask)
+        mask = None if attention_mask is None else attention_mask.bool()
+        clips = _Clips(embeddings.shape[:2], mask, self.training)
+        segment_logits = clips.unpack(self.classifier(clips.pack(embeddings)).float())
+        logits = self.average_segments(segment_logits, attention_mask)
         output = SampleCNNClassifierOutput(
             loss=self.loss_function(labels, logits, self.config) if labels is not None else None,
             logits=logits,
@@ -468,8 +495,15 @@ class SampleCNNForAudioClassification(SampleCNNPreTrainedModel):
         )
         return output if return_dict else output.to_tuple()
 
-    def _clip_logits(self, segment_logits: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        """Logits of the mean of the segments' probabilities, computed in the log domain."""
+    def average_segments(
+        self, segment_logits: torch.Tensor, attention_mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """
+        Logits of the mean of the segments' probabilities (section IV-D), computed in the log domain.
+
+        `segment_logits` [batch, segments, num_labels] and `attention_mask` [batch, segments] -> [batch, num_labels].
+        """
+        mask = None if attention_mask is None else attention_mask.bool()
         if self.config.problem_type == "multi_label_classification":
             log_odds = _log_mean_exp(F.logsigmoid(segment_logits), mask)
             return log_odds - _log_mean_exp(F.logsigmoid(-segment_logits), mask)

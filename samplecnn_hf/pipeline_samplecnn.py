@@ -1,61 +1,126 @@
 """`pipeline("audio-classification")` for SampleCNN: any audio file at any rate, without ffmpeg or torchaudio."""
 
+import http.client
 import os
+import re
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import islice
 from numbers import Real
+from urllib.parse import quote, urljoin, urlsplit
 
+import numpy as np
+import torch
 from transformers import AudioClassificationPipeline
+from transformers.pipelines.base import ChunkPipeline
+from transformers.utils import ModelOutput
 
-from .feature_extraction_samplecnn import SampleCNNFeatureExtractor, read_audio
+from .feature_extraction_samplecnn import SampleCNNFeatureExtractor
+
+PARAMETERS = ("top_k", "threshold", "function_to_apply", "sampling_rate", "on_error")
+ON_ERROR = ("raise", "return")
+GROUP_SAMPLES = 2**20  # of the segments that go through the network at a time: 4 MiB
+
+MAX_DOWNLOAD_BYTES = 2**28
+DOWNLOAD_SECONDS = 120  # for everything, redirects included
+SILENT_SECONDS = 20  # how long a server may send nothing
+MAX_REDIRECTS = 5
 
 
-class SampleCNNAudioClassificationPipeline(AudioClassificationPipeline):
+class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPipeline):
     """
-    Labels of audio clips of any length.
+    Labels of audio clips of any length, in bounded memory: files are read, and segments classified, block by block.
 
-    An input is the path or URL of an audio file (wav, flac, ogg, mp3), its bytes, a waveform (numpy array or torch
-    tensor) at the model's rate, a dict of one (`"array"` or `"raw"`) and its `"sampling_rate"`, or what `datasets`
-    yields, decoded or not; or a list of these, with `batch_size=`. Stereo is mixed down, other rates are resampled,
-    short clips padded, long ones segmented.
+    An input is whatever `SampleCNNFeatureExtractor` takes: an audio file (a path, its bytes or a binary file object;
+    wav, flac, ogg, mp3) or a waveform (numpy array or torch tensor). It is also an http(s) URL of a file, a dict of a
+    waveform (`"array"` or `"raw"`) and its `"sampling_rate"`, or what `datasets` yields, decoded or not. A list (or
+    tuple, generator, torch dataset) of these gives a list of answers; `batch_size=` classifies several at a time.
 
-    Scores are probabilities: softmax, or sigmoid for a multi-label model. Both of these may be given here or at call
-    time:
+    Scores are probabilities: softmax, or sigmoid for a multi-label model. These arguments may be given here or when
+    the pipeline is called:
 
-    - `top_k`: labels in an answer at most (5 by default, `None` for all).
-    - `threshold`: the lowest score of a label in an answer, which may then be empty: a number, or `"tuned"` for each
+    - `top_k`: maximum number of labels in an answer (5 by default, `None` for all).
+    - `threshold`: minimum score of a label in an answer, which may then be empty: a number, or `"tuned"` for each
       label's own, `config.thresholds`.
+    - `sampling_rate`: rate of the waveforms in Hz; by default the model's own rate is assumed, with one warning.
+    - `on_error`: `"raise"` (default), or `"return"` to get `{"error": message}` instead of the answer for an input
+      that cannot be read, so that it does not stop a list.
     """
+
+    def __init__(self, *args, **kwargs):
+        kwargs.pop("local_files_only", None)  # `pipeline()` passes it on, after use
+        super().__init__(*args, **kwargs)
 
     @classmethod
     def from_pretrained(
-        cls, model_id: str | os.PathLike, *, revision: str = "main", token=None, dtype="auto", **kwargs
+        cls,
+        model_id: str | os.PathLike,
+        *,
+        revision: str = "main",
+        subfolder: str = "",
+        token: str | bool | None = None,
+        cache_dir: str | os.PathLike | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
+        dtype="auto",
+        **kwargs,
     ):
         """
         Load model and feature extractor of a folder or Hub id with this package's code, not with the folder's.
 
-        `revision`, `token` and `dtype` are those of any `from_pretrained`; the rest (`device`, `top_k`, ...) goes to
-        the pipeline.
+        The named arguments are those of any `from_pretrained`; the rest (`device`, `top_k`, ...) goes to the pipeline.
         """
         from .modeling_samplecnn import SampleCNNForAudioClassification
 
-        hub = {"revision": revision, "token": token}
+        hub = {
+            "revision": revision,
+            "subfolder": subfolder,
+            "token": token,
+            "cache_dir": cache_dir,
+            "force_download": force_download,
+            "local_files_only": local_files_only,
+        }
         model = SampleCNNForAudioClassification.from_pretrained(model_id, dtype=dtype, **hub)
         extractor = SampleCNNFeatureExtractor.from_pretrained(model_id, **hub)
         return cls(model=model, feature_extractor=extractor, **kwargs)
 
+    def __call__(self, inputs, **kwargs):
+        if isinstance(inputs, (list, tuple)):
+            if len(inputs) == 0:
+                raise ValueError("there is no audio: the list of inputs is empty")
+            inputs = list(inputs)  # transformers would take a tuple for one input
+        return super().__call__(inputs, **kwargs)
+
     def _sanitize_parameters(self, **kwargs):
-        preprocess, forward, postprocess = super()._sanitize_parameters(**kwargs)
+        if unknown := sorted(kwargs.keys() - set(PARAMETERS)):
+            raise TypeError(
+                f"unknown argument {', '.join(unknown)}: the pipeline takes {', '.join(PARAMETERS)}, batch_size and "
+                "num_workers"
+            )
+        top_k, on_error = kwargs.get("top_k"), kwargs.get("on_error", "raise")
+        if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1):
+            raise ValueError(f"top_k must be a positive integer, or None for all labels; got {top_k!r}")
+        if on_error not in ON_ERROR:
+            raise ValueError(f"on_error must be one of {', '.join(ON_ERROR)}; got {on_error!r}")
+        parent = {name: kwargs[name] for name in ("top_k", "function_to_apply") if name in kwargs}
+        _, forward, postprocess = super()._sanitize_parameters(**parent)
         # What the parent fills in, differently from release to release, would override what was asked for before.
-        if "top_k" not in kwargs:
-            postprocess.pop("top_k", None)
-        if kwargs.get("function_to_apply") is None:
-            postprocess.pop("function_to_apply", None)
+        for name in ("top_k", "function_to_apply"):
+            if name not in kwargs or (name == "function_to_apply" and kwargs[name] is None):
+                postprocess.pop(name, None)
         if "threshold" in kwargs:
             postprocess["lowest_scores"] = self._lowest_scores(kwargs["threshold"])
+        if "on_error" in kwargs:
+            postprocess["on_error"] = on_error
+        preprocess = {name: kwargs[name] for name in ("sampling_rate", "on_error") if name in kwargs}
         return preprocess, forward, postprocess
 
     def _lowest_scores(self, threshold: float | str | None) -> dict[str, float] | None:
-        """What the caller asked for -> the score of each label from which on it is in the answer."""
+        """What the caller asked for -> the minimum score of each label in an answer."""
         if threshold is None:
             return None
         config = self.model.config
@@ -72,42 +137,162 @@ class SampleCNNAudioClassificationPipeline(AudioClassificationPipeline):
             )
         return dict(zip(labels, config.thresholds, strict=True))
 
-    def postprocess(self, model_outputs, top_k=5, function_to_apply=None, lowest_scores=None):
+    def preprocess(self, inputs, sampling_rate=None, on_error="raise"):
+        """Yields an input's segments in groups [1, segments, samples]; the last group carries the error, if any."""
+        group, error = None, None
+        try:
+            for next_group in self._groups(inputs, sampling_rate):
+                if group is not None:
+                    yield _chunk(group)
+                group = next_group
+        except (OSError, TypeError, ValueError) as caught:
+            if on_error == "raise":
+                raise
+            error = _one_line(caught)
+            if group is None:  # the network is run all the same: others may be in its batch
+                group = np.zeros((1, self.feature_extractor.segment_length), np.float32)
+        yield _chunk(group, is_last=True, error=error)
+
+    def _groups(self, inputs, sampling_rate) -> Iterator[np.ndarray]:
+        """Whatever the caller passed -> its normalised segments, float32 [segments, samples], a group at a time."""
+        extractor = self.feature_extractor
+        audio, sampling_rate = _audio_and_rate(inputs, sampling_rate)
+        with download(audio) if _is_url(audio) else nullcontext(audio) as audio:
+            segments = extractor.segment_blocks(extractor.to_blocks(audio, sampling_rate))
+            size = max(1, GROUP_SAMPLES // extractor.segment_length)
+            while group := list(islice(segments, size)):
+                yield extractor.normalize(np.stack(group))
+
+    def _forward(self, model_inputs):
+        """Keeps the segments' logits only: with every hidden state, memory would grow with the clip."""
+        inputs = {name: model_inputs.pop(name) for name in ("input_values", "attention_mask")}
+        segment_logits = self.model(**inputs).segment_logits
+        return {"segment_logits": segment_logits, "is_real": inputs["attention_mask"].bool(), **model_inputs}
+
+    def postprocess(self, chunks, top_k=5, function_to_apply=None, lowest_scores=None, on_error="raise"):
+        segment_logits = torch.cat([chunk["segment_logits"][chunk["is_real"]] for chunk in chunks])
+        logits = self.model.average_segments(segment_logits.unsqueeze(0))
+        error = chunks[-1]["error"]
+        if error is None and not logits.isfinite().all():
+            error = f"the network's output is not finite: damaged weights, or too loud a sound for {self.dtype}"
+            if on_error == "raise":
+                raise ValueError(error)
+        if error is not None:
+            return {"error": error}
         config = self.model.config
         if function_to_apply is None:
             function_to_apply = "sigmoid" if config.problem_type == "multi_label_classification" else "softmax"
-        answer = super().postprocess(model_outputs, top_k=config.num_labels, function_to_apply=function_to_apply)
+        answer = super().postprocess(
+            ModelOutput(logits=logits), top_k=config.num_labels, function_to_apply=function_to_apply
+        )
         if lowest_scores is not None:
             answer = [item for item in answer if item["score"] >= lowest_scores[item["label"]]]
         return list(islice(answer, top_k))
 
-    def preprocess(self, inputs):
-        audio, sampling_rate = self._load(inputs)
-        features = self.feature_extractor(audio, sampling_rate=sampling_rate, return_tensors="pt")
-        return features.to(dtype=self.dtype)
 
-    def _load(self, inputs):
-        """Whatever the caller passed -> samples and their rate in Hz."""
-        if isinstance(inputs, dict) and (inputs.get("bytes") or inputs.get("path")) and "array" not in inputs:
-            inputs = inputs.get("bytes") or inputs["path"]
-        if isinstance(inputs, str) and inputs.startswith(("http://", "https://")):
-            inputs = _download(inputs)
-        if isinstance(inputs, (str, os.PathLike, bytes)):
-            return read_audio(inputs)
-        if hasattr(inputs, "get_all_samples"):  # the AudioDecoder that `datasets` yields
+def _chunk(group: np.ndarray, is_last: bool = False, error: str | None = None) -> dict:
+    input_values = torch.from_numpy(group).unsqueeze(0)
+    attention_mask = torch.ones(input_values.shape[:2], dtype=torch.int64)
+    return {"input_values": input_values, "attention_mask": attention_mask, "is_last": is_last, "error": error}
+
+
+def _audio_and_rate(inputs, sampling_rate: float | None):
+    """A dict or a decoder of `datasets` -> what the feature extractor takes, and its rate in Hz."""
+    if hasattr(inputs, "get_all_samples"):  # the AudioDecoder that `datasets` yields
+        try:
             samples = inputs.get_all_samples()
-            return samples.data, samples.sample_rate
-        if isinstance(inputs, dict):
-            audio = next((inputs[key] for key in ("array", "raw") if inputs.get(key) is not None), None)
-            if audio is None or inputs.get("sampling_rate") is None:
-                raise ValueError('a dict of audio needs "array" (or "raw") and "sampling_rate"')
-            return audio, inputs["sampling_rate"]
-        return inputs, self.feature_extractor.sampling_rate
+        except RuntimeError as error:  # torchcodec raises nothing else
+            raise ValueError(f"torchcodec cannot decode the audio: {_one_line(error)}") from error
+        inputs = {"array": samples.data.float().mean(0), "sampling_rate": samples.sample_rate}  # (channels, samples)
+    if not isinstance(inputs, dict):
+        return inputs, sampling_rate
+    audio, file = (
+        next((inputs[key] for key in keys if inputs.get(key) is not None), None)
+        for keys in (("array", "raw"), ("bytes", "path"))
+    )
+    rate = sampling_rate if inputs.get("sampling_rate") is None else inputs["sampling_rate"]
+    if sampling_rate is not None and rate != sampling_rate:
+        raise ValueError(f"sampling_rate={sampling_rate} contradicts the dict's {rate}")
+    if "array" not in inputs and "raw" not in inputs and file is not None:
+        return file, rate
+    if audio is None or rate is None:
+        raise ValueError('a dict of audio needs "array" (or "raw") and "sampling_rate"')
+    return audio, rate
 
 
-def _download(url: str) -> bytes:
-    from huggingface_hub import get_session
+def _one_line(error: Exception) -> str:
+    """Its message; a server may have had a hand in it."""
+    return " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
 
-    response = get_session().get(url, follow_redirects=True)
-    response.raise_for_status()
-    return response.content
+
+def _is_url(audio) -> bool:
+    return isinstance(audio, str) and re.match(r"[a-z][a-z0-9+.-]*://", audio, re.IGNORECASE) is not None
+
+
+def download(url: str):
+    """
+    The file behind an http(s) URL, as a temporary file object to be used in a `with` statement.
+
+    Raises:
+        `OSError` with one line for an address that cannot be read, a file of more than `MAX_DOWNLOAD_BYTES`, and a
+        server that takes longer than `DOWNLOAD_SECONDS`.
+    """
+    outcome = []
+
+    def work():
+        try:
+            outcome.append(_fetch(url, deadline=time.monotonic() + DOWNLOAD_SECONDS))
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            outcome.append(error)
+
+    # In a thread: a timeout of a socket starts anew with each byte, and looking up a name has none at all.
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(DOWNLOAD_SECONDS)
+    result = outcome[0] if outcome else _too_slow()
+    if isinstance(result, Exception):
+        raise OSError(f"cannot read {url[:200]!r}: {_one_line(result)[:200].strip()}") from result
+    return result
+
+
+def _too_slow() -> TimeoutError:
+    return TimeoutError(f"it takes longer than {DOWNLOAD_SECONDS} seconds")
+
+
+def _fetch(url: str, deadline: float):
+    opener = urllib.request.OpenerDirector()  # the usual one also opens ftp and local files
+    for handler in ("ProxyHandler", "HTTPHandler", "HTTPSHandler", "UnknownHandler"):
+        opener.add_handler(getattr(urllib.request, handler)())
+    for _ in range(1 + MAX_REDIRECTS):
+        parts = urlsplit(url)
+        if parts.scheme.lower() not in ("http", "https"):
+            raise ValueError("only http and https addresses are supported")
+        path, query = (quote(part, safe="%/?:@!$&'()*+,;=~") for part in (parts.path, parts.query))
+        url = parts._replace(path=path, query=query).geturl()
+        request = urllib.request.Request(url, headers={"User-Agent": "samplecnn-hf"})
+        with opener.open(request, timeout=SILENT_SECONDS) as response:
+            if response.status == 200:
+                return _store(response, deadline)
+            if response.status not in (301, 302, 303, 307, 308):
+                raise ValueError(f"the server answered {response.status} {response.reason}")
+            url = urljoin(url, response.headers.get("Location", ""))
+    raise ValueError(f"more than {MAX_REDIRECTS} redirects")
+
+
+def _store(response: http.client.HTTPResponse, deadline: float):
+    if response.headers.get("Content-Encoding", "identity") != "identity":  # nothing else was asked for
+        raise ValueError("the server sent it compressed")
+    file, size = tempfile.TemporaryFile(), 0
+    try:
+        while block := response.read1(2**16):
+            size += file.write(block)
+            if size > MAX_DOWNLOAD_BYTES:
+                raise ValueError(f"it is larger than {MAX_DOWNLOAD_BYTES // 2**20} MiB: download it yourself")
+            if time.monotonic() > deadline:
+                raise _too_slow()
+        if response.length:
+            raise ValueError(f"the connection broke off after {size} bytes")
+    except BaseException:
+        file.close()
+        raise
+    return file

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from samplecnn_hf.feature_extraction_samplecnn import read_audio
 from training.data import load_source
 
 FOLDER = Path(__file__).parents[1] / "spaces_demo" / "examples"
@@ -32,7 +31,7 @@ def main():
     soundfile.write(FOLDER / "eight_words.flac", np.concatenate(sentence), rate)
 
     piece = load_source("magnatagatune", args.music).splits["test"][PIECE]
-    music, rate = read_audio(piece.path)
+    music, rate = soundfile.read(piece.path, always_2d=True)
     soundfile.write(FOLDER / "music.ogg", music[: PIECE_SECONDS * rate].mean(1), rate)
 
 
@@ -41,7 +40,7 @@ def spoken_words(data_dir: str) -> tuple[dict[str, list[np.ndarray]], int]:
     source = load_source("speech_commands", data_dir)
     words = {label: [] for label in source.labels}
     for clip in source.splits["test"]:
-        audio, rate = read_audio(clip.path)
+        audio, rate = soundfile.read(clip.path, always_2d=True)
         words[source.labels[clip.labels[0]]].append(audio.mean(1))
     return words, rate
 

@@ -256,7 +256,7 @@ def test_tuple_output(tiny_model):
     [
         ((1458,), None, r"\[batch, samples\] or \[batch, segments, samples\]"),
         ((1, 1, 1, 1458), None, r"\[batch, samples\] or \[batch, segments, samples\]"),
-        ((1, 728), None, "728 samples a segment; this network needs at least 729"),
+        ((1, 728), None, "728 samples per segment; this network needs at least 729"),
         ((2, 3, 500), None, "at least 729"),
         ((2, 3, 1458), (2, 2), r"\[2, 3\]; got \[2, 2\]"),
         ((2, 3, 1458), (2, 3, 1458), r"got \[2, 3, 1458\]"),

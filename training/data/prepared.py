@@ -11,6 +11,7 @@ noticed, and a killed one is resumed. `datasets.load_dataset("arrow", data_files
 
 import csv
 import hashlib
+import io
 import os
 import re
 from collections import deque
@@ -24,12 +25,12 @@ import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import soundfile
 from datasets import Dataset, Features, List, Value, concatenate_datasets
 from filelock import FileLock
 from tqdm import tqdm
 
 from samplecnn_hf import SampleCNNFeatureExtractor
-from samplecnn_hf.feature_extraction_samplecnn import read_audio
 from training.data.source import Clip, DataError, Source
 from training.hardware import num_cores
 
@@ -234,14 +235,21 @@ def decode(clip: Clip, extractor: SampleCNNFeatureExtractor) -> tuple[np.ndarray
     file's fault, such as a permission that is missing: it would be remembered as long as the file stays the same.
     """
     try:
-        audio, source_rate = read_audio(clip.content())
-        waveform = extractor.to_waveform(audio, source_rate)
+        content = clip.content()
+        waveform = extractor.to_waveform(content)
+        source_rate = _read_rate(content)
     except FileNotFoundError:
         return np.empty(0, np.int16), 0, "is missing"
-    except (ValueError, IsADirectoryError) as error:
+    except ValueError as error:
         return np.empty(0, np.int16), 0, str(error).removeprefix(f"{str(clip.path)!r} ")
     waveform *= PCM16
     return np.clip(np.rint(waveform, out=waveform), -PCM16, PCM16 - 1).astype(np.int16), source_rate, None
+
+
+def _read_rate(content: Path | bytes) -> int:
+    """Sampling rate of an audio file; opened without its name, as soundfile would take the suffix .raw at its word."""
+    with io.BytesIO(content) if isinstance(content, bytes) else open(os.open(content, os.O_RDONLY), "rb") as file:
+        return soundfile.info(file).samplerate
 
 
 def _to_utf8(path: Path) -> str:

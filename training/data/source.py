@@ -19,7 +19,7 @@ class Clip:
     labels: tuple[int, ...]  # indices into Source.labels: exactly one for a single-label task
 
     def content(self) -> Path | bytes:
-        """What `read_audio` decodes."""
+        """The audio file, or what it holds."""
         return self.path
 
     def stamp(self) -> str:

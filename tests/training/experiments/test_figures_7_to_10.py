@@ -9,7 +9,6 @@ from safetensors.numpy import load_file
 
 from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassification, create_config
 from samplecnn_hf.analysis import ClipExcitations, ExcitationRecorder, estimate_filters
-from samplecnn_hf.feature_extraction_samplecnn import read_audio
 from tests.conftest import with_labels
 from training.data import folder
 from training.data.source import DataError
@@ -51,7 +50,7 @@ def clips_of(tones, model):
     network = SampleCNNForAudioClassification.from_pretrained(model)
     record = ExcitationRecorder(network, SampleCNNFeatureExtractor.from_pretrained(model))
     for clip in folder.load(tones).splits["test"]:
-        yield record(*read_audio(clip.path)), clip.labels[0]
+        yield record(clip.path, None), clip.labels[0]
 
 
 # From the command to the files

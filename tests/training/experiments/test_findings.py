@@ -24,7 +24,6 @@ from samplecnn_hf.analysis import (
     log_likeness,
     relate_to_loudness,
 )
-from samplecnn_hf.feature_extraction_samplecnn import read_audio
 from training.data.synthetic.music import INSTALL, write_music
 from training.data.synthetic.speech import write_spoken_commands
 from training.experiments import table_5
@@ -91,11 +90,11 @@ def relations(task, trained) -> tuple[LoudnessRelation, LoudnessRelation]:
     extractor = SampleCNNFeatureExtractor.from_pretrained(folder)
     torch.manual_seed(task.recipe.seed)
     untrained = SampleCNNForAudioClassification(model.config)
-    clips = [read_audio(clip.path) for clip in task.source.splits["test"]]
+    clips = [clip.path for clip in task.source.splits["test"]]
 
     def relate(network) -> LoudnessRelation:
         record = ExcitationRecorder(network, extractor)
-        return relate_to_loudness(record(*clip) for clip in clips)
+        return relate_to_loudness(record(clip, None) for clip in clips)
 
     return relate(untrained), relate(model)
 
