@@ -10,7 +10,7 @@ Download a data set of the paper, in the layout that training/data/ reads.
     million_song           nothing: its audio may not be handed out
 
 DATA_DIR appears when everything in it is complete and checked. Until then the work is in DATA_DIR.download, and the
-same command goes on where it was interrupted. Archives are removed once they are unpacked.
+same command resumes it. Archives are removed once they are unpacked.
 """
 
 import argparse
@@ -22,11 +22,14 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from training.command import errors_in_one_line
+from training.data.archive import unpack
+from training.data.claim import claim, remove_claimed
 from training.data.dcase2017 import AUDIO_FOLDERS
 from training.data.source import DataError
-from training.data.transfer import RemoteFile, fetch, unpack
+from training.data.transfer import RemoteFile, fetch
 
 RECORD = "download.json"  # in a complete DATA_DIR: what it holds, and the checksums of what was downloaded
+MARK = "UNFINISHED.txt"  # in DATA_DIR.download
 
 SPEECH = "https://storage.googleapis.com/download.tensorflow.org/data"
 MUSIC = "https://mirg.city.ac.uk/datasets/magnatagatune"
@@ -58,7 +61,7 @@ class Dataset:
     """What is downloaded, and what becomes of it."""
 
     tables: tuple[RemoteFile, ...] = ()  # kept as they are
-    archive: tuple[RemoteFile, ...] = ()  # one archive, whole or cut into parts
+    archive: tuple[RemoteFile, ...] = ()  # the pieces of one archive
     unpack_to: str = "."  # folder in DATA_DIR
     unpacked_bytes: int = 0  # at most
     by_hand: str = ""  # what is left to the user
@@ -126,8 +129,8 @@ def download(name: str, data_dir: Path) -> None:
     """Make `data_dir` hold the data set `name`, a key of `DATASETS`; if it does already, nothing is downloaded.
 
     Raises:
-        DataError: it cannot be downloaded at all, `data_dir` is in use, the disk is too small, or whatever `fetch` and
-            `unpack` find wrong.
+        DataError: it cannot be downloaded at all, `data_dir` or `DATA_DIR.download` is in use, the disk is too small,
+            or whatever `fetch` and `unpack` find wrong.
     """
     dataset = DATASETS[name]
     if not dataset.files:
@@ -138,20 +141,24 @@ def download(name: str, data_dir: Path) -> None:
     try:
         held = lock.acquire(timeout=0)
     except Timeout:
-        print(f"another process makes {data_dir}: waiting for it", flush=True)
+        print(f"waiting for another process that makes {data_dir}", flush=True)
         held = lock.acquire()
     with held:
         work = Path(f"{data_dir}.download")
         if not _is_complete(name, data_dir):
+            claim(work, MARK, "Made by training/download.py, which removes it when the data set is complete.\n")
             _make(name, data_dir, work)
-        shutil.rmtree(work, ignore_errors=True)
+        remove_claimed(work, MARK)
 
 
 def _is_complete(name: str, data_dir: Path) -> bool:
     """Raises `DataError` if `data_dir` holds something else, or cannot be made."""
     record = data_dir / RECORD
     if record.is_file():
-        found = json.loads(record.read_text())["data_set"]
+        try:
+            found = json.loads(record.read_bytes())["data_set"]
+        except (ValueError, LookupError, TypeError):
+            found = "something else"
         if found != name:
             raise DataError(f"{data_dir} holds {found}: choose another folder for {name}")
         return True
@@ -165,14 +172,18 @@ def _is_complete(name: str, data_dir: Path) -> bool:
 def _make(name: str, data_dir: Path, work: Path) -> None:
     dataset = DATASETS[name]
     new = work / "new"
-    shutil.rmtree(new, ignore_errors=True)  # of a process that was killed
-    work.mkdir(exist_ok=True)
+    if new.exists():  # of a process that was killed
+        shutil.rmtree(new)
     _check_space(dataset, work)
 
-    checksums = {file.url: fetch(file, work) for file in dataset.files}
-    new.mkdir()
+    checksums = {}
+    for table in dataset.tables:
+        checksums |= fetch([table], work / table.name)
     if dataset.archive:
-        unpack([work / file.name for file in dataset.archive], new / dataset.unpack_to, dataset.unpacked_bytes)
+        archive = work / dataset.archive[0].name.removesuffix(".001")
+        checksums |= fetch(dataset.archive, archive)
+        unpack(archive, new / dataset.unpack_to, dataset.unpacked_bytes)
+    new.mkdir(exist_ok=True)
     for table in dataset.tables:
         shutil.copyfile(work / table.name, new / table.name)
     for file in dataset.files:
@@ -185,7 +196,7 @@ def _make(name: str, data_dir: Path, work: Path) -> None:
 
 
 def _check_space(dataset: Dataset, work: Path) -> None:
-    arrived = sum(path.stat().st_size for path in work.iterdir())
+    arrived = sum(path.stat().st_size for path in work.iterdir() if path.name != MARK)
     needed = sum(file.num_bytes for file in dataset.files) - arrived + dataset.unpacked_bytes
     free = shutil.disk_usage(work).free
     if free < needed:
@@ -200,7 +211,7 @@ def main(argv: list[str] | None = None):
     parser.add_argument("data_set", choices=DATASETS, help="see above")
     parser.add_argument("--data_dir", type=Path, required=True, help="folder to make")
     args = parser.parse_args(argv)
-    with errors_in_one_line("the same command goes on where it stopped"):
+    with errors_in_one_line("run the same command again to resume"):
         download(args.data_set, args.data_dir)
     print(DATASETS[args.data_set].by_hand.format(data_dir=args.data_dir), end="")
     print(json.dumps({"data_set": args.data_set, "data_dir": str(args.data_dir)}))

@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import io
 import json
@@ -123,6 +124,14 @@ def fail(name, data_dir):
     return error.value.code
 
 
+def make_work(data_dir):
+    """The working folder, as a process that was killed left it."""
+    work = data_dir.with_name("set.download")
+    work.mkdir(parents=True)
+    (work / download.MARK).touch()
+    return work
+
+
 def read_tree(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -242,7 +251,7 @@ def test_two_at_once(speech, web, data_dir, monkeypatch):
 
 
 def test_killed_while_unpacking(speech, web, data_dir):
-    work = data_dir.with_name("set.download")
+    work = make_work(data_dir)
     (work / "new" / "no").mkdir(parents=True)
     (work / "new" / "no" / "half.wav").touch()
     shutil.copy(web.folder / speech[0], work)
@@ -254,8 +263,7 @@ def test_killed_while_unpacking(speech, web, data_dir):
 
 def test_killed_while_cleaning_up(speech, web, data_dir):
     run("speech_commands", data_dir)
-    work = data_dir.with_name("set.download")
-    work.mkdir()
+    work = make_work(data_dir)
     shutil.copy(web.folder / speech[0], work)
     run("speech_commands", data_dir)
     assert not work.exists()
@@ -270,7 +278,7 @@ def test_interrupted_at_the_last_moment(speech, web, data_dir, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", interrupt)
-        with pytest.raises(SystemExit, match="interrupted: the same command goes on where it stopped"):
+        with pytest.raises(SystemExit, match="interrupted: run the same command again to resume"):
             run("speech_commands", data_dir)
     assert not data_dir.exists()
     run("speech_commands", data_dir)
@@ -283,14 +291,14 @@ def test_interrupted_at_the_last_moment(speech, web, data_dir, monkeypatch):
 
 def test_malicious_archive(publish, web, data_dir):
     publish("speech_commands", make_tar(SPEECH | {"../../evil.wav": b""}))
-    assert "which leads out of its folder: do not use it" in fail("speech_commands", data_dir)
+    assert "which is outside the destination" in fail("speech_commands", data_dir)
     assert not data_dir.exists()
     assert not list(data_dir.parent.rglob("evil*"))
 
 
 def test_bomb(publish, data_dir):
     publish("speech_commands", make_tar(SPEECH | {"no/zeros.wav": bytes(1_000_000)}))
-    assert "unpacks to more than the expected 100,000 bytes" in fail("speech_commands", data_dir)
+    assert "it unpacks to more than the expected 100,000 bytes" in fail("speech_commands", data_dir)
     assert not data_dir.exists()
 
 
@@ -307,7 +315,7 @@ def test_wrong_checksum(speech, web, data_dir):
 
 def test_not_found(speech, web, data_dir):
     (web.folder / speech[0]).unlink()
-    assert "HTTP Error 404" in fail("speech_commands", data_dir)
+    assert "404 Client Error" in fail("speech_commands", data_dir)
     assert not data_dir.exists()
 
 
@@ -322,8 +330,9 @@ def test_small_disk(publish, web, data_dir, monkeypatch):
     assert "GB are needed: make room or choose another folder" in fail("magnatagatune", data_dir)
     assert web.requests == []
     shutil.copy(web.folder / names[0], data_dir.with_name("set.download"))  # needs no room any more
+    shutil.copy(web.folder / names[1], data_dir.with_name("set.download") / "mp3.zip")
     run("magnatagatune", data_dir)
-    assert web.requests == names[1:]
+    assert web.requests == names[2:]
 
 
 @pytest.mark.parametrize("name", ["wedding.jpg", "no/a.wav"])
@@ -333,6 +342,44 @@ def test_folder_in_use(speech, web, data_dir, name):
     assert "set is in use and was not made by this command: choose a new folder" in fail("speech_commands", data_dir)
     assert list(read_tree(data_dir)) == [name]
     assert web.requests == []
+
+
+@pytest.mark.parametrize("complete", [False, True])
+def test_working_folder_of_another_origin(speech, web, data_dir, complete):
+    """It is never removed, whether the data set is made or not."""
+    if complete:
+        run("speech_commands", data_dir)
+    work = data_dir.with_name("set.download")
+    (work / "new").mkdir(parents=True)
+    (work / "new" / "thesis.tex").touch()
+    if complete:
+        run("speech_commands", data_dir)
+    else:
+        assert "set.download holds files of another origin: move it" in fail("speech_commands", data_dir)
+        assert web.requests == []
+    assert list(read_tree(work)) == ["new/thesis.tex"]
+
+
+@pytest.mark.parametrize("record", [b"", b"{}", b"[1]", b'{"data_set": "mine"}', b"\xff", b"null"])
+def test_folder_with_a_record_of_another_origin(speech, data_dir, record):
+    data_dir.mkdir(parents=True)
+    (data_dir / "download.json").write_bytes(record)
+    assert "choose another folder for speech_commands" in fail("speech_commands", data_dir)
+    assert read_tree(data_dir) == {"download.json": record}
+
+
+def test_full_disk(speech, data_dir, monkeypatch):
+    """Nothing is half there, and the same command goes on once there is room."""
+
+    def fill_the_disk(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tarfile, "copyfileobj", fill_the_disk)
+        assert "No space left on device" in fail("speech_commands", data_dir)
+    assert not data_dir.exists()
+    run("speech_commands", data_dir)
+    assert set(read_tree(data_dir)) == {*SPEECH, "download.json"}
 
 
 def test_file_in_the_way(speech, data_dir):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from training.data import dcase2017, folder, hub, magnatagatune, million_song, speech_commands
-from training.data.source import DataError, Source
+from training.data.source import DataError, Source, check_text
 
 SOURCES = {
     "dcase2017": dcase2017.load,
@@ -23,10 +23,12 @@ def load_source(name: str, data_dir: str | Path) -> Source:
     source of a cross-validated network.
 
     Raises:
-        DataError: unknown name, no such folder or fold, or whatever the data set's own loader finds wrong.
+        DataError: unknown name, no such folder or fold, a path that is not UTF-8 text, or whatever the data set's own
+            loader finds wrong.
     """
     if name not in SOURCES and not name.startswith(folder.FOLD):
         raise DataError(f"unknown data set {name!r}: choose one of {', '.join(sorted(SOURCES))}")
+    check_text(str(data_dir), "data_dir")
     if name == "hub":
         return hub.load(str(data_dir))
     if not Path(data_dir).is_dir():

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.data.index import refuse_rows
+from training.data.index import refuse_null_bytes, refuse_rows
 from training.data.source import Clip, DataError, Source
 from training.data.speech_commands import assign_split
 
@@ -35,7 +35,7 @@ def load(data_dir: Path) -> Source:
         DataError: no audio, no validation data, one class only, a class that is never seen in training, or a faulty
             CSV file.
     """
-    if (data_dir / "train.csv").is_file():
+    if (data_dir / "train.csv").exists():
         examples = {split: list(_read_csv(path)) for split, path in _find_splits(data_dir, ".csv").items()}
     elif (data_dir / "train").is_dir():
         examples = {split: list(_read_classes(path)) for split, path in _find_splits(data_dir, "").items()}
@@ -114,6 +114,8 @@ def _find_splits(data_dir: Path, suffix: str) -> dict[str, Path]:
 
 
 def _read_csv(path: Path) -> Iterator[_Example]:
+    if not path.is_file():
+        raise DataError(f"{path} is not a file: replace it by a table with the columns file and class")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
@@ -129,6 +131,7 @@ def _read_csv(path: Path) -> Iterator[_Example]:
         f"row {line}: file or class is empty" for line, file, class_name in rows if not file or not class_name
     ]
     refuse_rows(incomplete, path, "fill it in or delete the row")
+    refuse_null_bytes([(line, cells) for line, *cells in rows], path)
     outside = [f"row {line}: {file} leads out of {path.parent}" for line, file, _ in rows if _leads_out(file)]
     refuse_rows(outside, path, "give a path relative to that folder")
     for line, file, class_name in rows:

@@ -14,7 +14,7 @@ def read_rows(path: Path, delimiter: str) -> list[tuple[int, list[str]]]:
         DataError: the table is missing, empty or not UTF-8 text, or its rows are not of one length.
     """
     if not path.is_file():
-        raise DataError(f"{path} is missing: it comes with the data set; give the folder that holds it")
+        raise DataError(f"{path} is missing or not a file: it comes with the data set; give the folder that holds it")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, delimiter=delimiter)
@@ -27,7 +27,14 @@ def read_rows(path: Path, delimiter: str) -> list[tuple[int, list[str]]]:
     uneven = [(line, len(cells)) for line, cells in rows if len(cells) != num_columns]
     problems = [f"row {line} has {count} columns instead of {num_columns}" for line, count in uneven]
     refuse_rows(problems, path, "correct the row")
+    refuse_null_bytes(rows, path)
     return rows
+
+
+def refuse_null_bytes(rows: list[tuple[int, list[str]]], path: Path) -> None:
+    """Raise `DataError` for null bytes, which no file name can hold, in `rows` of the table `path`."""
+    faulty = [f"row {line} holds a null byte" for line, cells in rows if any("\0" in cell for cell in cells)]
+    refuse_rows(faulty, path, "save the table again as text")
 
 
 def check_names(names: list[str], where: Path) -> None:

@@ -4,23 +4,28 @@ Clips decoded once and for all: mono int16 at the network's rate, memory-mapped 
 train-00000-<fingerprint>.arrow     up to SHARD_CLIPS clips of a split: a shard
 train-report.csv                    the clips of the split that cannot be used, and why
 
-A shard's name tells what it was made from: the audio files and their dates, the labels, the rate. A shard that is
-there under its name is never made again, and one whose files have changed is missing: so a stale preparation is
-noticed, and a killed one goes on where it was. `datasets.load_dataset("arrow", data_files=...)` reads the shards, too.
+A shard's name tells what it was made from: the audio files and their dates, the labels, the rate. A shard under its
+name is made again only if it is damaged, and one whose files have changed is missing: so a stale preparation is
+noticed, and a killed one is resumed. `datasets.load_dataset("arrow", data_files=...)` reads the shards, too.
 """
 
 import csv
 import hashlib
+import io
 import os
+import re
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import datasets
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import soundfile
 from datasets import Dataset, Features, List, Value, concatenate_datasets
 from filelock import FileLock
 from tqdm import tqdm
@@ -29,7 +34,7 @@ from samplecnn_hf import SampleCNNFeatureExtractor
 from training.data.source import Clip, DataError, Source
 from training.hardware import num_cores
 
-FORMAT = 1  # of the shards; raise it when what is written changes
+FORMAT = 2  # of the shards; raise it when what is written changes
 SHARD_CLIPS = 256
 PCM16 = 2**15
 FEATURES = Features(
@@ -38,9 +43,11 @@ FEATURES = Features(
         "labels": List(Value("int32")),
         "pcm": List(Value("int16")),
         "num_samples": Value("int64"),
+        "source_rate": Value("int32"),  # of the file, in Hz; 0 where it cannot be read
         "problem": Value("string"),  # null where the clip can be used
     }
 )
+_SHARD_NAME = re.compile(r".+-\d{5,}-[0-9a-f]{16}\.arrow(\.new)?")  # the files that may be removed
 
 
 class PreparedClips(Sequence):
@@ -50,6 +57,7 @@ class PreparedClips(Sequence):
         files: the path of each clip.
         num_samples: of each clip, int64 [clips].
         labels: indices of the labels of each clip.
+        source_rates: sampling rates of the audio files in Hz, each one once, sorted.
     """
 
     def __init__(self, dataset: Dataset):
@@ -59,6 +67,7 @@ class PreparedClips(Sequence):
         self.files: list[str] = dataset["file"][:]
         self.num_samples = np.array(dataset["num_samples"][:], dtype=np.int64)
         self.labels: list[list[int]] = dataset["labels"][:]
+        self.source_rates: list[int] = sorted(set(dataset["source_rate"][:]))
         self._dataset = dataset.with_format("arrow")
 
     def __len__(self) -> int:
@@ -94,12 +103,13 @@ def prepare(
     Decode what is not yet prepared of `source` into `folder`, in parallel and with bounded memory, and open it.
 
     Clips that cannot be decoded or are too short are listed in `<split>-report.csv`; they never stop the preparation.
-    Several processes may call it at once: one works, the others wait for it.
+    Damaged shards are made again. Several processes may call it at once: one works, the others wait for it.
 
     Args:
         source: the clips; its background noise becomes one more split, "background_noise".
         sampling_rate: of the network, in Hz.
-        folder: of this source at this rate; made if it is not there. Shards of earlier versions are removed.
+        folder: of this source at this rate; made if it is not there. Of what is in it, only other shards, known by
+            their names, are removed.
         splits: those to prepare; all of them, and the background noise, unless given.
         quiet: no word on the report.
 
@@ -107,19 +117,18 @@ def prepare(
         The usable clips of each split.
 
     Raises:
-        DataError: not one usable clip in a split.
-        OSError: `folder` cannot be written.
+        DataError: not one usable clip in a split; a file that cannot be written or may not be read.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock"):
         shards = _plan(source, sampling_rate, folder)
         wanted = {shard.path for group in shards.values() for shard in group}
-        for path in folder.glob("*.arrow*"):
-            if path not in wanted:
+        for path in folder.iterdir():
+            if path not in wanted and _SHARD_NAME.fullmatch(path.name):
                 path.unlink()
         shards = {split: group for split, group in shards.items() if splits is None or split in splits}
-        missing = [shard for group in shards.values() for shard in group if not shard.path.exists()]
+        missing = [shard for group in shards.values() for shard in group if not _is_sound(shard)]
         _write_shards(missing, sampling_rate)
         prepared = {
             split: concatenate_datasets([Dataset.from_file(str(shard.path)) for shard in group])
@@ -150,6 +159,30 @@ def _fingerprint(clips: Iterable[Clip], settings: tuple) -> str:
     return digest.hexdigest()[:16]
 
 
+def _is_sound(shard: _Shard) -> bool:
+    """Is the shard there, and what was written? All is compared but the samples themselves: they are too many."""
+    if not shard.path.is_file():
+        return False
+    try:
+        with pa.memory_map(str(shard.path)) as file, pa.ipc.open_stream(file) as stream:
+            table = stream.read_all()
+        table.validate(full=True)
+    except (pa.ArrowException, OSError):
+        return False
+    if not table.schema.equals(FEATURES.arrow_schema, check_metadata=True):
+        return False
+    columns = {name: table[name].to_pylist() for name in FEATURES if name != "pcm"}
+    lengths = pc.list_value_length(table["pcm"]).to_pylist()
+    complete = all(
+        problem is not None or length == num_samples
+        for problem, length, num_samples in zip(columns["problem"], lengths, columns["num_samples"], strict=True)
+    )
+    labels = [list(clip.labels) for clip in shard.clips]
+    return (
+        complete and columns["labels"] == labels and columns["file"] == [_to_utf8(clip.path) for clip in shard.clips]
+    )
+
+
 def _write_shards(shards: list[_Shard], sampling_rate: int):
     extractor = SampleCNNFeatureExtractor(sampling_rate=sampling_rate)
     total = sum(len(shard.clips) for shard in shards)
@@ -158,14 +191,29 @@ def _write_shards(shards: list[_Shard], sampling_rate: int):
         tqdm(total=total, desc="prepare", unit="clip", disable=not shards) as progress,
     ):
         for shard in shards:
-            temporary = shard.path.with_suffix(".arrow.new")
-            with pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_stream(file, FEATURES.arrow_schema) as stream:
-                for clip, (pcm, problem) in _decode_in_parallel(pool, shard.clips, extractor):
+            with (
+                _write_whole(shard.path) as temporary,
+                pa.OSFile(str(temporary), "wb") as file,
+                pa.ipc.new_stream(file, FEATURES.arrow_schema) as stream,
+            ):
+                for clip, (pcm, source_rate, problem) in _decode_in_parallel(pool, shard.clips, extractor):
                     if problem is None and len(pcm) <= shard.min_seconds * sampling_rate:
                         problem = f"not longer than {shard.min_seconds} s: {len(pcm) / sampling_rate:.2f} s"
-                    stream.write_batch(_to_batch(clip, pcm, problem))
+                    stream.write_batch(_to_batch(clip, pcm, source_rate, problem))
                     progress.update()
-            temporary.replace(shard.path)
+
+
+@contextmanager
+def _write_whole(path: Path) -> Iterator[Path]:
+    """A temporary name for a file, which becomes `path` when the block ends well, and is removed otherwise."""
+    temporary = path.with_name(f"{path.name}.new")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise DataError(f"cannot make {path}: {error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _decode_in_parallel(pool: ThreadPoolExecutor, clips: Iterable[Clip], extractor) -> Iterator[tuple]:
@@ -180,33 +228,46 @@ def _decode_in_parallel(pool: ThreadPoolExecutor, clips: Iterable[Clip], extract
         yield clip, future.result()
 
 
-def decode(clip: Clip, extractor: SampleCNNFeatureExtractor) -> tuple[np.ndarray, str | None]:
-    """A clip -> int16 (samples,) at the extractor's rate, and what is wrong with it, if anything is.
+def decode(clip: Clip, extractor: SampleCNNFeatureExtractor) -> tuple[np.ndarray, int, str | None]:
+    """A clip -> int16 (samples,) at the extractor's rate, the file's own rate in Hz, and what is wrong, or None.
 
     libsndfile and soxr work outside Python's lock, so threads decode in parallel. Raises `OSError` for what is not the
     file's fault, such as a permission that is missing: it would be remembered as long as the file stays the same.
     """
     try:
-        waveform = extractor.to_waveform(clip.content())
+        content = clip.content()
+        waveform = extractor.to_waveform(content)
+        source_rate = _read_rate(content)
     except FileNotFoundError:
-        return np.empty(0, np.int16), "is missing"
+        return np.empty(0, np.int16), 0, "is missing"
     except ValueError as error:
-        return np.empty(0, np.int16), str(error).removeprefix(f"{str(clip.path)!r} ")
+        return np.empty(0, np.int16), 0, str(error).removeprefix(f"{str(clip.path)!r} ")
     waveform *= PCM16
-    return np.clip(np.rint(waveform, out=waveform), -PCM16, PCM16 - 1).astype(np.int16), None
+    return np.clip(np.rint(waveform, out=waveform), -PCM16, PCM16 - 1).astype(np.int16), source_rate, None
 
 
-def _to_batch(clip: Clip, pcm: np.ndarray, problem: str | None) -> pa.RecordBatch:
+def _read_rate(content: Path | bytes) -> int:
+    """Sampling rate of an audio file; opened without its name, as soundfile would take the suffix .raw at its word."""
+    with io.BytesIO(content) if isinstance(content, bytes) else open(os.open(content, os.O_RDONLY), "rb") as file:
+        return soundfile.info(file).samplerate
+
+
+def _to_utf8(path: Path) -> str:
+    return str(path).encode("utf-8", "backslashreplace").decode()
+
+
+def _to_batch(clip: Clip, pcm: np.ndarray, source_rate: int, problem: str | None) -> pa.RecordBatch:
     """One row. A clip of its own in each batch is what lets a slice of it be read without copying."""
 
     def single_list(values, dtype) -> pa.ListArray:
         return pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), pa.array(values, dtype))
 
     columns = {
-        "file": pa.array([str(clip.path).encode("utf-8", "backslashreplace").decode()]),
+        "file": pa.array([_to_utf8(clip.path)]),
         "labels": single_list(clip.labels, pa.int32()),
         "pcm": single_list(pcm if problem is None else pcm[:0], pa.int16()),
         "num_samples": pa.array([len(pcm)], pa.int64()),
+        "source_rate": pa.array([source_rate], pa.int32()),
         "problem": pa.array([problem], pa.string()),
     }
     return pa.record_batch([columns[name] for name in FEATURES], schema=FEATURES.arrow_schema)
@@ -216,10 +277,8 @@ def _report(split: str, dataset: Dataset, path: Path, quiet: bool):
     """List the clips with a problem in a table, and say how many there are. Raises `DataError` if no clip is left."""
     rows = zip(dataset["file"][:], dataset["problem"][:], strict=True)
     problems = [(file, problem) for file, problem in rows if problem is not None]
-    temporary = path.with_suffix(".new")
-    with temporary.open("w", encoding="utf-8", newline="") as table:
+    with _write_whole(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as table:
         csv.writer(table).writerows([("file", "problem"), *problems])
-    temporary.replace(path)
     if not problems:
         return
     first = f"{problems[0][0]} ({problems[0][1]})"

@@ -1,5 +1,6 @@
 """What every data set looks like to the training: labelled clips, already divided into splits."""
 
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +45,8 @@ class Source:
         min_seconds: a clip that is not longer does not belong to the data set; this is known once it is decoded.
 
     Raises:
-        DataError: a split without clips.
+        DataError: a split without clips; a label that is empty, not one line of UTF-8 text, or the same as another
+            but for spaces or the encoding of accents.
     """
 
     name: str
@@ -56,6 +58,28 @@ class Source:
     min_seconds: float = 0.0
 
     def __post_init__(self):
+        _check_labels(self.labels)
         for split, clips in self.splits.items():
             if not clips:
                 raise DataError(f"found no {split} clips of {self.name}: give the folder with the whole data set")
+
+
+def check_text(text: str, what: str) -> None:
+    """Raise `DataError` for a name that is empty, is not valid UTF-8, or has line breaks or control characters."""
+    if not text.strip():
+        raise DataError(f"{what} is empty: give it a name")
+    if {unicodedata.category(character) for character in text} & {"Cc", "Cs", "Zl", "Zp"}:
+        raise DataError(f"{what} is not one line of UTF-8 text: {ascii(text)}: rename it")
+
+
+def _check_labels(labels: list[str]) -> None:
+    known = {}
+    for label in labels:
+        check_text(label, "a label")
+        normalized = unicodedata.normalize("NFC", " ".join(label.split()))
+        if normalized in known:
+            raise DataError(
+                f"the labels {ascii(known[normalized])} and {ascii(label)} differ in spaces or in the encoding of "
+                "accents alone: give them one name"
+            )
+        known[normalized] = label

@@ -50,7 +50,7 @@ def assign_split(file_name: str, validation_percentage: float = 10, testing_perc
     stays in its split when others are added.
     """
     speaker = Path(file_name).name.partition("_nohash_")[0]
-    bucket = int(hashlib.sha1(speaker.encode()).hexdigest(), 16) % _HASH_BUCKETS
+    bucket = int(hashlib.sha1(speaker.encode("utf-8", "surrogateescape")).hexdigest(), 16) % _HASH_BUCKETS
     percentage = 100 * bucket / (_HASH_BUCKETS - 1)
     if percentage < validation_percentage:
         return "validation"
@@ -61,8 +61,8 @@ def assign_split(file_name: str, validation_percentage: float = 10, testing_perc
 
 def _read_list(path: Path, clips: dict[str, Clip]) -> list[str]:
     if not path.is_file():
-        raise DataError(f"{path} is missing: unpack the whole archive, the split lists are part of it")
-    names = path.read_text(encoding="utf-8").split()
+        raise DataError(f"{path} is missing or not a file: unpack the whole archive, the split lists are part of it")
+    names = path.read_text(encoding="utf-8", errors="surrogateescape").split()  # as Path decodes the names of files
     missing = [f"{name} is listed and missing" for name in names if name not in clips]
     refuse_rows(missing, path, "unpack the whole archive again")
     check_names(names, path)

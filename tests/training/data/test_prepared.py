@@ -156,6 +156,19 @@ def test_a_split_without_one_good_clip(tmp_path):
     assert "\n" not in str(e.value)
 
 
+def test_source_rates(tmp_path):
+    """Of the clips that can be used."""
+    paths = [write_tone(tmp_path / f"{rate}.wav", rate=rate) for rate in (44100, 8000, 16000)]
+    (tmp_path / "text.wav").write_text("no audio")
+    paths += [write_tone(tmp_path / "again.wav", rate=8000), write_tone(tmp_path / "short.wav", 0.01, rate=48000)]
+    source = make_source([*paths, tmp_path / "text.wav"], min_seconds=0.05)
+    clips = prepare(source, RATE, tmp_path / "out", quiet=True)
+    assert {split: found.source_rates for split, found in clips.items()} == {
+        "train": [8000, 16000, 44100],
+        "validation": [44100],
+    }
+
+
 def test_one_split_alone(tmp_path, decoded):
     paths = [write_tone(tmp_path / f"{i}.wav") for i in range(3)]
     source = make_source(paths, background_noise=(tmp_path / "gone.wav",))

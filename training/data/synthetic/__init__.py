@@ -54,7 +54,7 @@ def ensure_stand_in(source: str, folder: Path) -> None:
         DataError: other data are there, or a package is missing that makes them.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(folder.name + ".lock")):
+    with FileLock(folder.with_name(f".{folder.name}.lock")):
         if not folder.exists():
             STAND_INS[source].write(folder)
     if not is_synthetic(folder):

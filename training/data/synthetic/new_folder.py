@@ -1,14 +1,15 @@
-"""Folders that appear when they are complete, and say that a program made what is in them."""
+"""Folders of synthetic data: they appear when they are complete, and say that a program made what is in them."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from training.data.claim import claim, remove_claimed
 from training.data.source import DataError
 
 MARK = "SYNTHETIC.txt"
+TEXT = "Made by a program, samplecnn-hf's training/data/synthetic. No recordings.\n"
 
 
 def is_synthetic(data_dir: str | Path) -> bool:
@@ -21,17 +22,16 @@ def new_folder(path: Path) -> Iterator[Path]:
     """Make a folder under a temporary name, for the caller to fill; it becomes `path` when the block ends well.
 
     Raises:
-        DataError: `path` exists.
+        DataError: `path` exists, or the temporary name is taken by a folder that was not made here.
     """
-    if path.exists():
+    if os.path.lexists(path):
         raise DataError(f"{path} already exists: delete it or choose another output_dir")
     partial = path.with_name(f"{path.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+    remove_claimed(partial, MARK)  # of a run that was killed
+    claim(partial, MARK, TEXT)
     try:
-        partial.mkdir(parents=True)
-        (partial / MARK).write_text("Made by a program, samplecnn-hf's training/data/synthetic. No recordings.\n")
         yield partial
         os.replace(partial, path)
     except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
+        remove_claimed(partial, MARK)
         raise

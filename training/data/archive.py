@@ -1,0 +1,78 @@
+"""
+Unpack archives that are not trusted.
+
+`tarfile`, with its `data` filter, and `zipfile` keep members below the folder; what may be unpacked is limited here.
+"""
+
+import gzip
+import tarfile
+import zipfile
+import zlib
+from pathlib import Path
+
+from tqdm import tqdm
+
+from training.data.source import DataError
+
+_BLOCK = 2**16  # bytes
+# Malformed headers, encryption and extreme names raise the last five.
+_ARCHIVE_ERRORS = (tarfile.TarError, zipfile.BadZipFile, zlib.error)
+_ARCHIVE_ERRORS += (EOFError, LookupError, OSError, RuntimeError, ValueError)
+
+
+def unpack(archive: Path, folder: Path, max_bytes: int) -> None:
+    """Unpack a `.tar.gz` or `.zip` archive into `folder`, which must be new or empty.
+
+    After an error `folder` is incomplete: give it a temporary name, and rename it later.
+
+    Raises:
+        DataError: the archive is damaged, unpacks to more than `max_bytes`, holds links or devices, or names that lead
+            out of the folder or cannot be written.
+    """
+    unpack_members = _unpack_tar if archive.name.endswith(".tar.gz") else _unpack_zip
+    folder.mkdir(parents=True, exist_ok=True)  # or a member named "." would become a file in its place
+    try:
+        unpack_members(archive, folder, max_bytes)
+    except _ARCHIVE_ERRORS as error:
+        raise DataError(f"{archive} cannot be unpacked: {' '.join(str(error).split()) or repr(error)}") from error
+
+
+def _unpack_tar(archive: Path, folder: Path, max_bytes: int) -> None:
+    with _BoundedGzip(archive, max_bytes) as file, tarfile.open(fileobj=file, mode="r|") as opened:
+        opened.extractall(folder, tqdm(opened, desc=f"unpack {archive.name}", unit=" files"), filter=_plain)
+        while file.read(_BLOCK):  # gzip compares its checksum at the end
+            pass
+
+
+def _plain(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
+    """A filter of `tarfile`: files and folders below `folder`, without their mode and date."""
+    if not (member.isreg() or member.isdir()) or member.issparse():
+        raise tarfile.SpecialFileError(member)
+    return tarfile.data_filter(member, folder).replace(mode=None, mtime=None, deep=False)
+
+
+class _BoundedGzip(gzip.GzipFile):
+    def __init__(self, path: Path, max_bytes: int):
+        super().__init__(path)
+        self.max_bytes = max_bytes
+
+    def read(self, size: int = -1) -> bytes:
+        block = super().read(size)
+        if self.tell() > self.max_bytes:  # headers count, they may be huge too
+            raise _too_large(self.max_bytes)
+        return block
+
+
+def _unpack_zip(archive: Path, folder: Path, max_bytes: int) -> None:
+    with zipfile.ZipFile(archive) as opened:
+        members = opened.infolist()
+        if sum(member.file_size for member in members) > max_bytes:  # zipfile reads no member beyond its size
+            raise _too_large(max_bytes)
+        if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in members):
+            raise zipfile.BadZipFile("it is not compressed by deflate")  # others expand without a limit in memory
+        for member in tqdm(members, desc=f"unpack {archive.name}", unit=" files"):
+            opened.extract(member, folder)
+
+
+def _too_large(max_bytes: int) -> ValueError:
+    return ValueError(f"it unpacks to more than the expected {max_bytes:,} bytes")
