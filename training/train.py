@@ -10,24 +10,28 @@ Train SampleCNN on a data source; ends in a folder that is ready for the Hub.
 - `--synthetic` makes small data in the layout of the real ones, and trains on them.
 """
 
+import copy
 import json
 import math
 import os
 import time
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator, PartialState
-from accelerate.utils import DataLoaderConfiguration, broadcast, parse_flag_from_env, set_seed
+from accelerate.utils import DataLoaderConfiguration, broadcast, gather_object, parse_flag_from_env, set_seed
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
-from transformers import get_cosine_schedule_with_warmup
 from transformers.utils.logging import disable_progress_bar
 
 from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassification
+from training import checkpoint
 from training.augment import Augment
 from training.command import errors_in_one_line
 from training.data import load_source
@@ -42,36 +46,27 @@ from training.metrics import compute_metrics, loss_function
 from training.recipe import Recipe, RecipeError, parse_recipe
 from training.results import collect_results
 from training.run_folder import RunFolder
+from training.schedule import Schedule
 
-# Options that may differ when a run is resumed: the weights do not depend on them.
-MAY_CHANGE = ("recipe", "output_dir", "overwrite", "resume", "cache_dir", "threads", "license", "data_license")
+# What the optimizers remember of each parameter.
+OPTIMIZER_STATE = {"adamw": {"step", "exp_avg", "exp_avg_sq"}, "sgd": {"momentum_buffer"}}
 
 
 class TrainingRun:
-    """The state that changes (network, optimiser, schedule, average, history) and its epochs."""
+    """The state that changes (network, optimiser, average, history) and its epochs."""
 
     def __init__(self, recipe: Recipe, source: Source, folder: RunFolder, accelerator: Accelerator):
         self.recipe, self.source, self.folder, self.accelerator = recipe, source, folder, accelerator
         self.history: list[dict] = []
         model, self.extractor = create_model(recipe, source)
         self.build_loaders()
-        # Biases and norms are not decayed.
-        decayed = [p for p in model.parameters() if p.ndim > 1]
-        other = [p for p in model.parameters() if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": other, "weight_decay": 0.0}]
-        if recipe.optimizer == "adamw":
-            optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
-        else:
-            optimizer = torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True, fused=True)
         self.average = None
         if recipe.average_decay:
             self.average = AveragedModel(model, use_buffers=True).to(accelerator.device)
-            accelerator.register_for_checkpointing(self.average)
         self.model, self.optimizer, self.train_loader, self.validation_loader = accelerator.prepare(
-            model, optimizer, self.train_loader, self.validation_loader
+            model, create_optimizer(recipe, model), self.train_loader, self.validation_loader
         )
-        self.scheduler = self.create_scheduler(optimizer)
-        accelerator.register_for_checkpointing(self.scheduler)
+        self.schedule = Schedule(recipe, source.metric, len(self.train_loader))
 
     def build_loaders(self):
         recipe, extractor, num_labels = self.recipe, self.extractor, len(self.source.labels)
@@ -102,56 +97,23 @@ class TrainingRun:
         self.average.avg_fn = average
         self.average.update_parameters(self.accelerator.unwrap_model(self.model))
 
-    def create_scheduler(self, optimizer):
-        if self.recipe.schedule == "cosine":
-            steps = len(self.train_loader)
-            return get_cosine_schedule_with_warmup(
-                optimizer, round(self.recipe.warmup_epochs * steps), self.recipe.num_epochs * steps
-            )
-        return torch.optim.lr_scheduler.ReduceLROnPlateau(
-            # torch counts the epochs it lets pass, the paper the one it acts on
-            optimizer,
-            factor=self.recipe.plateau_factor,
-            patience=self.recipe.plateau_patience - 1,
-            threshold=0.0,
-        )
-
-    @property
-    def learning_rate(self) -> float:
-        return self.optimizer.param_groups[0]["lr"]
-
     def fit(self):
-        """All epochs, from the last checkpoint on if there is one."""
-        set_seed(self.recipe.seed, device_specific=True)
-        self.restore()
-        while not self.finished:
+        """All epochs, or those after the last checkpoint."""
+        while not self.schedule.is_finished(self.history):
             started = time.perf_counter()
-            record = {"epoch": len(self.history) + 1, "learning_rate": self.learning_rate}
-            record["train_loss"] = self.train_epoch()
+            rates = self.schedule.learning_rates(self.history)
+            record = {"epoch": len(self.history) + 1, "learning_rate": rates[0]}
+            record["train_loss"] = self.train_epoch(rates)
             record["validation"] = self.validate()
             record["seconds"] = round(time.perf_counter() - started, 1)
             self.history.append(record)
             self.save_kept()
-            if self.recipe.schedule == "plateau":
-                self.step_plateau(record["validation"]["loss"])
+            if self.recipe.plateau_reload and self.schedule.is_cut(self.history):
+                self.reload_best()
             self.save_checkpoint()
             self.report(record)
 
-    def step_plateau(self, loss: float):
-        before = self.learning_rate
-        self.scheduler.step(loss)
-        if self.recipe.plateau_reload and self.learning_rate < before:
-            self.accelerator.wait_for_everyone()  # for the best network to be written
-            self.evaluated_model.load_state_dict(self.load_kept().state_dict())
-            self.optimizer.state.clear()  # the momentum was that of other weights
-            self.scheduler.best = math.inf  # each stage has its own patience
-
-    @property
-    def finished(self) -> bool:
-        cut_to_nothing = self.recipe.schedule == "plateau" and self.learning_rate < self.recipe.min_learning_rate
-        return cut_to_nothing or len(self.history) >= self.recipe.num_epochs
-
-    def train_epoch(self) -> float:
+    def train_epoch(self, learning_rates: list[float]) -> float:
         """One pass over the training segments; returns their mean loss."""
         epoch = len(self.history)
         self.model.train()
@@ -163,14 +125,16 @@ class TrainingRun:
             leave=False,
             disable=not self.accelerator.is_local_main_process,
         )
-        for step, batch in enumerate(progress):
+        for step, (batch, rate) in enumerate(zip(progress, learning_rates, strict=True)):
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
             loss = self.train_step(batch)
             total += loss
             if step % 10 == 0 and not progress.disable:  # each look waits for the device
                 progress.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
         mean = self.accelerator.reduce(total, "mean").item() / len(self.train_loader)
         if not math.isfinite(mean):
-            raise RecipeError("the loss is not finite any more: lower --learning_rate, or look for extreme samples")
+            raise diverged("training")
         return mean
 
     def train_step(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -180,8 +144,6 @@ class TrainingRun:
         self.accelerator.backward(loss)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        if self.recipe.schedule == "cosine":
-            self.scheduler.step()
         if self.average is not None:
             self.update_average()
         return loss.detach()
@@ -195,54 +157,79 @@ class TrainingRun:
         for buffer in self.evaluated_model.buffers():  # each process has batch statistics of its own
             broadcast(buffer)
         with self.accelerator.autocast():
-            logits, targets = predict(self.evaluated_model, self.validation_loader, self.accelerator)
-        return compute_metrics(logits, targets, self.source.problem_type)
+            predictions = predict(self.evaluated_model, self.validation_loader, self.accelerator)
+        if not predictions.logits.isfinite().all():
+            raise diverged("validation")
+        metrics = compute_metrics(predictions.logits, predictions.targets, self.source.problem_type)
+        return {**metrics, "segment_loss": predictions.segment_loss}
 
     @property
-    def kept(self) -> dict:
-        """The epoch whose weights are kept: the best so far (by the task's metric, then by the loss), or the last."""
-        if self.recipe.keep == "last":
-            return self.history[-1]
-        metric = self.source.metric
-        return max(
-            self.history, key=lambda record: (record["validation"].get(metric, 0.0), -record["validation"]["loss"])
-        )
+    def kept_epoch(self) -> int:
+        return self.schedule.kept(self.history)["epoch"]
 
     def save_kept(self):
         epoch = len(self.history)
-        if self.accelerator.is_main_process and self.kept["epoch"] == epoch:
-            self.folder.write(self.folder.kept(epoch), self.evaluated_model.save_pretrained)
+        if self.accelerator.is_main_process and self.kept_epoch == epoch:
+            weights = self.evaluated_model.state_dict()
+            self.folder.write(self.folder.kept(epoch), lambda path: checkpoint.write(path, weights, {}))
+
+    def load_kept(self, model: SampleCNNForAudioClassification):
+        """Give the kept weights to a network."""
+        self.accelerator.wait_for_everyone()  # for the weights to be written
+        folder = self.folder.kept(self.kept_epoch)
+        with checkpoint.errors_of(folder):
+            checkpoint.load_module(model, checkpoint.read(folder)[0])
+
+    def reload_best(self):
+        """Begin a stage of the learning rate as the authors do: with the weights of the best epoch and no momentum."""
+        self.load_kept(self.evaluated_model)
+        self.optimizer.state.clear()
+
+    def kept_model(self) -> SampleCNNForAudioClassification:
+        """The network to publish, in float32."""
+        model = SampleCNNForAudioClassification(copy.deepcopy(self.evaluated_model.config))
+        self.load_kept(model)
+        return model.to(self.accelerator.device)
+
+    def modules(self) -> dict[str, torch.nn.Module]:
+        """What has weights."""
+        modules = {"model": self.accelerator.unwrap_model(self.model)}
+        return modules | ({"average": self.average} if self.average is not None else {})
 
     def save_checkpoint(self):
         """Everything that the next epoch depends on, under a name that says how many are done."""
-        temporary, checkpoint = self.folder.work / "checkpoint.new", self.folder.checkpoint(len(self.history))
-        self.accelerator.save_state(temporary)
-        self.accelerator.wait_for_everyone()
+        random_states = gather_object([checkpoint.random_state(self.accelerator.device)])
         if self.accelerator.is_main_process:
-            state = {"recipe": asdict(self.recipe), "history": self.history}
-            (temporary / "state.json").write_text(json.dumps(state))
-            temporary.rename(checkpoint)
-            self.folder.keep_only(checkpoint, self.folder.kept(self.kept["epoch"]))
+            states = {name: module.state_dict() for name, module in self.modules().items()}
+            states["optimizer"] = checkpoint.optimizer_tensors(self.optimizer)
+            tensors = {f"{owner}.{name}": tensor for owner, state in states.items() for name, tensor in state.items()}
+            scaler = self.accelerator.scaler
+            state = {
+                "history": self.history,
+                "random": random_states,
+                "scaler": scaler.state_dict() if scaler is not None else None,
+            }
+            target = self.folder.checkpoint(len(self.history))
+            self.folder.write(target, lambda path: checkpoint.write(path, tensors, state))
+            self.folder.keep_only(target, self.folder.kept(self.kept_epoch))
         self.accelerator.wait_for_everyone()
-
-    def load_kept(self) -> SampleCNNForAudioClassification:
-        return SampleCNNForAudioClassification.from_pretrained(self.folder.kept(self.kept["epoch"]))
 
     def restore(self):
-        """Go on from the newest checkpoint, if there is one. Raises `RecipeError` if another recipe made it."""
-        checkpoint = self.folder.last_checkpoint()
-        if checkpoint is None:
+        """Go on from the newest checkpoint, if there is one. Raises `RecipeError` if it is damaged."""
+        folder = self.folder.last_checkpoint()
+        if folder is None:
             return
-        state = json.loads((checkpoint / "state.json").read_text())
-        for name, value in asdict(self.recipe).items():
-            before = state["recipe"].get(name, value)
-            if before != value and name not in MAY_CHANGE:
-                raise RecipeError(
-                    f"the interrupted run had --{name} {before}, not {value}; --resume with the same options, or "
-                    "start anew with --overwrite"
-                )
-        self.accelerator.load_state(checkpoint)
-        self.history = state["history"]
+        tensors, state = checkpoint.read(folder)
+        with checkpoint.errors_of(folder):
+            for owner, module in self.modules().items():
+                checkpoint.load_module(module, checkpoint.of(owner, tensors))
+            names = OPTIMIZER_STATE[self.recipe.optimizer]
+            checkpoint.load_optimizer(self.optimizer, checkpoint.of("optimizer", tensors), names)
+            if self.accelerator.scaler is not None:
+                self.accelerator.scaler.load_state_dict(state["scaler"])
+            checkpoint.load_random_state(state["random"][self.accelerator.process_index], self.accelerator.device)
+            self.history = state["history"]
+            checkpoint.read(self.folder.kept(self.kept_epoch))  # damage is found now, not after the last epoch
         self.accelerator.print(f"resumed after epoch {len(self.history)}")
 
     def report(self, record: dict):
@@ -260,18 +247,34 @@ def create_model(recipe: Recipe, source: Source):
         config = recipe.create_config(source.labels, source.problem_type)
         return SampleCNNForAudioClassification(config), recipe.create_feature_extractor(config)
     check_model_id(recipe.pretrained)
-    model = SampleCNNForAudioClassification.from_pretrained(
-        recipe.pretrained,
-        id2label=dict(enumerate(source.labels)),
-        label2id={label: i for i, label in enumerate(source.labels)},
-        problem_type=source.problem_type,
-        dropout=recipe.dropout,
-        batch_norm_momentum=recipe.batch_norm_momentum,
-        ignore_mismatched_sizes=True,
-    )
-    extractor = SampleCNNFeatureExtractor.from_pretrained(recipe.pretrained)
+    try:
+        model = SampleCNNForAudioClassification.from_pretrained(
+            recipe.pretrained,
+            id2label=dict(enumerate(source.labels)),
+            label2id={label: i for i, label in enumerate(source.labels)},
+            problem_type=source.problem_type,
+            dropout=recipe.dropout,
+            batch_norm_momentum=recipe.batch_norm_momentum,
+            ignore_mismatched_sizes=True,
+            use_safetensors=True,
+        )
+        extractor = SampleCNNFeatureExtractor.from_pretrained(recipe.pretrained)
+    except (SafetensorError, StrictDataclassError, ValueError, TypeError, RuntimeError) as error:
+        raise RecipeError(f"cannot load --pretrained {recipe.pretrained}: {error.__cause__ or error}") from error
     recipe.take_over(extractor)
     return model, extractor
+
+
+def create_optimizer(recipe: Recipe, model: torch.nn.Module) -> torch.optim.Optimizer:
+    """Of the parameters that are trained. Biases and norms are not decayed."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
+    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True, fused=True)
 
 
 def create_accelerator(recipe: Recipe) -> Accelerator:
@@ -290,6 +293,10 @@ def create_accelerator(recipe: Recipe) -> Accelerator:
     return accelerator
 
 
+def diverged(split: str) -> RecipeError:
+    return RecipeError(f"the {split} loss is not finite any more: lower --learning_rate, or look for extreme samples")
+
+
 def train(recipe: Recipe, source: Source | None = None) -> dict:
     """
     Run a recipe and write `recipe.output_dir`; returns the results written there as `results.json`.
@@ -304,30 +311,59 @@ def train(recipe: Recipe, source: Source | None = None) -> dict:
     """
     accelerator = create_accelerator(recipe)
     folder = RunFolder(recipe.output_dir)
-    if recipe.resume and folder.results.is_file():
-        accelerator.print(f"{recipe.output_dir} is finished already")
-        return json.loads(folder.results.read_text(encoding="utf-8"))
-    if recipe.synthetic:
-        ensure_stand_in(recipe.source, Path(recipe.data_dir))
-    source = source or load_source(recipe.source, recipe.data_dir)
-    if accelerator.is_main_process:
-        folder.open(recipe.overwrite, recipe.resume)
-    accelerator.wait_for_everyone()
+    held = folder.held(recipe.overwrite, recipe.resume, recipe.inputs)
+    with held if accelerator.is_main_process else nullcontext():
+        accelerator.wait_for_everyone()
+        resumed = recipe.resume and folder.is_begun
+        if recipe.resume and not resumed and (results := folder.results()):
+            check_same_run(recipe, results["recipe"], "finished")
+            accelerator.print(f"{recipe.output_dir} is finished already")
+            return results
+        if recipe.synthetic:
+            ensure_stand_in(recipe.source, Path(recipe.data_dir))
+        source = source or load_source(recipe.source, recipe.data_dir)
+        begun = run_description(recipe, source)
+        if resumed:
+            check_resumable(recipe, folder.begun(), begun)
 
-    try:
         set_seed(recipe.seed)
         run = TrainingRun(recipe, source, folder, accelerator)
+        if accelerator.is_main_process and not resumed:
+            folder.begin(begun)
+        accelerator.wait_for_everyone()
+        set_seed(recipe.seed, device_specific=True)
+        run.restore()
         run.fit()
-    finally:
+        model = run.kept_model()
+        results = collect_results(run, model)
         if accelerator.is_main_process:
-            folder.close()
-    model = run.load_kept().to(accelerator.device)
-    results = collect_results(run, model)
-    if accelerator.is_main_process:
-        folder.finish(lambda path: write_hub_folder(path, model, run.extractor, results))
+            folder.finish(lambda path: write_hub_folder(path, model, run.extractor, results))
     summary = {"output_dir": recipe.output_dir, "kept_epoch": results["kept_epoch"], **results["metrics"]}
     accelerator.print(json.dumps(summary))
     return results
+
+
+def run_description(recipe: Recipe, source: Source) -> dict:
+    """What must be the same for a run to go on."""
+    return {"recipe": asdict(recipe), "labels": source.labels, "num_processes": PartialState().num_processes}
+
+
+def check_resumable(recipe: Recipe, begun: dict, now: dict):
+    """Raise `RecipeError` where the interrupted run, `begun`, is another than the one to be trained `now`."""
+    check_same_run(recipe, begun["recipe"], "interrupted")
+    for name in ("labels", "num_processes"):
+        if begun[name] != now[name]:
+            raise RecipeError(
+                f"the interrupted run had other {name}: {begun[name]}, not {now[name]}; start anew with --overwrite"
+            )
+
+
+def check_same_run(recipe: Recipe, earlier: dict, state: str):
+    """Raise `RecipeError` where the options are not those of the earlier run."""
+    if changed := recipe.changed_option(earlier):
+        raise RecipeError(
+            f"the {state} run had --{changed}; --resume with the same options, or start anew with --overwrite"
+        )
 
 
 def main(argv: list[str] | None = None):
