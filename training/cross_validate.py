@@ -43,7 +43,7 @@ def cross_validate(recipe: Recipe) -> dict:
         fold: replace(recipe, keep="last", output_dir=str(Path(recipe.output_dir) / f"fold{fold}")) for fold in sources
     }
     if recipe.overwrite and not recipe.resume:
-        recipes = begin_again(recipes, sources)
+        recipes = begin_again(recipes)
     folds = {}
     for fold, source in sources.items():
         results = train(recipes[fold], source)
@@ -76,13 +76,14 @@ def check_summary_file(path: Path):
         raise RecipeError(f"{path} is not that of a cross-validation: choose another --output_dir")
 
 
-def begin_again(recipes: dict[str, Recipe], sources: dict[str, Source]) -> dict[str, Recipe]:
+def begin_again(recipes: dict[str, Recipe]) -> dict[str, Recipe]:
     """Have all folds trained anew, also after an interruption; the recipes by which to go on."""
-    for fold, recipe in recipes.items():
+    for recipe in recipes.values():
         folder = RunFolder(recipe.output_dir)
         if PartialState().is_main_process:
             with folder.held(overwrite=True, resume=False, inputs=recipe.inputs):
-                folder.begin(run_description(recipe, sources[fold]))
+                with folder.beginning(run_description(recipe)):
+                    pass
     PartialState().wait_for_everyone()
     return {fold: replace(recipe, resume=True) for fold, recipe in recipes.items()}
 

@@ -25,7 +25,7 @@ from training.recipe import RecipeError
 
 MARK = "samplecnn-run.lock"
 RESULTS = "results.json"
-OF_A_RUN = {"recipe", "labels", "num_processes", "overwrite"}  # keys of run.json
+OF_A_RUN = {"recipe", "num_processes", "overwrite"}  # keys of run.json
 OF_OUR_RESULTS = {"recipe", "history", "kept_epoch"}  # keys; they mark a finished model
 
 
@@ -55,7 +55,7 @@ class RunFolder:
         return something and (self.work / "run.json").is_file()
 
     def begun(self) -> dict:
-        """What `begin` was given."""
+        """What `beginning` was given."""
         begun = _read_json(self.work / "run.json")
         if not OF_A_RUN <= begun.keys() or not isinstance(begun["recipe"], dict):
             raise _damaged(self.work / "run.json", "it does not tell of a run")
@@ -132,19 +132,41 @@ class RunFolder:
         if not _is_folder_with(self.final, lambda: (self.results() or {}).keys() >= OF_OUR_RESULTS):
             raise RecipeError(_not_ours(self.final))
 
-    def begin(self, what: dict):
-        """Forget an interrupted run, and be the folder of a new one, told by `what`; only while the folder is held."""
-        self._clear()
-        what = {**what, "overwrite": self.may_replace}
+    @contextmanager
+    def beginning(self, what: dict) -> Iterator[None]:
+        """
+        Be the folder of a new run, told by `what`, in place of an interrupted one; only while the folder is held.
+
+        An error within the block undoes that. An interruption does not: the new run can be resumed.
+        """
+        aside, run = self.work / "aside", self.work / "run.json"
+        _remove(aside)
+        earlier = self._content()
+        aside.mkdir()
+        for path in earlier:
+            path.rename(aside / path.name)
         temporary = self.work / "run.json.new"
-        temporary.write_text(json.dumps(what), encoding="utf-8")
-        temporary.rename(self.work / "run.json")
+        temporary.write_text(json.dumps({**what, "overwrite": self.may_replace}), encoding="utf-8")
+        temporary.rename(run)
+        try:
+            yield
+        except Exception:
+            run.unlink()
+            for path in reversed(earlier):
+                (aside / path.name).rename(path)
+            raise
+        finally:
+            _remove(aside)
+
+    def _content(self) -> list[Path]:
+        """What the working folder holds beside the mark; first of all what says that a run was begun."""
+        paths = [path for path in self.work.iterdir() if path.name != MARK]
+        return sorted(paths, key=lambda path: path.name != "run.json")
 
     def _clear(self, *but: str):
-        """Remove everything in the working folder; first of all what says that a run was begun."""
-        paths = [path for path in self.work.iterdir() if path.name not in (MARK, *but)]
-        for path in sorted(paths, key=lambda path: path.name != "run.json"):
-            _remove(path)
+        for path in self._content():
+            if path.name not in but:
+                _remove(path)
 
     def write(self, target: Path, fill: Callable[[Path], None]):
         """Let `fill` make a folder, then give it its name. Raises `RecipeError` if it cannot be written."""

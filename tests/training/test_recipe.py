@@ -76,7 +76,7 @@ def test_command_line_overrides_the_file(tmp_path):
         ("[" * 100_000, "cannot read the recipe"),
         ("# " + "x" * 2**21, "it is too large for a recipe"),
         ("learning_rate: .nan", "invalid float value: '.nan'"),
-        ('license: "a\\\\nb"', "--license 'a.+b' must be valid UTF-8 without line breaks"),
+        ('license: "a\\nb"', "--license 'a.+b' must be valid UTF-8 without line breaks"),
         ("license: ' '", "--license is empty"),
     ],
 )
