@@ -24,7 +24,8 @@ from huggingface_hub import DatasetCardData, SpaceCard
 from samplecnn_hf import SampleCNNConfig
 from samplecnn_hf.cli import add_hub_arguments, add_push_command, run
 from samplecnn_hf.feature_extraction_samplecnn import SAMPLING_RATES
-from samplecnn_hf.publish import CARD, TASK, PublishError, list_files, one_line_errors, push_files, read_card
+from samplecnn_hf.model_folder import CARD, TASK, PublishError, list_files, read_card
+from samplecnn_hf.publish import one_line_errors, push_files
 from training.data import SOURCES, load_source
 from training.data.prepared import PreparedClips, prepare, prepared_folder
 from training.data.source import Source
