@@ -4,7 +4,7 @@ import io
 import json
 import pickletools
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableSequence
 from pathlib import Path
 
 import yaml
@@ -92,11 +92,11 @@ def _check_onnx(path: Path):
 
 def _tensors(message, kind: type) -> Iterator:
     """All tensors of a protobuf message, at any depth."""
-    for _, value in message.ListFields():
-        for item in value if hasattr(value, "__iter__") and not isinstance(value, (str, bytes)) else [value]:
-            if isinstance(item, kind):
-                yield item
-            if hasattr(item, "ListFields"):
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for item in value if isinstance(value, MutableSequence) else [value]:
+                if isinstance(item, kind):
+                    yield item
                 yield from _tensors(item, kind)
 
 
