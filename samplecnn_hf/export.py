@@ -110,7 +110,10 @@ def _export(model: SampleCNNForAudioClassification, segment_length: int) -> byte
             dynamo=True,
             verbose=False,
         )
-    return program.model_proto.SerializeToString()
+    model_proto = program.model_proto
+    for node in model_proto.graph.node:  # the lines of code it comes from, with paths on this machine
+        node.ClearField("metadata_props")
+    return model_proto.SerializeToString()
 
 
 def _log_sigmoid(x):

@@ -30,7 +30,8 @@ LOADING_ERRORS = (
 
 @contextmanager
 def loading(model_id: str | os.PathLike) -> Iterator[None]:
-    """Raise `OSError`, with one line that names the model, for what goes wrong while it is loaded."""
+    """Raise `OSError`, in one line, where there is no such model and for whatever `from_pretrained` raises."""
+    _check_place(model_id)
     try:
         yield
     except LOADING_ERRORS as error:
@@ -51,7 +52,6 @@ def load_classifier(
     Raises:
         OSError: there is no such model, it is damaged, or it has no classifier. The message is one line.
     """
-    _check_place(model_id)
     with loading(model_id), _without_report():
         model, info = SampleCNNForAudioClassification.from_pretrained(
             model_id, output_loading_info=True, ignore_mismatched_sizes=True, **kwargs

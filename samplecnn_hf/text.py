@@ -1,5 +1,7 @@
 """Text from outside, such as labels and error messages, on one line."""
 
+import re
+
 JOINERS = "\u200c\u200d"  # invisible, but part of Persian words and of many emoji
 
 
@@ -19,3 +21,9 @@ def one_line(message: object) -> str:
 def shorten(text: str, length: int) -> str:
     """Text of at most `length` characters."""
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def escape_markdown(text: object) -> str:
+    """What Markdown shows as the text, within a line or a cell of a table."""
+    # An underscore within a word is no emphasis, and reads better as it is.
+    return re.sub(r"[\\`*\[\]<>|~$&#]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", printable(str(text)))

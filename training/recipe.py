@@ -39,6 +39,9 @@ class Recipe:
 
     license: str = option("apache-2.0", "Licence of the weights on the card, a name that the Hub knows.")
     data_license: str | None = option(None, "Licence of the data on the card; data sets known by name have theirs.")
+    language: str | None = option(
+        None, "Language of the recordings on the card, such as ar, for a data set of speech."
+    )
 
     # Network
     variant: str | None = option("se-8", "Network by name; see samplecnn_hf.list_variants().")

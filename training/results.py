@@ -2,6 +2,7 @@
 
 import datetime
 import platform
+import shlex
 import sys
 from dataclasses import asdict
 from importlib.metadata import version
@@ -59,7 +60,7 @@ def collect_results(run, model: SampleCNNForAudioClassification) -> dict:
     """All that the card and the README say about a run."""
     return {
         "date": datetime.date.today().isoformat(),
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "recipe": asdict(run.recipe),
         "source": run.source.name,
         "metric": run.source.metric,

@@ -28,6 +28,7 @@ from transformers import get_cosine_schedule_with_warmup
 from transformers.utils.logging import disable_progress_bar
 
 from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassification
+from samplecnn_hf.loading import loading
 from training.augment import Augment
 from training.command import errors_in_one_line
 from training.data import load_source
@@ -35,7 +36,7 @@ from training.data.prepared import prepare, prepared_folder
 from training.data.segments import TrainingSegments, to_float
 from training.data.source import DataError, Source
 from training.data.synthetic import ensure_stand_in
-from training.evaluate import check_model_id, evaluation_loader, predict
+from training.evaluate import evaluation_loader, predict
 from training.hardware import prepare_cpu, resolve_precision
 from training.hub_folder import write_hub_folder
 from training.metrics import compute_metrics, loss_function
@@ -44,7 +45,17 @@ from training.results import collect_results
 from training.run_folder import RunFolder
 
 # Options that may differ when a run is resumed: the weights do not depend on them.
-MAY_CHANGE = ("recipe", "output_dir", "overwrite", "resume", "cache_dir", "threads", "license", "data_license")
+MAY_CHANGE = (
+    "recipe",
+    "output_dir",
+    "overwrite",
+    "resume",
+    "cache_dir",
+    "threads",
+    "license",
+    "data_license",
+    "language",
+)
 
 
 class TrainingRun:
@@ -259,17 +270,17 @@ def create_model(recipe: Recipe, source: Source):
     if recipe.pretrained is None:
         config = recipe.create_config(source.labels, source.problem_type)
         return SampleCNNForAudioClassification(config), recipe.create_feature_extractor(config)
-    check_model_id(recipe.pretrained)
-    model = SampleCNNForAudioClassification.from_pretrained(
-        recipe.pretrained,
-        id2label=dict(enumerate(source.labels)),
-        label2id={label: i for i, label in enumerate(source.labels)},
-        problem_type=source.problem_type,
-        dropout=recipe.dropout,
-        batch_norm_momentum=recipe.batch_norm_momentum,
-        ignore_mismatched_sizes=True,
-    )
-    extractor = SampleCNNFeatureExtractor.from_pretrained(recipe.pretrained)
+    with loading(recipe.pretrained):
+        model = SampleCNNForAudioClassification.from_pretrained(
+            recipe.pretrained,
+            id2label=dict(enumerate(source.labels)),
+            label2id={label: i for i, label in enumerate(source.labels)},
+            problem_type=source.problem_type,
+            dropout=recipe.dropout,
+            batch_norm_momentum=recipe.batch_norm_momentum,
+            ignore_mismatched_sizes=True,
+        )
+        extractor = SampleCNNFeatureExtractor.from_pretrained(recipe.pretrained)
     recipe.take_over(extractor)
     return model, extractor
 

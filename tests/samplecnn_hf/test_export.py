@@ -145,6 +145,6 @@ def test_output_that_is_a_folder(tmp_path, save):
 def test_a_body_without_a_classifier(tmp_path, make_model, tiny_extractor):
     make_model(model_class=SampleCNNModel).save_pretrained(tmp_path)
     tiny_extractor.save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="no trained classifier"):
+    with pytest.raises(OSError, match="no trained classifier"):
         export_onnx(tmp_path)
     assert not (tmp_path / "onnx").exists()
