@@ -60,7 +60,10 @@ def load_classifier(
             raise ValueError("it has no trained classifier, only a part of one; train it first")
         if info["mismatched_keys"] or info["unexpected_keys"]:
             raise ValueError("its weights are those of another network than config.json describes; save it again")
-        return model, SampleCNNFeatureExtractor.from_pretrained(model_id)
+        extractor = SampleCNNFeatureExtractor.from_pretrained(model_id)
+        if extractor.segment_length < model.config.min_samples:
+            raise ValueError("the segment_length of preprocessor_config.json is too short for its network")
+        return model, extractor
 
 
 def _check_place(model_id: str | os.PathLike):

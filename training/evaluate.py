@@ -89,6 +89,8 @@ def check_labels(source: Source, model, data_dir: str, model_id: str):
     """Raise `DataError` where the model's outputs mean something else than the data set's labels."""
     if model.config.labels != source.labels:
         raise DataError(f"the labels of {data_dir} are not those of {model_id}, or in another order")
+    if model.config.problem_type != source.problem_type:
+        raise DataError(f"{data_dir} is for {source.problem_type}; {model_id} is for {model.config.problem_type}")
 
 
 def main(argv: list[str] | None = None):

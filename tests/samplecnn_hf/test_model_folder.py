@@ -1,9 +1,13 @@
 import json
 import os
 import re
+import time
+from pathlib import Path
 
 import pytest
+import torch
 
+from samplecnn_hf import model_folder
 from samplecnn_hf.model_folder import PublishError, check_model_folder, list_files
 
 MODEL_FILES = [
@@ -119,6 +123,31 @@ BROKEN = {
         "vocabulary.txt is a link that leads out",
     ),
     "linked folder": (lambda folder: (folder / "more").symlink_to("/etc"), "more is a link that leads out"),
+    "link to itself": (lambda folder: (folder / "more").symlink_to("more"), "more is neither a file nor a folder"),
+    "FIFO": (lambda folder: os.mkfifo(folder / "results.json"), "results.json is neither a file nor a folder"),
+    "FIFO for the weights": (
+        lambda folder: (folder / "model.safetensors").unlink() or os.mkfifo(folder / "model.safetensors"),
+        "model.safetensors is neither a file nor a folder",
+    ),
+    "name on two lines": (lambda folder: (folder / "a\nb.txt").write_text(""), "cannot be printed: rename it"),
+    "name that is not UTF-8": (
+        lambda folder: (folder / os.fsdecode(b"caf\xe9.txt")).write_text(""),
+        r"caf\udce9.txt has a name with characters that cannot be printed",
+    ),
+    "pickle under another suffix": (
+        lambda folder: (folder / "notes.txt").write_bytes(b"cos\nsystem\n(S'true'\ntR."),
+        "notes.txt is damaged, or is not .txt (it is a pickle)",
+    ),
+    "code of a wrong type": (lambda folder: edit_config(folder, auto_map=[1]), "config.json is damaged"),
+    "labels in a list": (lambda folder: edit_config(folder, id2label=["cat"] * 7), "config.json is damaged"),
+    "labels of a wrong type": (
+        lambda folder: edit_config(folder, id2label={str(i): [i] for i in range(7)}),
+        "config.json is damaged",
+    ),
+    "front matter of a wrong type": (
+        lambda folder: edit(folder / "README.md", "model-index:", "model-index: 5\nindex:"),
+        "no front matter that the Hub can read",
+    ),
     "dangling link": (lambda folder: (folder / "more").symlink_to("../gone"), "more is a link that leads out"),
 }
 
@@ -141,6 +170,7 @@ def test_faults(folder, fault):
             "does not load where samplecnn_hf is not installed: .*samplecnn_hf",
         ),
         ("raise RuntimeError('broken')", "does not load where samplecnn_hf is not installed: RuntimeError: broken"),
+        ("import os; os._exit(0)", "does not answer with the labels of its config.json"),
     ],
 )
 def test_code_that_does_not_load_elsewhere(folder, line, message):
@@ -171,3 +201,41 @@ def test_what_stays_at_home(tmp_path):
         (tmp_path / name).write_text("")
     (tmp_path / "link.txt").symlink_to("b/c.txt")
     assert list_files(tmp_path) == ["a.txt", "b/c.txt", "link.txt"]
+
+
+@pytest.mark.slow
+def test_weights_that_are_not_finite(folder, tiny_model):
+    torch.nn.init.constant_(tiny_model.classifier.dense.weight, torch.nan)
+    tiny_model.save_pretrained(folder)
+    with pytest.raises(PublishError, match="its scores are not finite; the weights are damaged"):
+        check_model_folder(folder)
+
+
+# The process that loads the folder
+
+LIMITS = model_folder.STRANGER.partition("sys.modules")[0]
+
+
+def test_loading_that_never_ends_is_stopped_with_all_it_started(folder, monkeypatch):
+    child = (
+        "import subprocess, sys; print(subprocess.Popen(['sleep', '600']).pid, file=open(sys.argv[1] + '/pid', 'w'))"
+    )
+    monkeypatch.setattr(model_folder, "STRANGER", f"{child}; import time; time.sleep(600)")
+    monkeypatch.setattr(model_folder, "LOADING_SECONDS", 3)
+    with pytest.raises(PublishError, match="does not load within 3 seconds where samplecnn_hf is not installed"):
+        check_model_folder(folder)
+    status = Path("/proc") / (folder / "pid").read_text().strip() / "status"
+    deadline = time.monotonic() + 10
+    while status.exists() and "\nState:\tZ" not in status.read_text():  # a zombie is dead
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    "code, message",
+    [("while True: print('x' * 10**6)", "File too large"), ("x = b'x' * 2**35", "MemoryError")],
+)
+def test_loading_that_takes_the_disk_or_the_memory(folder, monkeypatch, code, message):
+    monkeypatch.setattr(model_folder, "STRANGER", f"{LIMITS}\n{code}")
+    with pytest.raises(PublishError, match=f"does not load where samplecnn_hf is not installed: .*{message}"):
+        check_model_folder(folder)
