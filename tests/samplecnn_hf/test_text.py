@@ -1,6 +1,8 @@
 import pytest
+from markdown_it import MarkdownIt
 
-from samplecnn_hf.text import one_line, printable, shorten
+from samplecnn_hf.text import escape_markdown, one_line, printable, shorten
+from tests.conftest import NASTY_NAMES
 
 
 @pytest.mark.parametrize(
@@ -26,3 +28,26 @@ def test_one_line():
 
 def test_shorten():
     assert shorten("abcdef", 6) == "abcdef" and shorten("abcdefg", 6) == "abcde…"
+
+
+def shown(markdown: str) -> list[str]:
+    """The texts of a document's paragraphs, headings and cells; anything but text in them fails the test."""
+    texts = []
+    for token in MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(markdown):
+        assert token.type != "html_block"
+        if token.type == "inline":
+            assert {child.type for child in token.children} <= {"text", "text_special"}, token.content
+            texts.append("".join(child.content for child in token.children))
+    return texts
+
+
+@pytest.mark.parametrize("name", NASTY_NAMES)
+def test_markdown_shows_a_name_as_it_is(name):
+    escaped = escape_markdown(name)
+    assert shown(f"# {escaped}") == [printable(name).strip()]
+    assert shown(f"Of {escaped}, too") == [f"Of {printable(name)}, too"]
+    assert shown(f"| a | b |\n| --- | --- |\n| {escaped} | x |")[2:] == [printable(name).strip(), "x"]
+
+
+def test_markdown_stays_readable():
+    assert escape_markdown("f1_samples@0.1 (x86_64), café") == "f1_samples@0.1 (x86_64), café"
