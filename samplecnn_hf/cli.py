@@ -9,10 +9,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from safetensors import SafetensorError
 from transformers.utils.logging import disable_progress_bar
 
 from .publish import push_model
+from .text import one_line
 
 
 def main(argv: list[str] | None = None):
@@ -54,8 +54,8 @@ def run(parser: argparse.ArgumentParser, argv: list[str] | None):
     disable_progress_bar()  # of loading weights
     try:
         args.run(args)
-    except (ImportError, OSError, RuntimeError, ValueError, SafetensorError) as error:
-        sys.exit(f"error: {' '.join(str(error).split())}")
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        sys.exit(f"error: {one_line(error)}")
     except KeyboardInterrupt:
         sys.exit("interrupted: the same command starts again")
 

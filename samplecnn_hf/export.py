@@ -23,7 +23,8 @@ from pathlib import Path
 
 import torch
 
-from .feature_extraction_samplecnn import SampleCNNFeatureExtractor
+from .files import write_file
+from .loading import load_classifier
 from .modeling_samplecnn import SampleCNNForAudioClassification
 
 REQUIRED = ("onnx", "onnxscript", "onnxruntime")
@@ -42,26 +43,17 @@ def export_onnx(model_id: str | os.PathLike, output: str | os.PathLike | None = 
         The file's path. It holds the weights, too, in float32.
 
     Raises:
-        `ImportError` where the extra `onnx` is not installed; `ValueError` where there is no place to write to or the
-        model has no trained classifier; `OSError` where it cannot be loaded; `RuntimeError` where onnxruntime gives
-        other probabilities than PyTorch. Nothing is written then.
+        `ImportError` where the extra `onnx` is not installed; `ValueError` where there is no place to write to;
+        `OSError` where the model cannot be loaded (see `load_classifier`) or the file cannot be written;
+        `RuntimeError` where onnxruntime gives other probabilities than PyTorch. Nothing is written then.
     """
     check_requirements()
     output = _output_file(model_id, output)
-    model, info = SampleCNNForAudioClassification.from_pretrained(
-        model_id, dtype=torch.float32, output_loading_info=True
-    )
-    if info["missing_keys"]:
-        raise ValueError(f"{model_id} has no trained classifier to export, only a part of one: train it first")
-    segment_length = SampleCNNFeatureExtractor.from_pretrained(model_id).segment_length
-
-    onnx_model = _export(model, segment_length)
-    _compare(onnx_model, model, segment_length)
-
+    model, extractor = load_classifier(model_id, dtype=torch.float32)
+    onnx_model = _export(model, extractor.segment_length)
+    _compare(onnx_model, model, extractor.segment_length)
     output.parent.mkdir(parents=True, exist_ok=True)
-    temporary = output.with_name(f"{output.name}.unfinished")
-    temporary.write_bytes(onnx_model)
-    return temporary.replace(output)
+    return write_file(output, onnx_model)
 
 
 def check_requirements():
@@ -75,7 +67,10 @@ def _output_file(model_id, output) -> Path:
     if output is None:
         if not Path(model_id).is_dir():
             raise ValueError(f"{model_id} is no folder here: say with output=... which file to write")
-        return Path(model_id) / "onnx" / "model.onnx"
+        folder = Path(model_id) / "onnx"
+        if not Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(model_id)):
+            raise ValueError(f"{folder} is a link that leads out of {model_id}: remove it")
+        return folder / "model.onnx"
     if Path(output).is_dir():
         raise ValueError(f"{output} is a folder: give the file to write, such as {Path(output) / 'model.onnx'}")
     return Path(output)
@@ -95,7 +90,10 @@ def _export(model: SampleCNNForAudioClassification, segment_length: int) -> byte
             dynamo=True,
             verbose=False,
         )
-    return program.model_proto.SerializeToString()
+    model_proto = program.model_proto
+    for node in model_proto.graph.node:  # the lines of code it comes from, with paths on this machine
+        node.ClearField("metadata_props")
+    return model_proto.SerializeToString()
 
 
 def _log_sigmoid(x):

@@ -7,62 +7,17 @@ folder into several commits.)
 """
 
 import json
-import os
 import re
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import yaml
-from huggingface_hub import CommitOperationAdd, HfApi, ModelCard, RepoCard
+from huggingface_hub import CommitOperationAdd, HfApi, ModelCard
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError  # the last is the HTTP library's own
 from huggingface_hub.utils import validate_repo_id
-from safetensors import SafetensorError, safe_open
 
 from . import __version__
-
-WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
-REQUIRED_FILES = (WEIGHTS, CONFIG, "preprocessor_config.json", CARD)
-# What belongs in a model folder; a pickle, under whatever name, does not.
-SUFFIXES = (
-    ".safetensors",
-    ".json",
-    ".py",
-    ".md",
-    ".onnx",
-    ".txt",
-    ".yaml",
-    ".csv",
-    ".png",
-    ".svg",
-    ".wav",
-    ".flac",
-    ".ogg",
-)
-HEAD = "classifier.out_proj.weight"  # [labels, features]
-TASK = "audio-classification"
-
-STRANGER = f"""
-import json
-import sys
-
-sys.modules["samplecnn_hf"] = None  # installed or not: importing it fails, as where it never was
-
-import numpy as np
-from transformers import pipeline
-
-classifier = pipeline("{TASK}", model=sys.argv[1], trust_remote_code=True)
-rate = classifier.feature_extractor.sampling_rate
-silence = {{"array": np.zeros(rate, dtype=np.float32), "sampling_rate": rate}}
-print(json.dumps([answer["label"] for answer in classifier(silence, top_k=None)]))
-"""
-
-
-class PublishError(ValueError):
-    """What keeps a folder from the Hub and what to do, in one line."""
+from .model_folder import CARD, PublishError, check_model_folder, read_card
 
 
 def push_model(
@@ -127,8 +82,8 @@ def check_repo_id(repo_id: str):
 def _card_for(folder: Path, repo_id: str) -> bytes:
     """The card, whose examples load the model from the Hub and not from the folder."""
     card = read_card(folder, ModelCard)
-    name = re.escape(card.data.model_name or folder.name)
-    return re.sub(rf'(model=|from_pretrained\(\s*)"{name}"', rf'\g<1>"{repo_id}"', card.content).encode()
+    name = re.escape(json.dumps(str(card.data.model_name or folder.name), ensure_ascii=False))
+    return re.sub(rf"(model=|from_pretrained\(\s*){name}", rf'\g<1>"{repo_id}"', card.content).encode()
 
 
 # What every push shares
@@ -213,148 +168,4 @@ def _explain(error: BaseException, repo_id: str) -> PublishError:
         advice = f"the connection to the Hub failed ({error}): the same command again does what is left of the push"
     else:
         advice = f"cannot push to {repo_id}: {error}"
-    return PublishError(" ".join(advice.split()))
-
-
-def list_files(folder: Path) -> list[str]:
-    """Relative paths of what would be uploaded; hidden files, caches and what is unfinished stay at home.
-
-    Raises:
-        PublishError: there is no such folder, or a link leads out of it.
-    """
-    if not folder.is_dir():
-        raise PublishError(f"there is no folder {folder}: give the one to upload")
-    files = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not _stays_at_home(name)]
-        for path in (Path(place) / name for name in [*folders, *names] if not _stays_at_home(name)):
-            if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
-                raise PublishError(
-                    f"{path} is a link that leads out of {folder}: copy what it stands for, or remove it"
-                )
-            if path.is_file():
-                files.append(path.relative_to(folder).as_posix())
-    return sorted(files)
-
-
-def _stays_at_home(name: str) -> bool:
-    return name.startswith(".") or name == "__pycache__" or name.endswith(".unfinished")
-
-
-def read_card(folder: Path, card_class: type[RepoCard], **expected: str | None) -> RepoCard:
-    """The card in README.md, whose front matter has the fields `expected`, with these values where they are not None.
-
-    Raises:
-        PublishError: there is no card, it cannot be parsed, or a field is missing or has another value.
-    """
-    path = folder / CARD
-    if not path.is_file():
-        raise PublishError(f"{folder} has no {CARD}: is it the folder to upload?")
-    try:
-        card = card_class(path.read_text(encoding="utf-8"))
-        card_class(card.content)  # what would be read from what was written
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise PublishError(f"{path} has no front matter that the Hub can read: {_first_line(error)}") from error
-    for name, value in expected.items():
-        found = getattr(card.data, name)
-        if not found or value not in (None, found):
-            example = value or "..."
-            raise PublishError(f"{path} has {name}: {found} in its front matter: write {name}: {example} there")
-    return card
-
-
-# What a model folder must be
-
-
-def check_model_folder(folder: str | Path) -> list[str]:
-    """
-    The files of a model folder that would be uploaded, once it has been found fit for that.
-
-    It has weights in safetensors, and no others, its code, its feature extractor, named labels, and a card with
-    licence and scores; and `pipeline` loads it in a new process that has no samplecnn_hf, no cache and no network.
-
-    Returns:
-        Relative paths, sorted.
-
-    Raises:
-        PublishError: something is missing or wrong, or does not belong on the Hub.
-    """
-    folder = Path(folder)
-    files = list_files(folder)
-    for name in REQUIRED_FILES:
-        if name not in files:
-            advice = "write the model's card" if name == CARD else "give a folder that training/train.py made"
-            raise PublishError(f"{folder} has no {name}: {advice}")
-    for name in files:
-        if Path(name).suffix.lower() not in SUFFIXES and Path(name).name != "LICENSE":
-            raise PublishError(f"{folder / name} is of a kind that no model needs, and may hold code: remove it")
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        _check_code(folder, files, config)
-        labels = _read_labels(folder, config)
-    except (AttributeError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise PublishError(f"{folder / CONFIG} is damaged ({error!r}): save the model again") from error
-    card = read_card(folder, ModelCard, license=None, pipeline_tag=TASK)
-    if not card.data.eval_results:
-        raise PublishError(f"{folder / CARD} has no model-index with the scores: write one, as training/train.py does")
-    _check_loading(folder, labels)
-    return files
-
-
-def _check_code(folder: Path, files: list[str], config: dict):
-    pipelines = config.get("custom_pipelines", {}).values()
-    classes = [*config.get("auto_map", {}).values(), *(pipeline["impl"] for pipeline in pipelines)]
-    if not classes:
-        raise PublishError(f"{folder / CONFIG} names no code (auto_map): save the model again, with this package")
-    for name in classes:
-        file = f"{name.rpartition('.')[0]}.py"  # USER/NAME--file.py where the code is elsewhere on the Hub
-        if file not in files:
-            raise PublishError(
-                f"{folder} has no {file}, which {CONFIG} names: save the model again, with this package"
-            )
-
-
-def _read_labels(folder: Path, config: dict) -> list[str]:
-    """The labels' names, in order."""
-    try:
-        with safe_open(folder / WEIGHTS, "pt") as weights:
-            num_labels = weights.get_slice(HEAD).get_shape()[0] if HEAD in weights.keys() else 0
-    except SafetensorError as error:
-        raise PublishError(f"{folder / WEIGHTS} is damaged ({error}): save the model again") from error
-    if num_labels == 0:
-        raise PublishError(
-            f"{folder / WEIGHTS} has no classifier: give the folder of a SampleCNNForAudioClassification"
-        )
-    names = config.get("id2label", {})
-    labels = [names.get(str(i)) for i in range(num_labels)]
-    if len(names) != num_labels or len(set(labels)) != num_labels or None in labels:
-        raise PublishError(f"{folder / CONFIG} needs {num_labels} different labels in id2label, one for each output")
-    unnamed = [label for label in labels if not label.strip() or re.fullmatch(r"LABEL_\d+", label)]
-    if unnamed:
-        raise PublishError(
-            f"{folder / CONFIG} has a label without a name, {unnamed[0]!r}: name all of them in id2label"
-        )
-    return labels
-
-
-def _check_loading(folder: Path, labels: list[str]):
-    with tempfile.TemporaryDirectory() as home:
-        # Nobody's token or settings: it is the folder's code that runs here.
-        kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT") if name in os.environ}
-        process = subprocess.run(
-            [sys.executable, "-I", "-c", STRANGER, str(folder.absolute())],
-            cwd=home,
-            env={**kept, "HOME": home, "HF_HOME": home, "HF_HUB_OFFLINE": "1"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-        )
-    if process.returncode != 0:
-        reason = (process.stderr.strip() or f"exit status {process.returncode}").splitlines()[-1]
-        raise PublishError(f"{folder} does not load where samplecnn_hf is not installed: {reason}")
-    if sorted(json.loads(process.stdout.splitlines()[-1])) != sorted(labels):
-        raise PublishError(f"{folder} does not answer with the labels of its {CONFIG}: save the model again")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
+    return PublishError(advice)

@@ -17,10 +17,11 @@ import tempfile
 from pathlib import Path
 
 from huggingface_hub import ModelCard, SpaceCardData
-from safetensors import SafetensorError
 from transformers.utils.logging import disable_progress_bar
 
 from samplecnn_hf.export import export_onnx
+from samplecnn_hf.model_folder import CARD, read_card
+from samplecnn_hf.text import escape_markdown, one_line, printable
 
 PAGE = Path(__file__).parent / "page"
 RUNTIME = Path(__file__).parent / "node_modules" / "onnxruntime-web" / "dist"
@@ -66,8 +67,8 @@ def _write_page(folder: Path, name: str):
     (folder / "onnxruntime").mkdir()
     for file in RUNTIME_FILES:
         shutil.copyfile(RUNTIME / file, folder / "onnxruntime" / file)
-    _fill_in(folder / "index.html", html.escape(name))
-    _fill_in(folder / "README.md", name)
+    _fill_in(folder / "index.html", html.escape(printable(name)))
+    _fill_in(folder / "README.md", escape_markdown(name))
 
 
 def _fill_in(file: Path, name: str):
@@ -76,15 +77,14 @@ def _fill_in(file: Path, name: str):
 
 def _write_card(readme: Path, model_folder: Path, model_id: str | None):
     """Put what the Hub reads before the text: the Space's title and kind, the model and its licence."""
-    card = model_folder / "README.md"
     data = SpaceCardData(
-        title=model_folder.name,
+        title=printable(model_folder.name),
         emoji="👂",
         colorFrom="blue",
         colorTo="gray",
         sdk="static",
         app_file="index.html",
-        license=ModelCard.load(card).data.license if card.is_file() else None,
+        license=read_card(model_folder, ModelCard).data.license if (model_folder / CARD).is_file() else None,
         models=[model_id] if model_id else None,
         tags=["audio-classification", "samplecnn"],
     )
@@ -106,8 +106,8 @@ def main(argv: list[str] | None = None):
     disable_progress_bar()  # of loading weights
     try:
         output = build(args.model, args.output, args.model_id)
-    except (ImportError, OSError, RuntimeError, ValueError, SafetensorError) as error:
-        sys.exit(f"error: {' '.join(str(error).split())}")
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        sys.exit(f"error: {one_line(error)}")
     print(json.dumps({"model": str(args.model), "output": str(output)}))
 
 

@@ -22,6 +22,34 @@ from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassificat
 
 LABELS = ["bird", "cat", "cow", "dog", "frog", "hen", "owl"]
 
+# Names that somebody's data may have, and that cards, plots and reports show as they are.
+NASTY_NAMES = [
+    "$x_1$",
+    "$",
+    "a$b",
+    r"\$\frac{1}{0}$",
+    "_silence_",
+    "__init__ *bold* ~~gone~~",
+    "a|b",
+    "`code` ``",
+    "[link](http://127.0.0.1/x) ![image](x)",
+    "<b>bold</b><script>alert(1)</script>",
+    "<!-- comment",
+    "&lt;&amp; R&B",
+    "# C#",
+    "line\nbreak\r\n---\n",
+    "tab\there",
+    "{{ name }} {% raw %} {name} %s",
+    "\x1b[31mred\x00",
+    "\u202egnirts",
+    "'quotes\" \\ back",
+    "قطة 猫 кот ñ 🐈",
+    "1. first",
+    "- item",
+    " spaces ",
+    "x" * 500,
+]
+
 
 def with_labels(names: list[str]) -> dict:
     return {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}

@@ -7,7 +7,6 @@ Clip-level evaluation of a trained folder or Hub id: a clip's probabilities are 
 
 import argparse
 import json
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -16,7 +15,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers.utils.logging import disable_progress_bar
 
-from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassification
+from samplecnn_hf.loading import load_classifier
 from training.command import errors_in_one_line
 from training.data import SOURCES, load_source
 from training.data.prepared import PreparedClips, prepare, prepared_folder
@@ -79,22 +78,22 @@ def evaluate(
 
     Raises:
         DataError: the data cannot be read, or hold labels that the model does not know.
-        OSError: there is no such model.
+        OSError: there is no such model, or it is damaged.
     """
-    check_model_id(model_id)
+    model, extractor = load_classifier(model_id)
     accelerator = Accelerator()
     if accelerator.device.type == "cpu":
         prepare_cpu(accelerator.num_processes, threads=None)
     source = load_source(source_name, data_dir)
     check_split(source, split, data_dir)
-    model = SampleCNNForAudioClassification.from_pretrained(model_id).to(accelerator.device)
-    extractor = SampleCNNFeatureExtractor.from_pretrained(model_id)
     check_labels(source, model, data_dir, model_id)
     folder = prepared_folder(cache_dir, source.name, data_dir, extractor.sampling_rate)
     quiet = not accelerator.is_local_main_process
     clips = prepare(source, extractor.sampling_rate, folder, [split], quiet)[split]
     loader = accelerator.prepare(evaluation_loader(clips, len(source.labels), extractor, batch_size))
-    logits, targets, *_ = predict(model, loader, accelerator)
+    logits, targets, *_ = predict(model.to(accelerator.device), loader, accelerator)
+    if not logits.isfinite().all():
+        raise OSError(f"{model_id} gives scores that are not finite: its weights are damaged")
     problem_type, thresholds = model.config.problem_type, model.config.thresholds
     return {
         "clips": len(targets),
@@ -113,13 +112,8 @@ def check_labels(source: Source, model, data_dir: str, model_id: str):
     """Raise `DataError` where the model's outputs mean something else than the data set's labels."""
     if model.config.labels != source.labels:
         raise DataError(f"the labels of {data_dir} are not those of {model_id}, or in another order")
-
-
-def check_model_id(model_id: str):
-    """Raise `OSError` for what was meant to be a folder and is none; the Hub's answer would not say so."""
-    path = Path(model_id)
-    if not path.exists() and (path.parent.is_dir() or path.is_absolute() or model_id.count("/") != 1):
-        raise OSError(f"there is no model in {model_id}: give the folder of a trained model, or a Hub id")
+    if model.config.problem_type != source.problem_type:
+        raise DataError(f"{data_dir} is for {source.problem_type}; {model_id} is for {model.config.problem_type}")
 
 
 def main(argv: list[str] | None = None):

@@ -24,7 +24,9 @@ from huggingface_hub import DatasetCardData, SpaceCard
 from samplecnn_hf import SampleCNNConfig
 from samplecnn_hf.cli import add_hub_arguments, add_push_command, run
 from samplecnn_hf.feature_extraction_samplecnn import SAMPLING_RATES
-from samplecnn_hf.publish import CARD, TASK, PublishError, list_files, one_line_errors, push_files, read_card
+from samplecnn_hf.model_folder import CARD, TASK, PublishError, list_files, read_card
+from samplecnn_hf.publish import check_repo_id, one_line_errors, push_files
+from samplecnn_hf.text import escape_markdown
 from training.data import SOURCES, load_source
 from training.data.prepared import PreparedClips, prepare, prepared_folder
 from training.data.source import Source
@@ -146,6 +148,7 @@ def push_dataset(
     lowest = SAMPLING_RATES[0]
     if not lowest <= sampling_rate <= MAX_FLAC_RATE:
         raise PublishError(f"--sampling_rate must be between {lowest} and {MAX_FLAC_RATE} Hz; got {sampling_rate}")
+    check_repo_id(repo_id)
     source = load_source(source_name, data_dir)
     shards = prepared_folder(cache_dir, source.name, data_dir, sampling_rate)
     prepared = prepare(source, sampling_rate, shards, source.splits)
@@ -197,7 +200,7 @@ def render_dataset_card(
     several = source.problem_type == "multi_label_classification"
     return DATASET_CARD.format(
         data=data.to_yaml(),
-        name=repo_id.rpartition("/")[2],
+        name=escape_markdown(repo_id.rpartition("/")[2]),
         repo_id=repo_id,
         origin=SYNTHETIC if synthetic else RECORDED.format(source=source.name),
         sampling_rate=sampling_rate,

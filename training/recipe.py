@@ -19,7 +19,17 @@ from training.command import UserError
 from training.data.synthetic import STAND_INS
 
 # Options that may differ when a run is resumed: the weights do not depend on them.
-MAY_CHANGE = ("recipe", "output_dir", "overwrite", "resume", "cache_dir", "threads", "license", "data_license")
+MAY_CHANGE = (
+    "recipe",
+    "output_dir",
+    "overwrite",
+    "resume",
+    "cache_dir",
+    "threads",
+    "license",
+    "data_license",
+    "language",
+)
 # Options that a pretrained network decides.
 FROM_PRETRAINED = ("max_segments", "drop_last", "short_clips", "do_normalize", "mean", "std")
 TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text", dict: "a mapping"}
@@ -73,6 +83,9 @@ class Recipe:
 
     license: str = option("apache-2.0", "Licence of the weights on the card, a name that the Hub knows.")
     data_license: str | None = option(None, "Licence of the data on the card; data sets known by name have theirs.")
+    language: str | None = option(
+        None, "Language of the recordings on the card, such as ar, for a data set of speech."
+    )
 
     # Network
     variant: str | None = option("se-8", "Network by name; see samplecnn_hf.list_variants().")

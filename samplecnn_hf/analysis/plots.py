@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ..text import printable, shorten
 from .excitations import ClassExcitations, ClipExcitations
 from .filters import FilterEstimates, mel_curve
 from .loudness import LoudnessRelation, dbfs
@@ -55,11 +56,11 @@ def plot_deviations(deviations: Mapping[str, np.ndarray], width: float = 5):
     axes = figure.subplots()
     for i, (name, values) in enumerate(deviations.items()):
         style = {"color": COLORS[i % len(COLORS)], "marker": MARKERS[i % len(MARKERS)]}
-        axes.plot(np.arange(1, len(values) + 1), values, label=name, **style)
+        axes.plot(np.arange(1, len(values) + 1), values, label=plot_text(name), **style)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set(xlabel="block", ylabel="standard deviation\nover the classes", ylim=(0, 1.1 * axes.dataLim.ymax))
     axes.grid(alpha=0.3)
-    axes.legend()
+    axes.legend(handles=axes.lines)
     return figure
 
 
@@ -79,11 +80,10 @@ def plot_class_excitations(
     loudness = statistics.rms[list(classes)] / statistics.rms[list(classes)].max()
     for i, (index, curve) in enumerate(zip(classes, statistics.curves(classes, block), strict=True)):
         color = COLORS[i % len(COLORS)]
-        curves.plot(curve, label=statistics.names[index], color=color, linewidth=1.2)
+        curves.plot(curve, label=plot_text(statistics.names[index]), color=color, linewidth=1.2)
         bars.bar(i, loudness[i], color=color)
     curves.set(xlabel="channel, by mean excitation", ylabel=f"excitation, block {block + 1}", xlim=(0, len(curve) - 1))
     curves.grid(alpha=0.3)
-    # Handles are given because matplotlib leaves out names that begin with an underscore, such as _silence_.
     figure.legend(handles=curves.lines, loc="outside upper center", ncols=min(len(classes), 3), frameon=False)
     bars.set(ylabel="RMS (of the loudest)", ylim=(0, 1.05), xticks=[])
     return figure
@@ -149,10 +149,19 @@ def plot_timeline(
     axes = figure.subplots()
     edges = [*starts, seconds], np.arange(len(shown) + 1) - 0.5
     image = axes.pcolormesh(*edges, probabilities[:, shown].T, cmap="viridis", vmin=0, vmax=1)
-    axes.set(xlabel="time (s)", yticks=range(len(shown)), yticklabels=[labels[i] for i in shown])
+    axes.set(xlabel="time (s)", yticks=range(len(shown)), yticklabels=[plot_text(labels[i]) for i in shown])
     axes.invert_yaxis()
     figure.colorbar(image, ax=axes, label="probability", pad=0.01)
     return figure
+
+
+def plot_text(text: str, length: int = 40) -> str:
+    """
+    Text as matplotlib shows it literally: not as a formula, and on one line of at most `length` characters.
+
+    Where it may begin with an underscore, give legends their handles: by itself, matplotlib leaves such names out.
+    """
+    return shorten(printable(text), length).replace("$", r"\$")
 
 
 def _figure(width: float, height: float):

@@ -2,7 +2,9 @@
 
 import copy
 import logging
+import os
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -85,6 +87,44 @@ def test_one_file_where_hub_tools_look_for_it(tmp_path, save, generator, capfd, 
     assert_same_answers(path, model, generator, segment_length=1600)
 
 
+def test_no_local_path_is_in_the_file(tmp_path, save):
+    save("test-rese2")
+    content = export_onnx(tmp_path / "model").read_bytes()
+    for place in (Path(export.__file__).parent, Path(torch.__file__).parent, tmp_path):
+        assert os.fsencode(place) not in content
+
+
+@pytest.fixture
+def quick_export(monkeypatch):
+    """Stands in for the conversion."""
+    monkeypatch.setattr(export, "_export", lambda model, segment_length: b"onnx")
+    monkeypatch.setattr(export, "_compare", lambda onnx_model, model, segment_length: None)
+
+
+def test_nothing_is_written_through_links(tmp_path, save, quick_export):
+    save()
+    outside, folder = tmp_path / "outside", tmp_path / "model" / "onnx"
+    outside.mkdir()
+    (outside / "mine").write_text("precious")
+    folder.symlink_to(outside)
+    with pytest.raises(ValueError, match="model/onnx is a link that leads out of .*: remove it"):
+        export_onnx(tmp_path / "model")
+    folder.unlink()
+    folder.mkdir()
+    for name in ("model.onnx", "model.onnx.unfinished", "model.onnx.new", "model.onnx.tmp"):
+        (folder / name).symlink_to(outside / "mine")
+    assert export_onnx(tmp_path / "model").read_bytes() == b"onnx"
+    assert not (folder / "model.onnx").is_symlink()
+    assert {path.name: path.read_text() for path in outside.iterdir()} == {"mine": "precious"}
+
+
+def test_a_folder_that_is_itself_reached_by_a_link(tmp_path, save, quick_export):
+    save()
+    (tmp_path / "latest").symlink_to("model")
+    export_onnx(tmp_path / "latest")
+    assert (tmp_path / "model" / "onnx" / "model.onnx").read_bytes() == b"onnx"
+
+
 @pytest.mark.slow
 def test_logits_of_a_sure_multi_label_network_are_finite_and_exact(tmp_path, save, generator):
     model = save("test-basic", **MULTI_LABEL)
@@ -145,6 +185,6 @@ def test_output_that_is_a_folder(tmp_path, save):
 def test_a_body_without_a_classifier(tmp_path, make_model, tiny_extractor):
     make_model(model_class=SampleCNNModel).save_pretrained(tmp_path)
     tiny_extractor.save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="no trained classifier"):
+    with pytest.raises(OSError, match="no trained classifier"):
         export_onnx(tmp_path)
     assert not (tmp_path / "onnx").exists()

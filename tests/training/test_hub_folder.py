@@ -1,11 +1,18 @@
 import json
+import re
+import tomllib
+from pathlib import Path
 
 import pytest
 from huggingface_hub import ModelCard
+from markdown_it import MarkdownIt
 
-from samplecnn_hf import SampleCNNConfig
+from samplecnn_hf import SampleCNNConfig, __version__
+from samplecnn_hf.text import printable
+from tests.conftest import NASTY_NAMES
+from training import hub_folder
 from training.data import SOURCES
-from training.hub_folder import markdown_table, write_hub_folder
+from training.hub_folder import markdown_table, without_local_paths, write_hub_folder
 
 SINGLE_LABEL = {
     "metrics": {
@@ -52,11 +59,19 @@ def write(tmp_path, make_model, tiny_extractor):
     """write(results, thresholds=None, **recipe): the card in the folder, and its text."""
 
     def write(
-        scores: dict, thresholds=None, training_seconds=600.0, source="folder", synthetic=False, **recipe
+        scores: dict,
+        thresholds=None,
+        training_seconds=600.0,
+        source="folder",
+        synthetic=False,
+        command="train.py",
+        source_rates=None,
+        **recipe,
     ) -> ModelCard:
         results = {
             "date": "2026-11-22",
-            "command": "train.py",
+            "command": command,
+            "source_rates": source_rates or {},
             "recipe": {**RECIPE, **recipe},
             "source": source,
             "metric": "accuracy",
@@ -75,7 +90,8 @@ def write(tmp_path, make_model, tiny_extractor):
             **scores,
         }
         write_hub_folder(tmp_path, make_model("test-se", thresholds=thresholds), tiny_extractor, results)
-        assert json.loads((tmp_path / "results.json").read_text()) == results
+        saved = json.loads((tmp_path / "results.json").read_text())
+        assert saved == without_local_paths(results) and saved["metrics"] == results["metrics"]
         return ModelCard.load(tmp_path / "README.md")
 
     return write
@@ -173,7 +189,7 @@ def test_licences_of_weights_and_data(write):
 @pytest.mark.parametrize("name", sorted(set(SOURCES) - {"folder", "hub"}))
 def test_every_data_set_known_by_name_is_described(write, name):
     card = write(MULTI_LABEL, source=name)
-    assert "not stated here" not in card.text and "\nThe data: " in card.text
+    assert "not stated here" not in card.text and card.text.count("```bibtex\n@") == 2
 
 
 @pytest.mark.parametrize(
@@ -202,6 +218,136 @@ def test_spread_size_and_splits(write):
 @pytest.mark.parametrize("seconds, told", [(3.4, "3 seconds"), (119.0, "119 seconds"), (150.0, "2 minutes")])
 def test_training_time(write, seconds, told):
     assert f"in {told} (cpu" in write(SINGLE_LABEL, training_seconds=seconds).text
+
+
+@pytest.fixture
+def local(tmp_path, monkeypatch):
+    """Options of a run whose every path is absolute, on a machine whose folders tell too much."""
+    home = tmp_path / "home" / "ann"
+    for name in ("birds", "base"):
+        (home / name).mkdir(parents=True)
+    monkeypatch.chdir(home)
+    return {
+        "recipe": str(home / "my.yaml"),
+        "data_dir": str(home / "birds"),
+        "output_dir": str(home / "runs" / "mine"),
+        "cache_dir": str(home / "cache"),
+        "pretrained": str(home / "base"),
+    }
+
+
+def test_no_local_path_is_told(write, local, tmp_path):
+    options = [f"--{name}={value}" for name, value in local.items()]
+    command = f"train.py {' '.join(options)} --cache_dir '{tmp_path}/a b' --data_dir {local['data_dir']} --seed 7"
+    card = write(SINGLE_LABEL, command=command, **local)
+    for file in ("README.md", "results.json"):
+        text = (tmp_path / file).read_text()
+        assert str(tmp_path) not in text and "home" not in text and "ann" not in text
+    assert (
+        "\ntrain.py --recipe=my.yaml --data_dir=DATA_DIR --output_dir=OUTPUT_DIR --cache_dir=CACHE_DIR "
+        "--pretrained=PRETRAINED --cache_dir 'a b' --data_dir DATA_DIR --seed 7\n"
+    ) in card.text
+    assert "Fine-tuned from base. Trained on" in card.text and card.data.base_model is None
+    assert card.data.model_name == "mine" and "Trained on birds." in card.text
+
+
+def test_relative_paths_are_told_to_this_machine_only(write, local, tmp_path):
+    recipe = {"data_dir": "birds", "output_dir": "runs/mine", "cache_dir": "../cache", "pretrained": "./base"}
+    recipe["recipe"] = "training/recipes/speech_commands/modern.yaml"
+    text = write(SINGLE_LABEL, command="train.py --data_dir birds --output_dir=runs/mine", **recipe).text
+    assert "\ntrain.py --data_dir DATA_DIR --output_dir=OUTPUT_DIR\n" in text
+    assert "| recipe | training/recipes/speech_commands/modern.yaml |" in text
+    for absent in ("runs/", "../", "./base", "| data_dir |", "| output_dir |", "| cache_dir |", "| pretrained |"):
+        assert absent not in text
+    saved = json.loads((tmp_path / "results.json").read_text())["recipe"]
+    assert {name: saved[name] for name in recipe} == recipe  # analyses of the run find its data again
+
+
+def test_hub_ids_are_told(write):
+    card = write(SINGLE_LABEL, source="hub", data_dir="org/birds:en:name", pretrained="org/base")
+    assert "| data_dir | org/birds:en:name |" in card.text and "Fine-tuned from org/base." in card.text
+
+
+@pytest.mark.parametrize("name", NASTY_NAMES)
+def test_names_are_shown_as_they_are(write, name):
+    scores = {**SINGLE_LABEL, "per_label": {"test": [{"label": name, "clips": 1, "f1": 1.0}]}}
+    scores["unscored_labels"] = {"test": ["first", name]}
+    card = write(scores, output_dir=f"runs/{name}", data_dir=f"sounds/{name}", data_license=name, license=name)
+    folder = Path(f"sounds/{name}").name  # of a name with slashes, the last part
+    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(card.text)
+    assert "html_block" not in {token.type for token in tokens}
+    texts = []
+    for token in tokens:
+        children = token.children or []
+        assert not {child.type for child in children} & {"html_inline", "image", "em_open", "strong_open", "s_open"}
+        links = [child.attrGet("href") for child in children if child.type == "link_open"]
+        assert not [link for link in links if "127.0.0.1" in link]
+        texts.append("".join(child.content for child in children))
+    literal, place = printable(name), printable(folder)
+    assert literal.strip() in texts  # the cell of the table
+    assert texts[1] == place.strip()  # the heading
+    assert any(text.startswith(f"Trained on {place}.") for text in texts)
+    assert any(f"Licence of the data: {literal}. Licence of these weights: {literal}." in text for text in texts)
+    assert any(f"all clips do: first, {literal}." in text for text in texts)
+    fences = [token for token in tokens if token.type == "fence"]
+    code = next(token.content for token in fences if "AutoFeatureExtractor" in token.content)
+    assert f"from_pretrained({json.dumps(place, ensure_ascii=False)}, trust" in code
+    assert card.data.model_name == place and card.data.license == name
+
+
+@pytest.mark.parametrize(
+    "source, recipe, language",
+    [
+        ("speech_commands", {}, "en"),
+        ("magnatagatune", {}, None),
+        ("folder", {}, None),
+        ("folder", {"language": "ar"}, "ar"),
+    ],
+)
+def test_language(write, source, recipe, language):
+    for synthetic in (False, True):
+        assert write(SINGLE_LABEL, source=source, synthetic=synthetic, **recipe).data.language == language
+
+
+@pytest.mark.parametrize(
+    "rates, told",
+    [
+        ({"train": [16000], "test": [16000]}, " Sampling rate of the clips: 16,000 Hz."),
+        ({"train": [48000, 8000], "test": [16000]}, " Sampling rate of the clips: 8,000 to 48,000 Hz."),
+        ({}, None),
+        ({"train": []}, None),
+    ],
+)
+def test_source_rates(write, rates, told):
+    text = write(SINGLE_LABEL, source_rates=rates).text
+    assert told in text if told else "Sampling rate" not in text
+
+
+def test_citations_are_bibtex(write):
+    papers = re.findall(
+        r"```bibtex\n(@\w+\{\w+,\n.*?\n\})\n```", write(SINGLE_LABEL, source="dcase2017").text, re.DOTALL
+    )
+    assert len(papers) == 2 and "doi = {10.1109/JSTSP.2019.2909479}" in papers[0] and "Mesaros" in papers[1]
+    assert all(paper.count("{") == paper.count("}") for paper in papers)
+    assert write(SINGLE_LABEL).text.count("```bibtex") == 1
+
+
+def test_what_to_install_is_what_the_package_needs(write):
+    text = write(SINGLE_LABEL).text
+    assert '"transformers>=5.4"' in text
+    (line,) = re.findall(r"^pip install (.*)$", text, re.MULTILINE)
+    project = tomllib.loads((hub_folder.ROOT / "pyproject.toml").read_text())["project"]
+    assert line == " ".join(f'"{requirement}"' for requirement in project["dependencies"])
+
+
+def test_project_link(write, monkeypatch):
+    assert f"with samplecnn-hf {__version__} in" in write(SINGLE_LABEL, training_seconds=3).text
+    monkeypatch.setattr(hub_folder, "_project", lambda: {"dependencies": [], "urls": {"Source": "https://x.org/y"}})
+    assert f"with [samplecnn-hf](https://x.org/y) {__version__} in" in write(SINGLE_LABEL).text
+
+
+def test_a_model_object_needs_the_class_of_its_pipeline(write):
+    assert "pipeline_class=type(classifier)" in write(SINGLE_LABEL).text
 
 
 def test_table():

@@ -5,6 +5,7 @@ import argparse
 import numpy as np
 
 from samplecnn_hf.analysis import FilterEstimates, estimate_filters, input_rms, log_likeness, plot_filters
+from samplecnn_hf.analysis.plots import plot_text
 from training.recipe import RecipeError
 
 TITLE = "Fig. 7: what the filters of the lower layers listen to, section VI"
@@ -61,5 +62,5 @@ def plots(tables, arrays) -> dict:
     ]
     figure = plot_filters(layers)
     for axes, row in zip(figure.axes, rows, strict=False):  # the last axes are the colour bar's
-        axes.set_title(f"{row['model']}, layer {row['layer']}", fontsize="medium", parse_math=False)
+        axes.set_title(f"{plot_text(row['model'])}, layer {row['layer']}", fontsize="medium")
     return {"figure_7": figure}

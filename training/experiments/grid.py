@@ -125,7 +125,7 @@ def finished_results(recipe: CellRecipe, source: Source) -> dict | None:
         raise RecipeError(
             f"{recipe.output_dir} was trained on other clips than {recipe.data_dir} holds now: give another --runs_dir"
         )
-    return results
+    return results and {**results, "recipe": asdict(recipe)}  # the file leaves out where it is on this machine
 
 
 def listed_clips(results: dict) -> dict[str, int]:

@@ -17,6 +17,9 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from safetensors.numpy import load, save
 
+from samplecnn_hf.analysis.plots import plot_text
+from samplecnn_hf.files import write_file
+from samplecnn_hf.text import escape_markdown, printable
 from training.hub_folder import markdown_table
 
 # What each row of a .csv file repeats, as far as the result has it.
@@ -30,26 +33,26 @@ def write_result(result: dict, folder: Path, arrays: dict[str, np.ndarray] | Non
     folder.mkdir(parents=True, exist_ok=True)
     if arrays:
         arrays = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in arrays.items()}
-        _write(folder / f"{result['experiment']}.safetensors", save(arrays))
-    _write(folder / f"{result['experiment']}.json", json.dumps(result, indent=2, allow_nan=False) + "\n")
+        write_file(folder / f"{result['experiment']}.safetensors", save(arrays))
+    write_file(folder / f"{result['experiment']}.json", json.dumps(result, indent=2, allow_nan=False) + "\n")
 
 
 def write_views(result: dict, experiment: ModuleType, folder: Path):
     """The page, tables and figures of a result."""
     figures = titled_plots(result, experiment, folder)
-    _write(folder / f"{result['experiment']}.md", page(result, experiment, figures))
+    write_file(folder / f"{result['experiment']}.md", page(result, experiment, figures))
     for name, rows in result["tables"].items():
         text = io.StringIO()
         origin = {column: result[column] for column in ORIGIN if column in result}
         writer = csv.DictWriter(text, [*rows[0], *origin], lineterminator="\n")
         writer.writeheader()
         writer.writerows({**row, **origin} for row in rows)
-        _write(folder / f"{name}.csv", text.getvalue())
+        write_file(folder / f"{name}.csv", text.getvalue())
     for name, figure in figures.items():
         png = io.BytesIO()
         figure.savefig(png, format="png", dpi=120)
-        _write(folder / f"{name}.png", png.getvalue())
-        _write(folder / f"{name}.svg", svg_text(figure, name))
+        write_file(folder / f"{name}.png", png.getvalue())
+        write_file(folder / f"{name}.svg", svg_text(figure, name))
 
 
 def titled_plots(result: dict, experiment: ModuleType, folder: Path) -> dict[str, Figure]:
@@ -60,7 +63,7 @@ def titled_plots(result: dict, experiment: ModuleType, folder: Path) -> dict[str
     else:
         figures = experiment.plots(result["tables"])
     for figure in figures.values():
-        figure.suptitle(data_line(result), fontsize=9, wrap=True, parse_math=False)
+        figure.suptitle(plot_text(data_line(result), 300), fontsize=9, wrap=True)
         _part_from_title(figure)
     return figures
 
@@ -89,7 +92,8 @@ def svg_text(figure: Figure, name: str) -> str:
 
 def markdown(result: dict, experiment: ModuleType) -> str:
     """The tables, with what they were measured on."""
-    parts = [f"## {experiment.TITLE}", f"{data_line(result)}. {PAPER_NOTE} {progress_line(result)}".rstrip()]
+    data, progress = escape_markdown(data_line(result)), escape_markdown(progress_line(result))
+    parts = [f"## {experiment.TITLE}", f"{data}. {PAPER_NOTE} {progress}".rstrip()]
     parts += [f"{name}:\n\n{markdown_table(rows)}" for name, rows in result["tables"].items()]
     return "\n\n".join(parts)
 
@@ -97,7 +101,9 @@ def markdown(result: dict, experiment: ModuleType) -> str:
 def page(result: dict, experiment: ModuleType, figures: Iterable[str]) -> str:
     """NAME.md: the tables with the command that made them, and the figures of these names beside it."""
     pictures = [f"![{name}]({name}.png)" for name in figures]
-    return "\n\n".join([markdown(result, experiment), f"```bash\n{result['command']}\n```", *pictures]) + "\n"
+    return (
+        "\n\n".join([markdown(result, experiment), f"```bash\n{printable(result['command'])}\n```", *pictures]) + "\n"
+    )
 
 
 def data_line(result: dict) -> str:
@@ -126,10 +132,3 @@ def progress_line(result: dict) -> str:
     if done == planned:
         return f"All {planned} runs are done."
     return f"{done} of {planned} runs are done; the same command goes on: {result['command']}"
-
-
-def _write(path: Path, content: str | bytes):
-    """All of it or nothing."""
-    temporary = path.with_name(path.name + ".new")
-    temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-    temporary.replace(path)

@@ -2,7 +2,7 @@
 
 from matplotlib.figure import Figure
 
-from samplecnn_hf.analysis.plots import BLUE, GREEN, PURPLE, RED
+from samplecnn_hf.analysis.plots import BLUE, GREEN, PURPLE, RED, plot_text
 
 COLORS = (BLUE, RED, GREEN, PURPLE)
 # For those who see no colour at all; the paper's are diamonds.
@@ -27,7 +27,7 @@ def plot_scores(rows: list[dict], x: str, series: str | None = None, line: bool 
             marker=MARKERS[i],
             linestyle="-" if line else "none",
             capsize=3,
-            label="measured" if group is None else group,
+            label="measured" if group is None else plot_text(group),
         )
         known = [row for row in members if row.get("paper") is not None]
         if known:
@@ -38,9 +38,9 @@ def plot_scores(rows: list[dict], x: str, series: str | None = None, line: bool 
                 marker="D",
                 markerfacecolor="none",
                 linestyle="none",
-                label="the paper" if group is None else f"the paper, {group}",
+                label="the paper" if group is None else f"the paper, {plot_text(group)}",
             )
-    axes.set_xticks(range(len(places)), list(places), rotation=30 if len(places) > 6 else 0, parse_math=False)
+    axes.set_xticks(range(len(places)), list(map(plot_text, places)), rotation=30 if len(places) > 6 else 0)
     axes.set_xlim(-0.5, len(places) - 0.5)
     axes.set(xlabel="" if x == "whose" else x, ylabel="score")
     return _finish(figure)
@@ -63,7 +63,9 @@ def plot_trade_off(rows: list[dict], x: str, label: str) -> Figure:
     )
     for i, row in enumerate(done):  # neighbours' names above and below
         offset = (5, -11 if i % 2 else 5)
-        axes.annotate(row[label], (row[x], row["mean"]), xytext=offset, textcoords="offset points", fontsize=8)
+        axes.annotate(
+            plot_text(row[label]), (row[x], row["mean"]), xytext=offset, textcoords="offset points", fontsize=8
+        )
     known = [row for row in rows if row["paper"] is not None]
     if known:
         axes.plot(
@@ -87,7 +89,7 @@ def plot_differences(rows: list[dict], column: str) -> Figure:
     values = [row[column] for row in rows]
     axes.bar(range(len(rows)), values, color=[COLORS[0] if value >= 0 else COLORS[1] for value in values])
     axes.axhline(0, color="black", linewidth=0.8)
-    axes.set_xticks(range(len(rows)), [row["label"] for row in rows], rotation=90, parse_math=False)
+    axes.set_xticks(range(len(rows)), [plot_text(row["label"]) for row in rows], rotation=90)
     axes.set(ylabel=f"{rows[0]['score']}: {column}")
     axes.grid(axis="y", alpha=0.3)
     return figure

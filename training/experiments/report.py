@@ -5,7 +5,10 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
+from safetensors import SafetensorError
 
+from samplecnn_hf.files import write_file
+from samplecnn_hf.text import printable
 from training.experiments import EXPERIMENTS
 from training.experiments.output import data_line, progress_line, svg_text, titled_plots
 
@@ -27,13 +30,15 @@ def write_report(folder: Path) -> Path:
         }
         for name, experiment in EXPERIMENTS.items()
     ]
-    # Strict in both senses: what the labels of someone's data say is text, never markup.
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        finalize=lambda value: printable(value) if type(value) is str else value,
+    )
     page = environment.get_template(PAGE).render(sections=sections)
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f"{PAGE}.new"
-    temporary.write_text(page, encoding="utf-8")
-    return temporary.replace(folder / PAGE)
+    return write_file(folder / PAGE, page)
 
 
 def _view(path: Path, experiment) -> dict:
@@ -47,7 +52,7 @@ def _view(path: Path, experiment) -> dict:
             "progress": progress_line(result),
             "svgs": [_inline(svg_text(figure, f"{path} {name}")) for name, figure in figures.items()],
         }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (AttributeError, LookupError, RecursionError, SafetensorError, TypeError, ValueError) as error:
         raise OSError(
             f"{path} is no result of this version ({error!r}): run its command again, or delete it"
         ) from error

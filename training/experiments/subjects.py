@@ -12,12 +12,13 @@ from tqdm import tqdm
 
 from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassification
 from samplecnn_hf.analysis import ClipExcitations, ExcitationRecorder
+from samplecnn_hf.loading import load_classifier
 from training.data import load_source
 from training.data.prepared import PreparedClips, prepare, prepared_folder
 from training.data.segments import to_float
 from training.data.source import DataError, Source
 from training.data.synthetic import is_synthetic
-from training.evaluate import check_labels, check_model_id, check_split
+from training.evaluate import check_labels, check_split
 from training.experiments.grid import Cell, Trained, run_grid
 from training.experiments.tasks import PAPER_TASKS, QUICK_CLIPS, Task, chosen_tasks
 from training.hardware import prepare_cpu
@@ -101,7 +102,6 @@ def chosen_subjects(args: argparse.Namespace, block_type: str) -> list[Subject]:
 
 def _given(model_id: str, hears: bool, args: argparse.Namespace) -> Subject:
     """One that the command line names; its `results.json` tells its data, unless the command line does."""
-    check_model_id(model_id)
     path = Path(model_id)
     name = re.sub(r"[^\w.-]+", "-", path.absolute().name if path.exists() else model_id)
     model, extractor = _load(model_id, hears)
@@ -113,7 +113,7 @@ def _given(model_id: str, hears: bool, args: argparse.Namespace) -> Subject:
         if not (results or args.source):
             raise DataError(f"{model_id} has no results.json that tells its data: give --source and --data_dir")
         source_name = args.source or results["source"]  # which may be a fold
-        data_dir = args.data_dir or results["recipe"]["data_dir"]
+        data_dir = args.data_dir or results["data_dir"]
         source = load_source(source_name, data_dir)
         check_labels(source, model, data_dir, model_id)
         sounds = _sounds(source, data_dir, args.cache_dir, extractor, args)
@@ -131,7 +131,7 @@ def _trained(task: Task, block_type: str, hears: bool, args: argparse.Namespace)
 
 
 def _load(model_id: str, needs_excitations: bool) -> tuple:
-    model = SampleCNNForAudioClassification.from_pretrained(model_id).to(Accelerator().device).eval()
+    model, extractor = load_classifier(model_id)
     config = model.config
     if needs_excitations and "se" not in config.block_type:
         variant = f"se-{min(max(config.num_blocks, 8), 9)}"
@@ -139,16 +139,20 @@ def _load(model_id: str, needs_excitations: bool) -> tuple:
             f"{model_id} has {config.block_type} blocks, which have no excitations: give a network of se, rese1 or "
             f"rese2 blocks (accelerate launch training/train.py --variant {variant} trains one)"
         )
-    return model, SampleCNNFeatureExtractor.from_pretrained(model_id)
+    return model.to(Accelerator().device).eval(), extractor
 
 
 def _read_results(folder: Path) -> dict:
-    """What training/results.py tells of the network; {} where nothing does."""
+    """`source`, `data_dir` and `synthetic` of the training, as `results.json` tells them; {} where there is none."""
     path = folder / "results.json"
+    if not path.is_file():
+        return {}
     try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except ValueError as error:
-        raise DataError(f"{path} cannot be read ({error}): give the folder that training/train.py made") from error
+        results = json.loads(path.read_text(encoding="utf-8"))
+        told = {"source": str(results["source"]), "data_dir": str(results["recipe"]["data_dir"])}
+        return {**told, "synthetic": results.get("synthetic")}
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise DataError(f"{path} is damaged ({error!r}): give the folder that training/train.py made") from error
 
 
 def _sounds(source: Source, data_dir: str, cache_dir: str | None, extractor, args: argparse.Namespace) -> Sounds:

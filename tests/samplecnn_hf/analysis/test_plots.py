@@ -1,6 +1,7 @@
 import io
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from samplecnn_hf.analysis import (
     plot_timeline,
     relate_to_loudness,
 )
+from samplecnn_hf.text import printable, shorten
+from tests.conftest import NASTY_NAMES
 
 RNG = np.random.default_rng(0)
 CLIP = ClipExcitations(*(RNG.random(7), *(tuple(RNG.random((7, n)) for n in (8, 8, 16)) for _ in range(2))))
@@ -98,6 +101,27 @@ def test_bars_are_relative_to_the_loudest():
     curves, bars = plot_class_excitations(CLASSES).axes
     np.testing.assert_allclose([bar.get_height() for bar in bars.patches], [1 / 3, 2 / 3, 1])
     assert [line.get_label() for line in curves.lines] == ["_silence_", "cat", "dog"]
+
+
+def drawn(figure) -> list[str]:
+    """The texts that a reader sees, as strings of an SVG file; formulas would be there in pieces."""
+    from matplotlib import rc_context
+
+    file = io.BytesIO()
+    with rc_context({"svg.fonttype": "none"}):
+        figure.savefig(file, format="svg")
+    texts = ElementTree.fromstring(file.getvalue()).iter("{http://www.w3.org/2000/svg}text")
+    return ["".join(text.itertext()).strip() for text in texts]
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")  # of a writing that the font lacks
+@pytest.mark.parametrize("name", NASTY_NAMES)
+def test_names_are_shown_as_they_are(name):
+    shown = shorten(printable(name), 40).strip()
+    classes = ClassExcitations(("a", name, "b", "c"), CLASSES.num_clips, CLASSES.rms, CLASSES.excitations)
+    assert shown in drawn(plot_class_excitations(classes, [0, 1]))
+    assert shown in drawn(plot_timeline(PROBABILITIES, ["a", name, "c"], [0, 1], 1.5))
+    assert shown in drawn(plot_deviations({name: RNG.random(9), "other": RNG.random(8)}))
 
 
 def test_without_matplotlib(monkeypatch):

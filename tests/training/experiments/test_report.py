@@ -1,7 +1,10 @@
 import re
+from html.parser import HTMLParser
 
 import pytest
 
+from samplecnn_hf.text import printable
+from tests.conftest import NASTY_NAMES
 from training.experiments import __main__ as experiments
 from training.experiments.output import write_result
 
@@ -62,6 +65,38 @@ def test_what_is_there_and_what_is_not(page, capsys):
     assert "&lt;b&gt;27" in text and "<b>27" not in text
     assert "QUICK CHECK, scores mean nothing" not in text
     assert text.count("QUICK CHECK, scores mean nothing") < page(quick=True).read_text().count("QUICK CHECK")
+
+
+class Seen(HTMLParser):
+    """The texts of a page, and its tags."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.tags, self.texts = [], [""]
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.texts.append("")
+
+    def handle_endtag(self, tag):
+        self.texts.append("")
+
+    def handle_data(self, data):
+        self.texts[-1] += data
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")  # of a writing that the font lacks
+@pytest.mark.parametrize("name", NASTY_NAMES)
+def test_names_are_shown_as_they_are(page, name):
+    plain = Seen(page().read_text())
+    row = {"filter": 3, "stride": 3, "network": name, "runs": 1, "mean": 0.5, "sd": None, "paper": 0.9}
+    seen = Seen(page(data=name, command=name, tables={"table_2": [row]}).read_text())
+    for tag in ("script", "b", "img", "a"):
+        assert seen.tags.count(tag) == plain.tags.count(tag)
+    shown = printable(name)
+    assert {f"{shown}", f"2 of 3 runs are done; the same command goes on: {shown}"} <= set(seen.texts)
+    assert any(f"validation split of {shown} (5 synthetic clips)" in text for text in seen.texts)
 
 
 def test_it_needs_nothing_beside_it(page):

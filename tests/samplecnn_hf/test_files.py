@@ -1,0 +1,51 @@
+import errno
+import os
+import resource
+
+import pytest
+
+from samplecnn_hf.files import write_file
+
+
+@pytest.fixture
+def full_disk():
+    """Not a byte more than 1,000 can be written to a file."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_new_and_replaced(tmp_path):
+    path = tmp_path / "file"
+    for content in ("café", b"\0bytes"):
+        assert write_file(path, content) == path
+        assert path.read_bytes() == (content.encode() if isinstance(content, str) else content)
+    assert os.listdir(tmp_path) == ["file"]
+    (tmp_path / "plain").write_text("")
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode  # the user's umask
+
+
+def test_links_are_replaced_and_not_followed(tmp_path):
+    outside = tmp_path / "outside"
+    outside.write_text("mine")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file").symlink_to(outside)
+    write_file(tmp_path / "folder" / "file", "new")
+    assert outside.read_text() == "mine"
+    assert not (tmp_path / "folder" / "file").is_symlink()
+
+
+@pytest.mark.parametrize("before", [None, "the one before"])
+def test_full_disk_leaves_what_was_there(tmp_path, full_disk, before):
+    if before:
+        (tmp_path / "file").write_text(before)
+    with pytest.raises(OSError) as error:
+        write_file(tmp_path / "file", bytes(5000))
+    assert error.value.errno == errno.EFBIG
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == ({"file": before} if before else {})
+
+
+def test_no_folder(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        write_file(tmp_path / "nowhere" / "file", "")

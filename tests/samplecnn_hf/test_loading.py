@@ -1,0 +1,95 @@
+"""What is wrong with a model folder is said in one line, by the loader and by the commands that use it."""
+
+import json
+import os
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from samplecnn_hf import cli
+from samplecnn_hf.loading import load_classifier
+
+
+@pytest.fixture
+def folder(tmp_path, tiny_model, tiny_extractor):
+    path = tmp_path / "model"
+    tiny_model.save_pretrained(path)
+    tiny_extractor.save_pretrained(path)
+    return path
+
+
+def fields(name="config.json", **changes):
+    def change(folder):
+        path = folder / name
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    return change
+
+
+def content(name, content):
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+def fifo(name):
+    return lambda folder: (folder / name).unlink() or os.mkfifo(folder / name)
+
+
+def without_classifier(folder):
+    path = folder / "model.safetensors"
+    save_file({name: x for name, x in load_file(path).items() if "classifier" not in name}, path, {"format": "pt"})
+
+
+FAULTS = {
+    "weights cut off": (lambda folder: os.truncate(folder / "model.safetensors", 1000), "invalid header length"),
+    "empty weights": (content("model.safetensors", b""), "header too small"),
+    "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "no file named model.safetensors"),
+    "weights in a FIFO": (fifo("model.safetensors"), "no file named model.safetensors"),
+    "no classifier": (without_classifier, "no trained classifier"),
+    "other network": (fields(stem_channels=16), "those of another network than config.json describes"),
+    "fewer blocks": (fields(num_blocks=4), "those of another network than config.json describes"),
+    "no config": (lambda folder: (folder / "config.json").unlink(), "config.json is missing"),
+    "config in a FIFO": (fifo("config.json"), "config.json is missing"),
+    "extractor in a FIFO": (fifo("preprocessor_config.json"), "preprocessor_config.json is missing"),
+    "config cut off": (content("config.json", b"{"), "not a valid JSON file"),
+    "config not UTF-8": (content("config.json", b'{"model_type": "\xff"}'), "not a valid JSON file"),
+    "config nested": (content("config.json", b"[" * 200_000), "recursion"),
+    "config a list": (content("config.json", b"[]"), "mapping"),
+    "text for a number": (fields(num_blocks="5"), "num_blocks"),
+    "unknown block": (fields(block_type="conv"), "block_type must be one of"),
+    "labels in a list": (fields(id2label=["cat"]), ""),
+    "label without a name": (fields(id2label={"x": None}), ""),
+    "dtype that does not exist": (fields(dtype="float77"), "float77"),
+    "extractor of a wrong type": (fields("preprocessor_config.json", segment_length="long"), ""),
+    "extractor too short": (fields("preprocessor_config.json", segment_length=5), "segment_length"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults(folder, capfd, fault):
+    damage, message = FAULTS[fault]
+    damage(folder)
+    before = sorted(os.listdir(folder))
+    with pytest.raises(OSError) as error:
+        load_classifier(folder)
+    told = str(error.value)
+    assert len(told.splitlines()) == 1 and str(folder) in told and message in told
+    with pytest.raises(SystemExit) as exit:
+        cli.main(["export", str(folder)])
+    assert exit.value.code == f"error: {told}"
+    assert sorted(os.listdir(folder)) == before
+    assert "LOAD REPORT" not in capfd.readouterr().err
+
+
+def test_sound_folder(folder, tiny_model):
+    model, extractor = load_classifier(folder, dtype=torch.bfloat16)
+    assert model.config.labels == tiny_model.config.labels and model.dtype == torch.bfloat16
+    assert extractor.segment_length == 1458
+
+
+@pytest.mark.parametrize("name", ["nowhere", "a/b/c", "", "x\0y", "\udcff/x", "x" * 300, "x" * 300 + "/y"])
+def test_models_that_are_not_there(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OSError) as error:
+        load_classifier(name)
+    assert len(str(error.value).splitlines()) == 1
