@@ -257,16 +257,13 @@ def pretrained(tmp_path, tiny_model, tiny_extractor):
 # A full disk
 
 
-@pytest.fixture
-def file_size_limit():
-    """file_size_limit(bytes): no file can grow beyond it, whatever writes it."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+def limit_file_size(size: int):
+    """No file, pytest's own output included, can grow beyond it."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
 
 @pytest.mark.parametrize("method", ["save_kept", "save_checkpoint", "kept_model"])
-def test_full_disk(tiny_run, tmp_path, monkeypatch, file_size_limit, method):
+def test_full_disk(tiny_run, tmp_path, monkeypatch, method):
     """While the second epoch is written, or the model; then there is room again."""
     whole = getattr(TrainingRun, method)
 
@@ -274,14 +271,16 @@ def test_full_disk(tiny_run, tmp_path, monkeypatch, file_size_limit, method):
         if len(run.history) < 2:
             return whole(run)
         result = whole(run) if method == "kept_model" else None  # it is written next
-        file_size_limit(2**14)
+        limit_file_size(2**14)
         return result if method == "kept_model" else whole(run)
 
     with monkeypatch.context() as context:
         context.setattr(TrainingRun, method, write)
-        with pytest.raises(SystemExit, match="^error: cannot write to .*; make room, then go on with --resume$"):
-            train.main(tiny_run)
-    file_size_limit(resource.RLIM_INFINITY)
+        try:
+            with pytest.raises(SystemExit, match="^error: cannot write to .*; make room, then go on with --resume$"):
+                train.main(tiny_run)
+        finally:
+            limit_file_size(resource.RLIM_INFINITY)
     left = {path.name for path in (tmp_path / "run.unfinished").iterdir()}
     assert not left & {"new", "model"} and not (tmp_path / "run").exists()
     train.main([*tiny_run, "--resume"])
