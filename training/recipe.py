@@ -52,7 +52,9 @@ class Recipe:
     max_segments: int | None = option(None, "Segments a clip at most; the paper takes 10 of music and scenes.")
     drop_last: bool = option(False, "Drop a last segment that the clip does not fill, as the paper does.")
     short_clips: str = option(
-        "zero", "Fill short clips with zeros, or with themselves (tile).", choices=["zero", "tile"]
+        "zero",
+        "How to fill up short clips: zero, tile (the clip again) or repeat (each sample; fills all of max_segments).",
+        choices=["zero", "tile", "repeat"],
     )
     do_normalize: bool = option(False, "Zero mean and unit variance for each segment (section VII-D).")
     mean: float = option(0.0, "Mean of the data set, subtracted; see training/paper.yaml for the authors'.")
