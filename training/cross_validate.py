@@ -21,7 +21,8 @@ from training.command import errors_in_one_line
 from training.data.folder import load_folds
 from training.data.source import DataError, Source
 from training.recipe import Recipe, RecipeError, parse_recipe
-from training.train import train
+from training.run_folder import RunFolder
+from training.train import create_accelerator, run_description, train
 
 
 def cross_validate(recipe: Recipe) -> dict:
@@ -34,10 +35,18 @@ def cross_validate(recipe: Recipe) -> dict:
     Raises:
         RecipeError, DataError: as `training.train.train` and `folds_of`.
     """
-    output_dir = Path(recipe.output_dir)
+    create_accelerator(recipe)
+    summary_file = Path(recipe.output_dir) / "results.json"
+    check_summary_file(summary_file)
+    sources = folds_of(recipe)
+    recipes = {
+        fold: replace(recipe, keep="last", output_dir=str(Path(recipe.output_dir) / f"fold{fold}")) for fold in sources
+    }
+    if recipe.overwrite and not recipe.resume:
+        recipes = begin_again(recipes)
     folds = {}
-    for fold, source in folds_of(recipe).items():
-        results = train(replace(recipe, keep="last", output_dir=str(output_dir / f"fold{fold}")), source)
+    for fold, source in sources.items():
+        results = train(recipes[fold], source)
         folds[fold] = {
             "clips": results["clips"]["validation"],
             **results["metrics"]["validation"],
@@ -51,10 +60,32 @@ def cross_validate(recipe: Recipe) -> dict:
         "recipe": asdict(recipe),
     }
     if PartialState().is_main_process:
-        temporary = output_dir / "results.json.new"
+        temporary = summary_file.with_name("results.json.new")
         temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(output_dir / "results.json")
+        temporary.replace(summary_file)
     return summary
+
+
+def check_summary_file(path: Path):
+    """Raise `RecipeError` where the results of something else are in the way."""
+    try:
+        ours = not path.exists() or "accuracy_mean" in json.loads(path.read_text(encoding="utf-8"))
+    except (TypeError, ValueError):
+        ours = False
+    if not ours:
+        raise RecipeError(f"{path} is not that of a cross-validation: choose another --output_dir")
+
+
+def begin_again(recipes: dict[str, Recipe]) -> dict[str, Recipe]:
+    """Have all folds trained anew, also after an interruption; the recipes by which to go on."""
+    for recipe in recipes.values():
+        folder = RunFolder(recipe.output_dir)
+        if PartialState().is_main_process:
+            with folder.held(overwrite=True, resume=False, inputs=recipe.inputs):
+                with folder.beginning(run_description(recipe)):
+                    pass
+    PartialState().wait_for_everyone()
+    return {fold: replace(recipe, resume=True) for fold, recipe in recipes.items()}
 
 
 def folds_of(recipe: Recipe) -> dict[str, Source]:

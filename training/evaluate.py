@@ -8,6 +8,7 @@ Clip-level evaluation of a trained folder or Hub id: a clip's probabilities are 
 import argparse
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from accelerate import Accelerator
@@ -23,7 +24,7 @@ from training.data.segments import EvaluationClips, collate_clips
 from training.data.source import DataError, Source
 from training.hardware import prepare_cpu
 from training.hub_folder import markdown_table
-from training.metrics import compute_metrics, per_label_table
+from training.metrics import compute_metrics, per_label_table, segment_losses
 
 
 def evaluation_loader(clips: PreparedClips, num_labels: int, extractor, batch_size: int) -> DataLoader:
@@ -31,17 +32,39 @@ def evaluation_loader(clips: PreparedClips, num_labels: int, extractor, batch_si
     return DataLoader(EvaluationClips(clips, num_labels, extractor), batch_size=batch_size, collate_fn=collate_clips)
 
 
+class Predictions(NamedTuple):
+    """Of all clips, on the CPU.
+
+    Attributes:
+        logits, targets: float32 [clips, labels].
+        segment_losses: the sum of the losses of a clip's segments, float64 [clips].
+        num_segments: int64 [clips].
+    """
+
+    logits: torch.Tensor
+    targets: torch.Tensor
+    segment_losses: torch.Tensor
+    num_segments: torch.Tensor
+
+    @property
+    def segment_loss(self) -> float:
+        """The mean loss of all segments, each by itself: what the authors' code calls the validation loss."""
+        return (self.segment_losses.sum() / self.num_segments.sum()).item()
+
+
 @torch.inference_mode()
-def predict(model, loader: DataLoader, accelerator: Accelerator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits and targets of all clips, float32 [clips, labels] on the CPU. `loader` is a prepared one."""
+def predict(model, loader: DataLoader, accelerator: Accelerator) -> Predictions:
+    """What the network makes of all clips. `loader` is a prepared one."""
     model.eval()
-    logits, targets = [], []
+    batches = []
     for batch in tqdm(loader, desc="evaluate", leave=False, disable=not accelerator.is_local_main_process):
-        outputs = model(batch["input_values"], attention_mask=batch["attention_mask"])
-        batch_logits, batch_targets = accelerator.gather_for_metrics((outputs.logits.float(), batch["labels"]))
-        logits.append(batch_logits.cpu())
-        targets.append(batch_targets.cpu())
-    return torch.cat(logits), torch.cat(targets)
+        mask, targets = batch["attention_mask"], batch["labels"]
+        outputs = model(batch["input_values"], attention_mask=mask)
+        losses = segment_losses(outputs.segment_logits.float(), targets, model.config.problem_type) * mask
+        of_batch = (outputs.logits.float(), targets, losses.sum(1), mask.sum(1))
+        batches.append([tensor.cpu() for tensor in accelerator.gather_for_metrics(of_batch)])
+    logits, targets, losses, num_segments = map(torch.cat, zip(*batches, strict=True))
+    return Predictions(logits, targets, losses.double(), num_segments)
 
 
 def evaluate(
@@ -71,7 +94,7 @@ def evaluate(
     quiet = not accelerator.is_local_main_process
     clips = prepare(source, extractor.sampling_rate, folder, [split], quiet)[split]
     loader = accelerator.prepare(evaluation_loader(clips, len(source.labels), extractor, batch_size))
-    logits, targets = predict(model, loader, accelerator)
+    logits, targets, *_ = predict(model, loader, accelerator)
     problem_type, thresholds = model.config.problem_type, model.config.thresholds
     return {
         "clips": len(targets),
@@ -109,7 +132,7 @@ def main(argv: list[str] | None = None):
     )
     parser.add_argument("--data_dir", required=True, help="folder that holds it; for hub, its id on the Hub")
     parser.add_argument("--split", default="test", help="train, validation or test (default: %(default)s)")
-    parser.add_argument("--batch_size", type=int, default=8, help="clips a batch (default: %(default)s)")
+    parser.add_argument("--batch_size", type=int, default=8, help="clips per batch (default: %(default)s)")
     parser.add_argument(
         "--cache_dir", help="folder for the decoded clips; beside what `datasets` caches, unless given"
     )

@@ -28,6 +28,15 @@ def loss_function(
     return F.cross_entropy(logits, targets)
 
 
+def segment_losses(segment_logits: torch.Tensor, targets: torch.Tensor, problem_type: str) -> torch.Tensor:
+    """The loss of each segment by itself: logits [clips, segments, labels], targets [clips, labels] of the clips ->
+    [clips, segments]."""
+    targets = targets.unsqueeze(1).expand_as(segment_logits)
+    if problem_type == "multi_label_classification":
+        return F.binary_cross_entropy_with_logits(segment_logits, targets, reduction="none").mean(2)
+    return F.cross_entropy(segment_logits.transpose(1, 2), targets.transpose(1, 2), reduction="none")
+
+
 def compute_metrics(
     logits: torch.Tensor, targets: torch.Tensor, problem_type: str, thresholds: list[float] | None = None
 ) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 import datetime
 import platform
+import shlex
 import sys
 from dataclasses import asdict
 from importlib.metadata import version
@@ -36,7 +37,7 @@ def final_evaluation(run, model: SampleCNNForAudioClassification) -> dict[str, d
         predictions["test"] = predict(model, run.accelerator.prepare(loader), run.accelerator)
     multi_label = problem_type == "multi_label_classification"
     if multi_label:
-        model.config.thresholds = tune_thresholds(*predictions["validation"])
+        model.config.thresholds = tune_thresholds(*predictions["validation"][:2])
     thresholds = model.config.thresholds
     scores = {
         "metrics": {},
@@ -44,7 +45,7 @@ def final_evaluation(run, model: SampleCNNForAudioClassification) -> dict[str, d
         "per_label": {},
         "unscored_labels" if multi_label else "confusion_matrix": {},
     }
-    for split, (logits, targets) in predictions.items():
+    for split, (logits, targets, *_) in predictions.items():
         scores["metrics"][split] = compute_metrics(logits, targets, problem_type, thresholds)
         scores["interval"][split] = bootstrap_interval(logits, targets, problem_type, source.metric, thresholds)
         scores["per_label"][split] = per_label_table(logits, targets, source.labels, problem_type, thresholds)
@@ -59,7 +60,7 @@ def collect_results(run, model: SampleCNNForAudioClassification) -> dict:
     """All that the card and the README say about a run."""
     return {
         "date": datetime.date.today().isoformat(),
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "recipe": asdict(run.recipe),
         "source": run.source.name,
         "metric": run.source.metric,
@@ -71,7 +72,7 @@ def collect_results(run, model: SampleCNNForAudioClassification) -> dict:
         "parameters": model.num_parameters(),
         "giga_macs": round(giga_macs(model.config), 6),
         "segments_per_second": round(segments_per_second(model), 1),
-        "kept_epoch": run.kept["epoch"],
+        "kept_epoch": run.kept_epoch,
         **final_evaluation(run, model),
         "training_seconds": round(sum(record["seconds"] for record in run.history), 1),
         "mixed_precision": run.accelerator.mixed_precision,

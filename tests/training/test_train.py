@@ -10,9 +10,14 @@ import pytest
 import torch
 from transformers import pipeline
 
-from samplecnn_hf import SampleCNNForAudioClassification
+from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassification
+from samplecnn_hf.feature_extraction_samplecnn import read_audio
 from training import evaluate, train
+from training.data import load_source
 from training.data.synthetic import STAND_INS, StandIn
+from training.metrics import loss_function
+from training.recipe import parse_recipe
+from training.training_run import TrainingRun
 
 ROOT = Path(__file__).parents[2]
 
@@ -144,28 +149,54 @@ def test_two_processes_with_several_labels_and_reloading(tiny_run, write_chords,
     assert len(SampleCNNForAudioClassification.from_pretrained(tmp_path / "run").config.thresholds) == 3
 
 
-def test_best_weights_come_back_at_a_plateau(tiny_run, monkeypatch):
-    worse_and_worse = iter(range(1, 9))
+def test_a_new_stage_begins_with_the_best_weights_of_the_last(tiny_run, monkeypatch):
+    losses = iter([1, 2, 3, 4, 1.5, 5])
+    whole, began, best = TrainingRun.train_epoch, [], {}
+
+    def train_epoch(run, rates):
+        weights = {name: value.clone() for name, value in run.evaluated_model.state_dict().items()}
+        momentum = sum(state["momentum_buffer"].abs().sum() for state in run.optimizer.state.values())
+        began.append((weights, float(momentum), rates[0]))
+        return whole(run, rates)
 
     def validate(run):
-        loss = next(worse_and_worse)
-        return {"loss": loss, "accuracy": 1 / loss}
+        best[len(run.history) + 1] = {name: value.clone() for name, value in run.evaluated_model.state_dict().items()}
+        return {"loss": 1.0, "accuracy": 1.0, "segment_loss": next(losses)}
 
-    compared = []
-    step_plateau = train.TrainingRun.step_plateau
+    monkeypatch.setattr(TrainingRun, "train_epoch", train_epoch)
+    monkeypatch.setattr(TrainingRun, "validate", validate)
+    options = [*without(without(tiny_run, "schedule"), "average_decay"), "--schedule=plateau", "--plateau_patience=2"]
+    options += ["--optimizer=sgd", "--monitor=segment_loss", "--plateau_reload", "--num_epochs=6"]
+    results = train.train(parse_recipe(options))
+    # Epoch 1 is the best of the first stage, which ends with the third; epoch 5 is the best of the second.
+    weights, momentum, rate = zip(*began, strict=True)
+    assert all(torch.equal(weights[3][name], value) for name, value in best[1].items())
+    assert momentum[0] == momentum[3] == 0 and all(momentum[epoch] > 0 for epoch in (1, 2, 4, 5))
+    assert rate == pytest.approx([0.01] * 3 + [0.002] * 3)
+    assert results["kept_epoch"] == 5
 
-    def note(run, loss):
-        step_plateau(run, loss)
-        best = run.load_kept().state_dict()
-        compared.append(
-            all(torch.equal(best[name], value) for name, value in run.evaluated_model.state_dict().items())
-        )
 
-    monkeypatch.setattr(train.TrainingRun, "validate", validate)
-    monkeypatch.setattr(train.TrainingRun, "step_plateau", note)
-    options = without(without(tiny_run, "schedule"), "average_decay")
-    train.main([*options, "--schedule=plateau", "--plateau_patience=2", "--plateau_reload", "--num_epochs=3"])
-    assert compared == [True, False, True]  # after the first epoch, the best; after the second; after the cut
+@pytest.mark.parametrize("problem", ["single_label_classification", "multi_label_classification"])
+def test_segment_loss_is_the_mean_over_segments(tiny_run, write_chords, tmp_path, problem):
+    """Clips have one segment or three: that of the clips' mean scores is another."""
+    options = tiny_run
+    if problem.startswith("multi"):
+        options = [*tiny_run, "--source=magnatagatune-26k", f"--data_dir={write_chords(tmp_path / 'chords')}"]
+    train.main([*options, "--num_epochs=1"])
+    validation = json.loads((tmp_path / "run" / "results.json").read_text())["history"][0]["validation"]
+    model = SampleCNNForAudioClassification.from_pretrained(tmp_path / "run").eval()
+    extractor = SampleCNNFeatureExtractor.from_pretrained(tmp_path / "run")
+    recipe = parse_recipe(options)
+    source = load_source(recipe.source, recipe.data_dir)
+    losses = []
+    for clip in source.splits["validation"]:
+        inputs = extractor(*read_audio(clip.path), return_tensors="pt")
+        with torch.no_grad():
+            logits = model(**inputs).segment_logits[0]
+        targets = torch.zeros_like(logits)
+        targets[:, list(clip.labels)] = 1
+        losses += [float(loss_function(x[None], y[None], problem)) for x, y in zip(logits, targets, strict=True)]
+    assert validation["segment_loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-3)
 
 
 def test_fine_tuning_keeps_the_body_and_takes_the_new_labels(tiny_run, tones, tmp_path):
@@ -260,13 +291,16 @@ def test_run_that_diverges_is_not_published(tiny_run, tmp_path):
 
 
 def test_existing_output_folder_is_kept(tiny_run, tmp_path):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "precious").write_text("")
+    train.main([*tiny_run, "--num_epochs=1"])
     with pytest.raises(SystemExit, match="exists; choose another --output_dir, or --overwrite it"):
         train.main(tiny_run)
-    assert (tmp_path / "run" / "precious").exists()
     train.main([*tiny_run, "--overwrite"])
-    assert (tmp_path / "run" / "model.safetensors").exists() and not (tmp_path / "run" / "precious").exists()
+    assert len(json.loads((tmp_path / "run" / "results.json").read_text())["history"]) == 3
+
+    (tmp_path / "run" / "results.json").unlink()  # what marks it
+    with pytest.raises(SystemExit, match="run was not made by a training run: move it away"):
+        train.main([*tiny_run, "--overwrite"])
+    assert (tmp_path / "run" / "model.safetensors").exists()
 
 
 @pytest.mark.slow

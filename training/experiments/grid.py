@@ -5,10 +5,9 @@ A folder's name tells what was trained, so experiments share their runs: a finis
 interrupted one goes on from its last epoch. One that was begun with other options is refused, not reused.
 """
 
-import json
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from samplecnn_hf import SampleCNNConfig
@@ -16,7 +15,7 @@ from training.data.source import Source
 from training.experiments.tasks import Repetition, Task
 from training.recipe import Recipe, RecipeError
 from training.run_folder import RunFolder
-from training.train import MAY_CHANGE, train
+from training.train import train
 
 
 @dataclass
@@ -109,21 +108,16 @@ def run_grid(
 def finished_results(recipe: CellRecipe, source: Source) -> dict | None:
     """Results of the run, if it is finished. Raises `RecipeError` if it was begun with other options or data."""
     folder = RunFolder(recipe.output_dir)
-    if folder.results.is_file():
-        results = json.loads(folder.results.read_text(encoding="utf-8"))
+    if folder.is_begun:
+        results, earlier = None, folder.begun()["recipe"]
+    elif results := folder.results():
         earlier = results["recipe"]
-    elif checkpoint := folder.last_checkpoint():
-        results, earlier = None, json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))["recipe"]
     else:
         return None
-    # An older run did not know all options, and train.py's own runs have no overrides.
-    earlier = {option.name: option.default for option in fields(Recipe)} | {"overrides": {}} | earlier
-    for name, value in asdict(recipe).items():
-        if name not in (*MAY_CHANGE, "data_dir") and earlier[name] != value:  # the clips are looked at below
-            raise RecipeError(
-                f"{recipe.output_dir} was begun with {name} {earlier[name]}, not {value}: give the same options, "
-                "or another --runs_dir"
-            )
+    if changed := recipe.changed_option(earlier, but=("data_dir",)):  # the clips are looked at below
+        raise RecipeError(
+            f"{recipe.output_dir} was begun with {changed}: give the same options, or another --runs_dir"
+        )
     if results and (results["labels"], listed_clips(results)) != (
         source.labels,
         {split: len(clips) for split, clips in source.splits.items()},

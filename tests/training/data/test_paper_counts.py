@@ -13,7 +13,7 @@ def test_the_papers_counts(paper, name):
     check_paper_counts(name, clips(paper["datasets"][name]["splits"] | {"background_noise": 6}))
 
 
-# Other clips that circulate: without the duration's limit, all of them, the Hub's copy, version 0.01, the small sample.
+# Other clips that circulate: of any duration, with or without a tag, the Hub's copy, version 0.01, a small sample.
 @pytest.mark.parametrize(
     "name, sizes",
     [
