@@ -19,7 +19,10 @@ from training.command import UserError
 from training.data.synthetic import STAND_INS
 
 # Options that may differ when a run is resumed: the weights do not depend on them.
-MAY_CHANGE = ("recipe", "output_dir", "overwrite", "resume", "cache_dir", "threads", "license", "data_license")
+MAY_CHANGE = (
+    *("recipe", "output_dir", "overwrite", "resume", "cache_dir"),
+    *("threads", "license", "data_license", "paper_counts"),
+)
 # Options that a pretrained network decides.
 FROM_PRETRAINED = ("max_segments", "drop_last", "short_clips", "do_normalize", "mean", "std")
 TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text", dict: "a mapping"}
@@ -66,6 +69,7 @@ class Recipe:
     source: str = option("folder", "Kind of data set: folder for your own, or a name in training/data/__init__.py.")
     data_dir: str | None = option(None, "Folder that holds the data set; for the source hub, its id on the Hub.")
     synthetic: bool = option(False, "Make a small synthetic data set in place of the real one, and train on it.")
+    paper_counts: bool = option(False, "Demand as many clips as in Table I, of a data set that is in it.")
     cache_dir: str | None = option(None, "Folder for the decoded clips; beside what `datasets` caches, unless given.")
     output_dir: str | None = option(None, "Folder to make: the trained model, ready for the Hub.")
     overwrite: bool = option(False, "Replace the model in output_dir once the new one is complete.")
