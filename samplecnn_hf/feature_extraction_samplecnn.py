@@ -7,6 +7,7 @@ import re
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
+from itertools import chain
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,7 +20,7 @@ from transformers.utils import PaddingStrategy, logging
 logger = logging.get_logger(__name__)
 
 SAMPLING_RATES = (1_000, 1_000_000)  # Hz; anything else is a mistake, or an attack on the memory
-SHORT_CLIPS = ("zero", "tile")
+SHORT_CLIPS = ("zero", "tile", "repeat")
 MAX_CHANNELS = 8  # 7.1 sound; a 2-D array with more rows and columns than this is a batch
 MAX_PEAK = 2**15  # of float samples, which should be in [-1, 1]; larger ones overflow in the network
 MAX_SEGMENT_LENGTH = 2**24  # samples: twelve minutes at 22,050 Hz
@@ -44,7 +45,8 @@ class SampleCNNFeatureExtractor(SequenceFeatureExtractor):
             it. With `max_segments=10` this is the paper's "10 segments per clip". A clip shorter than one segment is
             kept.
         short_clips (`str`, defaults to `"zero"`): how to fill up a clip shorter than a segment: `"zero"` appends
-            `padding_value`, `"tile"` repeats the clip.
+            `padding_value`, `"tile"` repeats the clip. `"repeat"` repeats each sample, which slows the sound down, and
+            fills up all of `max_segments`: so the authors' code does.
         do_normalize (`bool`, defaults to `False`): zero mean and unit variance for each segment (section VII-D).
         mean, std (`float`, default to 0.0 and 1.0): statistics of the dataset; the model gets (x - mean) / std.
     """
@@ -91,6 +93,11 @@ class SampleCNNFeatureExtractor(SequenceFeatureExtractor):
         self.do_normalize = do_normalize
         self.mean = mean
         self.std = std
+        if self.filled_length > MAX_SEGMENT_LENGTH:
+            raise ValueError(
+                f"short_clips='repeat' fills up at most {MAX_SEGMENT_LENGTH} samples; max_segments={max_segments} has "
+                f"{self.filled_length}"
+            )
 
     def __call__(
         self,
@@ -252,10 +259,27 @@ class SampleCNNFeatureExtractor(SequenceFeatureExtractor):
         if num_samples == 0:
             raise ValueError("the audio is empty: it has no samples")
 
+    @property
+    def filled_length(self) -> int:
+        """The number of samples that shorter clips are filled up to."""
+        num_segments = (self.max_segments or 1) if self.short_clips == "repeat" else 1
+        return self.segment_length + (num_segments - 1) * (self.hop_length or self.segment_length)
+
+    def fill(self, waveform: np.ndarray) -> np.ndarray:
+        """Fill up a short waveform (samples,) of any dtype, as `short_clips` says; return any other as it is."""
+        length = self.filled_length
+        if len(waveform) >= length:
+            return waveform
+        if self.short_clips == "repeat":
+            return np.repeat(waveform, math.ceil(length / len(waveform)))[:length]
+        if self.short_clips == "tile":
+            return np.resize(waveform, length)
+        return np.pad(waveform, (0, length - len(waveform)), constant_values=self.padding_value)
+
     def segment_starts(self, num_samples: int) -> list[int]:
         """First sample of each segment of a clip of `num_samples` samples; never empty."""
         hop_length = self.hop_length or self.segment_length
-        hops = max(0, num_samples - self.segment_length) / hop_length
+        hops = (max(num_samples, self.filled_length) - self.segment_length) / hop_length
         count = 1 + (math.floor(hops) if self.drop_last else math.ceil(hops))
         return [i * hop_length for i in range(count)][: self.max_segments]
 
@@ -266,18 +290,20 @@ class SampleCNNFeatureExtractor(SequenceFeatureExtractor):
     def segment_blocks(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """The same for a waveform in blocks, one segment (segment_length,) at a time; reads no more than it needs."""
         hop_length, length = self.hop_length or self.segment_length, self.segment_length
-        count, rest = 0, None  # `rest` begins where the next segment does
-        for block in blocks:
-            rest = block if rest is None else np.concatenate([rest, block])
+        blocks = iter(blocks)
+        start = next(blocks)
+        while len(start) < self.filled_length and (block := next(blocks, None)) is not None:
+            start = np.concatenate([start, block])
+        count, rest = 0, start[:0]  # `rest` begins where the next segment does
+        for block in chain([self.fill(start)], blocks):
+            rest = np.concatenate([rest, block])
             while len(rest) >= length:
                 yield rest[:length]
                 count += 1
                 if count == self.max_segments:
                     return
                 rest = rest[hop_length:]
-        if count == 0 and self.short_clips == "tile":
-            yield np.resize(rest, length)
-        elif count == 0 or (not self.drop_last and len(rest) > length - hop_length):
+        if not self.drop_last and len(rest) > length - hop_length:
             yield np.pad(rest, (0, length - len(rest)), constant_values=self.padding_value)
 
     def normalize(self, segments):

@@ -3,7 +3,7 @@ Decode a data set once, into memory-mapped shards that training reads without de
 
     python -m training.prepare magnatagatune --data_dir data/magnatagatune
 
-Killed, it goes on where it was. Files that are broken, missing or too short are listed in tables there.
+An interrupted preparation is resumed. Files that are broken, missing or too short are listed in tables there.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None):
     lowest, highest = SAMPLING_RATES
     if not lowest <= args.sampling_rate <= highest:
         sys.exit(f"error: --sampling_rate must be between {lowest} and {highest} Hz; got {args.sampling_rate}")
-    with errors_in_one_line("the same command goes on with the first unfinished shard"):
+    with errors_in_one_line("run the same command again to resume"):
         source = load_source(args.source, args.data_dir)
         folder = prepared_folder(args.cache_dir, source.name, args.data_dir, args.sampling_rate)
         splits = prepare(source, args.sampling_rate, folder)

@@ -29,6 +29,7 @@ MAY_CHANGE = (
     "license",
     "data_license",
     "language",
+    "paper_counts",
 )
 # Options that a pretrained network decides.
 FROM_PRETRAINED = ("max_segments", "drop_last", "short_clips", "do_normalize", "mean", "std")
@@ -76,6 +77,7 @@ class Recipe:
     source: str = option("folder", "Kind of data set: folder for your own, or a name in training/data/__init__.py.")
     data_dir: str | None = option(None, "Folder that holds the data set; for the source hub, its id on the Hub.")
     synthetic: bool = option(False, "Make a small synthetic data set in place of the real one, and train on it.")
+    paper_counts: bool = option(False, "Demand as many clips as in Table I, of a data set that is in it.")
     cache_dir: str | None = option(None, "Folder for the decoded clips; beside what `datasets` caches, unless given.")
     output_dir: str | None = option(None, "Folder to make: the trained model, ready for the Hub.")
     overwrite: bool = option(False, "Replace the model in output_dir once the new one is complete.")
@@ -101,7 +103,9 @@ class Recipe:
     )
     drop_last: bool = option(False, "Drop a last segment that the clip does not fill, as the paper does.")
     short_clips: str = option(
-        "zero", "Fill short clips with zeros, or with themselves (tile).", choices=["zero", "tile"]
+        "zero",
+        "How to fill up short clips: zero, tile (the clip again) or repeat (each sample; fills all of max_segments).",
+        choices=["zero", "tile", "repeat"],
     )
     do_normalize: bool = option(False, "Zero mean and unit variance for each segment (section VII-D).")
     mean: Annotated[float, Limits()] = option(

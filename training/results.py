@@ -68,6 +68,7 @@ def collect_results(run, model: SampleCNNForAudioClassification) -> dict:
         "labels": run.source.labels,
         "clips": {split: len(run.clips[split]) for split in run.source.splits},
         "clips_left_out": {split: len(listed) - len(run.clips[split]) for split, listed in run.source.splits.items()},
+        "source_rates": {split: run.clips[split].source_rates for split in run.source.splits},
         "parameters": model.num_parameters(),
         "giga_macs": round(giga_macs(model.config), 6),
         "segments_per_second": round(segments_per_second(model), 1),

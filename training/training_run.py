@@ -16,9 +16,11 @@ from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassificat
 from samplecnn_hf.loading import loading
 from training import checkpoint
 from training.augment import Augment
+from training.data.paper_counts import check_paper_counts
 from training.data.prepared import prepare, prepared_folder
 from training.data.segments import TrainingSegments, to_float
 from training.data.source import DataError, Source
+from training.data.synthetic import is_synthetic
 from training.evaluate import evaluation_loader, predict
 from training.metrics import compute_metrics, loss_function
 from training.recipe import Recipe, RecipeError
@@ -51,6 +53,8 @@ class TrainingRun:
         folder = prepared_folder(recipe.cache_dir, self.source.name, recipe.data_dir, extractor.sampling_rate)
         quiet = not self.accelerator.is_local_main_process
         self.clips = prepare(self.source, extractor.sampling_rate, folder, quiet=quiet)
+        if recipe.paper_counts and not is_synthetic(recipe.data_dir):
+            check_paper_counts(self.source.name, self.clips)
         segments = TrainingSegments(self.clips["train"], num_labels, extractor, recipe.crop)
         if len(segments) < recipe.batch_size * self.accelerator.num_processes:
             raise DataError(f"{len(segments)} training segments do not fill a batch; use a smaller --batch_size")

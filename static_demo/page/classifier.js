@@ -1,7 +1,7 @@
 // The network: model.onnx, run by onnxruntime-web.
 
 import * as ort from "./onnxruntime/ort.wasm.bundle.min.mjs";
-import { cutSegment, segmentStarts } from "./segments.js";
+import { cutSegment, fill, segmentStarts } from "./segments.js";
 
 const SEGMENTS_AT_A_TIME = 2; // bounds the memory of long sound
 const UNNAMED = { 0: "LABEL_0", 1: "LABEL_1" }; // the only labels that transformers leaves out of config.json
@@ -40,12 +40,13 @@ class Classifier {
    * `segments`, one such array for each of `starts` (samples). `onProgress` gets the part that is done, 0 to 1.
    */
   async classify(waveform, { signal, onProgress }) {
-    const starts = segmentStarts(waveform.length, this.settings);
+    const filled = fill(waveform, this.settings);
+    const starts = segmentStarts(filled.length, this.settings);
     const segments = [];
     while (segments.length < starts.length) {
       onProgress(segments.length / starts.length);
       const batch = starts.slice(segments.length, segments.length + SEGMENTS_AT_A_TIME);
-      segments.push(...(await this.#run(waveform, batch)));
+      segments.push(...(await this.#run(filled, batch)));
       signal.throwIfAborted();
     }
     const clip = this.labels.map((_, label) => segments.reduce((sum, p) => sum + p[label], 0) / segments.length);

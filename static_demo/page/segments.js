@@ -1,22 +1,33 @@
 // How a waveform becomes segments: samplecnn_hf/feature_extraction_samplecnn.py, with the same settings
 // (preprocessor_config.json).
 
-/** First sample of each segment of a clip; never empty. */
+/** A short waveform, filled up as the settings say; any other as it is. */
+export function fill(waveform, { segment_length, hop_length, max_segments, short_clips, padding_value }) {
+  const count = short_clips === "repeat" ? (max_segments ?? 1) : 1;
+  const length = segment_length + (count - 1) * (hop_length ?? segment_length);
+  if (waveform.length >= length) return waveform;
+  const times = Math.ceil(length / waveform.length);
+  const sample = {
+    zero: (i) => waveform[i] ?? padding_value,
+    tile: (i) => waveform[i % waveform.length],
+    repeat: (i) => waveform[Math.floor(i / times)],
+  }[short_clips];
+  return Float32Array.from({ length }, (_, i) => sample(i));
+}
+
+/** First sample of each segment of a filled waveform. */
 export function segmentStarts(numSamples, { segment_length, hop_length, drop_last, max_segments }) {
   const hop = hop_length ?? segment_length;
-  const hops = Math.max(0, numSamples - segment_length) / hop;
+  const hops = (numSamples - segment_length) / hop;
   const count = 1 + (drop_last ? Math.floor(hops) : Math.ceil(hops));
   return Array.from({ length: Math.min(count, max_segments ?? Infinity) }, (_, i) => i * hop);
 }
 
-/** One segment as the network hears it: Float32Array of segment_length samples, padded and normalised. */
+/** One segment of a filled waveform: Float32Array of segment_length samples, padded and normalised. */
 export function cutSegment(waveform, start, settings) {
-  const { segment_length, short_clips, padding_value } = settings;
+  const { segment_length, padding_value } = settings;
   const segment = new Float32Array(segment_length).fill(padding_value);
   segment.set(waveform.subarray(start, start + segment_length));
-  if (waveform.length < segment_length && short_clips === "tile") {
-    for (let i = waveform.length; i < segment_length; i++) segment[i] = waveform[i % waveform.length];
-  }
   return normalize(segment, settings);
 }
 

@@ -286,10 +286,30 @@ def test_ten_segments_of_a_clip_as_in_the_paper():
         ({}, [1, 2, 3, 4, 0, 0, 0, 0, 0, 0]),
         ({"padding_value": -1.0}, [1, 2, 3, 4, -1, -1, -1, -1, -1, -1]),
         ({"short_clips": "tile"}, [1, 2, 3, 4, 1, 2, 3, 4, 1, 2]),
+        ({"short_clips": "repeat"}, [1, 1, 1, 2, 2, 2, 3, 3, 3, 4]),
     ],
 )
 def test_short_clips(options, expected):
     np.testing.assert_array_equal(values(np.array([1.0, 2.0, 3.0, 4.0]), segment_length=10, **options), [expected])
+
+
+@pytest.mark.parametrize("num_samples, times", [(1, 40), (13, 4), (20, 2), (39, 2), (40, 1), (47, 1)])
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_repeated_samples_fill_all_segments(num_samples, times, drop_last):
+    """As the authors do: numpy.repeat, cut off at the end."""
+    clip = np.arange(1.0, num_samples + 1)
+    result = values(clip, segment_length=10, max_segments=4, drop_last=drop_last, short_clips="repeat")
+    np.testing.assert_array_equal(result, np.repeat(clip, times)[:40].reshape(4, 10))
+
+
+def test_repeated_samples_of_a_clip_in_blocks():
+    feature_extractor = extractor(segment_length=10, max_segments=4, hop_length=7, short_clips="repeat")
+    for num_samples in range(1, 50):
+        clip = np.arange(num_samples, dtype=np.int16)
+        whole = feature_extractor.segment(clip)
+        blocks = list(feature_extractor.segment_blocks(np.array_split(clip, min(5, num_samples))))
+        np.testing.assert_array_equal(whole, blocks)
+        assert len(whole) == len(feature_extractor.segment_starts(num_samples)) == 4 and whole.dtype == np.int16
 
 
 def test_tiling_is_for_short_clips_alone():
@@ -342,7 +362,8 @@ def test_silence_stays_silence():
         ({"hop_length": 0}, "hop_length"),
         ({"hop_length": 401}, "hop_length"),
         ({"max_segments": 0}, "max_segments"),
-        ({"short_clips": "repeat"}, "zero, tile"),
+        ({"short_clips": "stretch"}, "zero, tile, repeat"),
+        ({"short_clips": "repeat", "max_segments": 10**6}, "fills up at most 16777216 samples; max_segments=1000000"),
         ({"padding_value": None}, "padding_value"),
         ({"padding_value": float("inf")}, "padding_value"),
         ({"mean": "0"}, "mean"),

@@ -50,6 +50,9 @@ SETTINGS = [  # for segments of 100 samples
     {"hop_length": 100, "max_segments": 2},
     {"padding_value": 0.5, "mean": -0.1, "std": 2.0},
     {"short_clips": "tile", "do_normalize": True},
+    {"short_clips": "repeat"},
+    {"short_clips": "repeat", "max_segments": 10, "drop_last": True},
+    {"short_clips": "repeat", "max_segments": 3, "hop_length": 70, "mean": 0.1},
 ]
 
 
@@ -211,8 +214,8 @@ def test_segments_are_those_of_the_feature_extractor(open_page, settings):
         expected = extractor(waveform, sampling_rate=RATE)["input_values"][0]
         segments = page.evaluate(
             """async ([samples, settings]) => {
-                const { cutSegment, segmentStarts } = await import("./segments.js");
-                const waveform = Float32Array.from(samples);
+                const { cutSegment, fill, segmentStarts } = await import("./segments.js");
+                const waveform = fill(Float32Array.from(samples), settings);
                 const starts = segmentStarts(waveform.length, settings);
                 return starts.map((start) => [...cutSegment(waveform, start, settings)]);
             }""",

@@ -23,6 +23,22 @@ def test_rate_that_is_none(tones):
         prepare.main(["folder", f"--data_dir={tones}", "--sampling_rate=0"])
 
 
+@pytest.mark.parametrize("cache_dir", ["a_file", "a_file/cache"])
+def test_cache_dir_that_is_no_folder(tones, tmp_path, cache_dir):
+    (tmp_path / "a_file").write_text("mine")
+    with pytest.raises(SystemExit, match="error: .*a_file"):
+        prepare.main(["folder", f"--data_dir={tones}", f"--cache_dir={tmp_path / cache_dir}"])
+    assert (tmp_path / "a_file").read_text() == "mine"
+
+
+def test_full_disk_is_one_line(tones, tmp_path, monkeypatch):
+    monkeypatch.setattr("training.data.prepared.pa.OSFile", lambda path, mode: open("/dev/full", mode, buffering=0))
+    with pytest.raises(SystemExit, match="error: cannot make .*arrow: .*No space left on device") as error:
+        prepare.main(["folder", f"--data_dir={tones}", f"--cache_dir={tmp_path / 'cache'}"])
+    assert "\n" not in error.value.code
+    assert not list((tmp_path / "cache").rglob("*.arrow*"))
+
+
 def test_missing_data_are_one_line(tmp_path):
     with pytest.raises(SystemExit, match="error: .*nowhere is not a folder"):
         prepare.main(["folder", f"--data_dir={tmp_path / 'nowhere'}"])

@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import datasets
 import numpy as np
@@ -247,9 +248,9 @@ def decode(clip: Clip, extractor: SampleCNNFeatureExtractor) -> tuple[np.ndarray
 
 
 def _read_rate(content: Path | bytes) -> int:
-    """Sampling rate of an audio file; opened without its name, as soundfile would take the suffix .raw at its word."""
-    with io.BytesIO(content) if isinstance(content, bytes) else open(os.open(content, os.O_RDONLY), "rb") as file:
-        return soundfile.info(file).samplerate
+    with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
+        # Without the file's name: soundfile would take the suffix .raw at its word.
+        return soundfile.info(SimpleNamespace(read=file.read, seek=file.seek, tell=file.tell)).samplerate
 
 
 def _to_utf8(path: Path) -> str:

@@ -44,14 +44,11 @@ class TrainingSegments(Dataset):
 
     def __getitem__(self, i: int) -> dict[str, torch.Tensor]:
         clip, start = self.index[i]
-        waveform, length = self.clips[clip], self.extractor.segment_length
+        waveform, length = self.extractor.fill(self.clips[clip]), self.extractor.segment_length
         if self.crop == "random" and len(waveform) > length:
             start = int(torch.randint(len(waveform) - length + 1, ()))
-        if len(waveform) < length:
-            pcm = self.extractor.segment(waveform)[0]
-        else:
-            pcm = waveform[start : start + length]
-            pcm = np.pad(pcm, (0, length - len(pcm)))
+        pcm = waveform[start : start + length]
+        pcm = np.pad(pcm, (0, length - len(pcm)))
         return {"input_values": to_float(pcm)[None], "labels": self.targets[clip]}
 
 

@@ -24,7 +24,7 @@ PAPER_TASKS = {
     "dcase2017": RECIPES / "dcase2017" / "paper.yaml",
 }
 QUICK_CLIPS = 24  # of each split, or as many as there are labels
-QUICK_OPTIONS = {"num_epochs": 1, "max_segments": 1, "batch_size": 8}
+QUICK_OPTIONS = {"num_epochs": 1, "max_segments": 1, "batch_size": 8, "paper_counts": False}
 
 
 @dataclass(frozen=True, eq=False)

@@ -120,11 +120,20 @@ def test_bad_files_are_reported_and_counted_and_the_others_kept(tmp_path, capsys
         "text.wav",
         "short.wav",
         "huge.flac",
+        "pipe.wav",
+        "device.wav",
+        "folder.wav",
+        "really_wav.raw",
         os.fsdecode(b"\xff.wav"),
     ]
     paths = [tmp_path / name for name in names]
     for path in paths:
-        os.rename(write_tone(tmp_path / f"new{path.suffix}"), path)
+        os.rename(write_tone(tmp_path / f"new{path.suffix.replace('raw', 'wav')}"), path)
+    for name in ("pipe.wav", "device.wav", "folder.wav"):
+        (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "device.wav").symlink_to("/dev/zero")
+    (tmp_path / "folder.wav").mkdir()
     (tmp_path / "zero.mp3").write_bytes(b"")
     (tmp_path / "cut.wav").write_bytes((tmp_path / "cut.wav").read_bytes()[:1000])
     (tmp_path / "gone.wav").unlink()
@@ -134,16 +143,18 @@ def test_bad_files_are_reported_and_counted_and_the_others_kept(tmp_path, capsys
     (tmp_path / "text.wav").write_text("no audio")
     write_tone(tmp_path / "short.wav", 0.01)
     clips = prepare(make_source(paths, min_seconds=0.05), RATE, tmp_path / "out")
-    assert {split: len(found) for split, found in clips.items()} == {"train": 2, "validation": 1}
-    assert clips["train"].num_samples.tolist() == [2205, 2205]  # the first and, under its odd name, the last
+    assert {split: len(found) for split, found in clips.items()} == {"train": 3, "validation": 1}
+    assert clips["train"].num_samples.tolist() == [2205, 2205, 2205]  # the first and, under odd names, the last two
     with (tmp_path / "out" / "train-report.csv").open(encoding="utf-8", newline="") as file:
         report = {Path(row["file"]).name: row["problem"] for row in csv.DictReader(file)}
-    assert list(report) == ["zero.mp3", "cut.wav", "gone.wav", "text.wav", "short.wav", "huge.flac"]
+    special = ["pipe.wav", "device.wav", "folder.wav"]
+    assert list(report) == ["zero.mp3", "cut.wav", "gone.wav", "text.wav", "short.wav", "huge.flac", *special]
     assert "cannot be read as audio" in report["zero.mp3"]
     assert "is cut off" in report["cut.wav"]
+    assert all("is not a file, but a folder, a pipe or a device" in report[name] for name in special)
     assert report["gone.wav"] == "is missing"
     assert report["short.wav"] == "not longer than 0.05 s: 0.01 s"
-    assert "left out 6 of 8 train clips, the first: " in capsys.readouterr().out
+    assert "left out 9 of 12 train clips, the first: " in capsys.readouterr().out
 
 
 def test_a_split_without_one_good_clip(tmp_path):

@@ -1,10 +1,14 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from samplecnn_hf import SampleCNNFeatureExtractor
 from training.data.segments import EvaluationClips, TrainingSegments, collate_clips, target_matrix
+from training.recipe import parse_recipe
 
+RECIPES = Path(__file__).parents[3] / "training" / "recipes" / "dcase2017"
 EXTRACTOR = SampleCNNFeatureExtractor(segment_length=100)
 
 
@@ -38,7 +42,17 @@ def test_consecutive_segments_cover_every_clip_once():
     assert [int(item["labels"].argmax()) for item in segments] == [0, 0, 0, 1]
 
 
-@pytest.mark.parametrize("options", [{}, {"short_clips": "tile"}, {"drop_last": True}, {"max_segments": 2}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"short_clips": "tile"},
+        {"drop_last": True},
+        {"max_segments": 2},
+        {"short_clips": "repeat"},
+        {"short_clips": "repeat", "max_segments": 3, "drop_last": True},
+    ],
+)
 def test_consecutive_segments_are_those_of_the_evaluation(options):
     extractor = SampleCNNFeatureExtractor(segment_length=100, **options)
     clips = Clips([ramp(250), ramp(100), ramp(30)])
@@ -67,3 +81,23 @@ def test_batch_of_clips_equals_the_feature_extractors():
 
 def test_targets():
     assert target_matrix([(2,), (0, 1), ()], 3).tolist() == [[0, 0, 1], [1, 1, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("name", ["paper", "code"])
+def test_an_epoch_of_the_papers_scenes(paper, name):
+    """46,042 + 5,618 clips of any duration up to 10 s: 516,600 segments, as many as in the authors' code."""
+    recipe = parse_recipe([f"--recipe={RECIPES / name}.yaml", "--data_dir=data", "--output_dir=run"])
+    extractor = recipe.create_feature_extractor(recipe.create_config(["a", "b"], "multi_label_classification"))
+    sizes = paper["datasets"]["dcase2017"]["splits"]
+    rng = np.random.default_rng(0)
+    num_segments = 0
+    for split in ("train", "validation"):
+        durations = rng.integers(1, 10 * 22050 + 500, sizes[split])
+        num_segments += sum(len(extractor.segment_starts(int(duration))) for duration in durations)
+    assert num_segments == 10 * (46_042 + 5_618) == 516_600
+
+
+def test_short_scenes_are_heard_slower():
+    extractor = SampleCNNFeatureExtractor(segment_length=100, max_segments=10, drop_last=True, short_clips="repeat")
+    (item,) = EvaluationClips(Clips([ramp(600)]), 1, extractor)
+    np.testing.assert_array_equal((item["input_values"] * 2**15).round().flatten(), np.repeat(ramp(600), 2)[:1000])
