@@ -18,6 +18,7 @@ from samplecnn_hf.analysis import (
     input_rms,
     plot_timeline,
 )
+from samplecnn_hf.text import escape_markdown, printable
 from sounds import read_clip, refusal
 
 
@@ -27,9 +28,9 @@ class Heard:
     What a network says about a clip.
 
     Attributes:
-        labels: names, in the order of the network's outputs.
+        labels: names, in the order of the network's outputs, each on one line.
         scores: probability of each label, as `pipeline` gives it [labels].
-        answer: the same in a sentence.
+        answer: the same in a sentence of Markdown.
         starts: of the segments, in seconds [segments].
         timeline: probabilities in each segment [segments, labels].
         seconds: length of the clip, which is at least one segment.
@@ -47,7 +48,7 @@ class Heard:
 
     def table(self) -> pd.DataFrame:
         table = pd.DataFrame(self.timeline.round(4), columns=self.labels)
-        table.insert(0, "second", self.starts.round(2))
+        table.insert(0, "second", self.starts.round(2), allow_duplicates=True)  # a label may be called that
         return table
 
 
@@ -62,7 +63,7 @@ class Listener:
             self.extractor.to_dict(), max_segments=None, drop_last=False
         )
         config = self.model.config
-        self.labels = config.labels
+        self.labels = [printable(label) for label in config.labels]
         self.multi_label = config.problem_type == "multi_label_classification"
 
     @torch.inference_mode()
@@ -80,11 +81,12 @@ class Listener:
 
     def answer(self, scores: np.ndarray) -> str:
         """The label, or the labels that reach their tuned threshold (one half without), in a sentence."""
+        bold = [f"**{escape_markdown(label)}**" for label in self.labels]
         if not self.multi_label:
             best = int(scores.argmax())
-            return f"**{self.labels[best]}**, with a probability of {scores[best]:.0%}"
+            return f"{bold[best]}, with a probability of {scores[best]:.0%}"
         thresholds = np.array(self.model.config.thresholds or [0.5] * len(self.labels))
-        heard = [f"**{self.labels[i]}**" for i in np.argsort(-scores) if scores[i] >= thresholds[i]]
+        heard = [bold[i] for i in np.argsort(-scores) if scores[i] >= thresholds[i]]
         return f"Heard: {', '.join(heard)}" if heard else "No label reaches its threshold."
 
     @cached_property

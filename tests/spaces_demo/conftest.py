@@ -15,34 +15,54 @@ import torch
 from samplecnn_hf import SampleCNNFeatureExtractor
 
 LABELS = ["bird", "cat", "cow", "dog", "frog", "hen", "owl"]
+# What a hostile model may call its classes: none of it may be more than text on the page.
+HOSTILE = [
+    "<img src=x onerror=alert(1)>",
+    "two\nlines",
+    "**bold** [link](https://example.com)",
+    "$x^2$",
+    "second",
+    "a|b",
+    "\u202egnp.exe",
+]
 APP = Path(__file__).parents[2] / "spaces_demo" / "app.py"
 
 
 @dataclass(frozen=True)
 class Space:
     url: str
-    folder: Path  # holds the offered models' folders: words, tags, plain
+    folder: Path  # holds the offered models' folders: words, tags, plain, hostile
     process: subprocess.Popen
 
-    def megabytes(self) -> float:
-        """What the server holds in memory."""
+    def megabytes(self, field: str = "VmRSS") -> float:
+        """What the server holds in memory now, or at its peak (`VmHWM`) since `reset_peak`."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+        return int(status.partition(f"{field}:")[2].split()[0]) / 1024
+
+    def reset_peak(self):
+        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
 
 
 @pytest.fixture(scope="session")
 def space(tmp_path_factory, make_model):
-    """A running demo with three tiny models: one label a clip, several, and one without squeeze-and-excitation."""
+    """A running demo with tiny models: one label per clip, several, no squeeze-and-excitation, hostile labels."""
     pytest.importorskip("gradio", reason="the demo needs gradio: pip install -e '.[demo]'")
     folder = tmp_path_factory.mktemp("space")
-    names = {"id2label": dict(enumerate(LABELS)), "label2id": {label: i for i, label in enumerate(LABELS)}}
+    names, hostile = with_labels(LABELS), with_labels(HOSTILE)
     tags = {"problem_type": "multi_label_classification", "thresholds": [0.5] * len(LABELS)}
     save(folder / "words", make_model("test-se", **names))
     save(folder / "tags", make_model("test-se", **names, **tags), max_segments=2)
     save(folder / "plain", make_model("test-basic", **names))
+    save(folder / "hostile", make_model("test-se", **hostile))
     port = free_port()
     environment = {**os.environ, "GRADIO_TEMP_DIR": str(folder / "uploads")}
-    command = [sys.executable, APP, *(folder / name for name in ("words", "tags", "plain")), "--port", str(port)]
+    command = [
+        sys.executable,
+        APP,
+        *(folder / name for name in ("words", "tags", "plain", "hostile")),
+        "--port",
+        str(port),
+    ]
     with open(folder / "log.txt", "w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
     space = Space(f"http://127.0.0.1:{port}", folder, process)
@@ -52,6 +72,10 @@ def space(tmp_path_factory, make_model):
     finally:
         process.terminate()
         process.wait()
+
+
+def with_labels(labels: list[str]) -> dict:
+    return {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
 
 
 def save(folder: Path, model, **extractor):

@@ -80,6 +80,20 @@ def test_what_is_no_sound_gets_a_friendly_message(page, tmp_path):
     page.get_by_text(re.compile("cannot be read as audio")).wait_for()
 
 
+def test_labels_of_a_hostile_model_stay_text(page, write_tone):
+    dialogs = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    upload(page, write_tone(seconds=0.3))
+    page.get_by_label("Model").first.click()
+    page.get_by_role("option", name="hostile").click()
+    page.get_by_role("button", name="Classify").click()
+    answer(page)
+    page.locator("#timeline img").wait_for()
+    page.get_by_text("The timeline as numbers").click()
+    page.get_by_text("onerror").first.wait_for()
+    assert not dialogs and page.locator("img[src=x]").count() == 0 and page.locator("#answer a").count() == 0
+
+
 def test_compare_and_inside(page, write_tone):
     path = write_tone(seconds=0.5)
     page.get_by_role("tab", name="Compare").click()

@@ -1,0 +1,29 @@
+"""Text from outside, such as labels and error messages, on one line."""
+
+import re
+
+JOINERS = "\u200c\u200d"  # invisible, but part of Persian words and of many emoji
+
+
+def printable(text: str) -> str:
+    r"""
+    Text on one line: what cannot be printed (newlines, control characters, bytes that are not UTF-8, marks that change
+    the direction of writing) is written as Python writes it, such as `\n`.
+    """
+    return "".join(c if c.isprintable() or c in JOINERS else c.encode("unicode_escape").decode() for c in text)
+
+
+def one_line(message: object) -> str:
+    """An error message on one line; its own line breaks become spaces."""
+    return printable(" ".join(str(message).split()))
+
+
+def shorten(text: str, length: int) -> str:
+    """Text of at most `length` characters."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def escape_markdown(text: object) -> str:
+    """What Markdown shows as the text, within a line or a cell of a table."""
+    # An underscore within a word is no emphasis, and reads better as it is.
+    return re.sub(r"[\\`*\[\]<>|~$&#]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", printable(str(text)))
