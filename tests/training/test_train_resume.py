@@ -5,7 +5,6 @@ import os
 import pickle
 import resource
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -76,13 +75,13 @@ def test_two_processes_resume(tiny_run, tmp_path):
         command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "training/train.py"]
         command += [*without(tiny_run, "output_dir"), f"--output_dir={tmp_path / folder}", *options]
         environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
-        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, start_new_session=True)
+        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE)
 
     assert start("whole").wait() == 0
     process = start("run")
     while not (tmp_path / "run.unfinished" / "checkpoint-0001").exists() and process.poll() is None:
         time.sleep(0.001)
-    os.killpg(process.pid, signal.SIGKILL)
+    process.terminate()  # and it does the same to its two workers
     process.wait()
     assert not (tmp_path / "run").exists(), "the run ended before it could be killed"
     with pytest.raises(SystemExit, match="the interrupted run had 2 processes, not 1"):
@@ -302,7 +301,7 @@ def test_names_that_no_card_can_hold_are_found_before_training(tiny_run, tmp_pat
     assert not [path for path in tmp_path.iterdir() if path.name != "tones"]
 
 
-@pytest.mark.parametrize("name", ["a b", "naïve", "'\"", "{{ x }}", "#1", "---", "null", "100%", "a: b", "<b>", "`x`"])
+@pytest.mark.parametrize("name", ["a b", "---", "null", "{{ x }} naïve: #1 <b> '\" `100%`"])
 def test_names_that_are_unusual(tiny_run, tmp_path, name):
     train.main([*without(tiny_run, "output_dir", "num_epochs"), f"--output_dir={tmp_path / name}", "--num_epochs=1"])
     assert results(tmp_path / name)["recipe"]["output_dir"] == str(tmp_path / name)

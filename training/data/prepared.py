@@ -209,6 +209,7 @@ def _write_whole(path: Path) -> Iterator[Path]:
     """A temporary name for a file, which becomes `path` when the block ends well, and is removed otherwise."""
     temporary = path.with_name(f"{path.name}.new")
     try:
+        temporary.unlink(missing_ok=True)  # of a process that was killed; were it a link, it would be followed
         yield temporary
         temporary.replace(path)
     except OSError as error:

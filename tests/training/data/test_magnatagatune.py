@@ -7,6 +7,7 @@ import pytest
 import soundfile
 
 from training.data import load_source, magnatagatune, prepared
+from training.data.paper_counts import check_paper_counts
 from training.data.prepared import prepare
 from training.data.source import DataError
 
@@ -86,12 +87,13 @@ def test_the_papers_clips(full_size, paper, split_sizes, monkeypatch, tmp_path):
 
     def decode(clip, extractor):
         seconds = 29.1 if clip.path.name in too_short else 29.2
-        return np.zeros(round(seconds * 10), np.int16), None
+        return np.zeros(round(seconds * 10), np.int16), 22050, None
 
     monkeypatch.setattr(prepared, "decode", decode)
     monkeypatch.setattr(prepared, "SampleCNNFeatureExtractor", lambda sampling_rate: None)
     clips = prepare(source, 10, tmp_path, quiet=True)
     assert {split: len(found) for split, found in clips.items()} == paper["datasets"]["magnatagatune"]["splits"]
+    check_paper_counts(source.name, clips)
 
 
 def test_all_clips(full_size, paper, split_sizes):

@@ -121,3 +121,13 @@ def test_files_of_others_are_left_alone(tmp_path):
     assert not stale.exists()
     for place in (tmp_path / "out", tmp_path / "out" / "train"):
         assert all((place / name).read_text() == "mine" for name in FOREIGN)
+
+
+def test_links_under_temporary_names_are_not_followed(tmp_path):
+    source, shard = prepare_one(tmp_path)
+    shard.unlink()
+    (tmp_path / "mine").write_text("mine")
+    for path in (shard, tmp_path / "out" / "train-report.csv"):
+        path.with_name(f"{path.name}.new").symlink_to(tmp_path / "mine")
+    prepare(source, RATE, tmp_path / "out")
+    assert (tmp_path / "mine").read_text() == "mine" and not list((tmp_path / "out").glob("*.new"))
