@@ -35,8 +35,8 @@ def loading(model_id: str | os.PathLike) -> Iterator[None]:
     try:
         yield
     except LOADING_ERRORS as error:
-        reason = one_line(error.__cause__ if isinstance(error, StrictDataclassError) else error)
-        raise OSError(f"cannot load the model {model_id}: {reason or type(error).__name__}") from error
+        reason = error.__cause__ or error if isinstance(error, StrictDataclassError) else error
+        raise OSError(one_line(f"cannot load the model {model_id}: {str(reason) or repr(reason)}")) from error
 
 
 def load_classifier(
@@ -72,11 +72,9 @@ def _check_place(model_id: str | os.PathLike):
     if path.is_dir():
         for name in ("config.json", "preprocessor_config.json"):
             if not (path / name).is_file():  # transformers would take the default configuration
-                raise OSError(
-                    f"there is no model in {model_id}, {name} is missing: give the folder of a trained model"
-                )
+                raise OSError(one_line(f"{model_id} has no {name}: give the folder of a trained model"))
     elif path.exists() or path.parent.is_dir() or path.is_absolute() or str(model_id).count("/") != 1:
-        raise OSError(f"there is no model in {model_id}: give the folder of a trained model, or a Hub id")
+        raise OSError(one_line(f"there is no model in {model_id}: give the folder of a trained model, or a Hub id"))
 
 
 @contextmanager

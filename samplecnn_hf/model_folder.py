@@ -37,8 +37,10 @@ try:
 except ImportError:  # on Windows
     pass
 else:
-    resource.setrlimit(resource.RLIMIT_DATA, (2**34, 2**34))  # bytes of memory
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2**26, 2**26))  # bytes of a file, of the output too
+    # Bytes of memory, and of a file, of the output too. A limit that is there already may be lower.
+    for limit, most in ((resource.RLIMIT_DATA, 2**34), (resource.RLIMIT_FSIZE, 2**26)):
+        _, hard = resource.getrlimit(limit)
+        resource.setrlimit(limit, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 sys.modules["samplecnn_hf"] = None  # installed or not: importing it fails, as where it never was
 

@@ -4,6 +4,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from samplecnn_hf.text import one_line
+
 
 class UserError(ValueError):
     """What is wrong with what the user gave, and what to do about it, in one line."""
@@ -15,6 +17,6 @@ def errors_in_one_line(interrupted: str) -> Iterator[None]:
     try:
         yield
     except (UserError, OSError) as error:
-        sys.exit(f"error: {' '.join(str(error).split())}")
+        sys.exit(f"error: {one_line(error)}")
     except KeyboardInterrupt:
         sys.exit(f"interrupted: {interrupted}")

@@ -48,9 +48,9 @@ FAULTS = {
     "no classifier": (without_classifier, "no trained classifier"),
     "other network": (fields(stem_channels=16), "those of another network than config.json describes"),
     "fewer blocks": (fields(num_blocks=4), "those of another network than config.json describes"),
-    "no config": (lambda folder: (folder / "config.json").unlink(), "config.json is missing"),
-    "config in a FIFO": (fifo("config.json"), "config.json is missing"),
-    "extractor in a FIFO": (fifo("preprocessor_config.json"), "preprocessor_config.json is missing"),
+    "no config": (lambda folder: (folder / "config.json").unlink(), "has no config.json"),
+    "config in a FIFO": (fifo("config.json"), "has no config.json"),
+    "extractor in a FIFO": (fifo("preprocessor_config.json"), "has no preprocessor_config.json"),
     "config cut off": (content("config.json", b"{"), "not a valid JSON file"),
     "config not UTF-8": (content("config.json", b'{"model_type": "\xff"}'), "not a valid JSON file"),
     "config nested": (content("config.json", b"[" * 200_000), "recursion"),
@@ -87,7 +87,9 @@ def test_sound_folder(folder, tiny_model):
     assert extractor.segment_length == 1458
 
 
-@pytest.mark.parametrize("name", ["nowhere", "a/b/c", "", "x\0y", "\udcff/x", "x" * 300, "x" * 300 + "/y"])
+@pytest.mark.parametrize(
+    "name", ["nowhere", "a/b/c", "two\nlines", "", "x\0y", "\udcff/x", "x" * 300, "x" * 300 + "/y"]
+)
 def test_models_that_are_not_there(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(OSError) as error:

@@ -138,3 +138,10 @@ def test_tampered_folders(publishable, tmp_path, monkeypatch, capfd, tamper):
         shutil.rmtree(folder)
     assert by_push >= LEAST_REFUSED[tamper][0] and by_export >= LEAST_REFUSED[tamper][1], (by_push, by_export)
     assert "code ran" not in capfd.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [2, 6, 8, 14])  # fields of the architecture
+def test_configurations_that_only_loading_finds_wrong(publishable, seed):
+    change_field(publishable, random.Random(seed))
+    assert refused(check_model_folder, publishable, PublishError)

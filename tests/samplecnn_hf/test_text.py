@@ -50,4 +50,4 @@ def test_markdown_shows_a_name_as_it_is(name):
 
 
 def test_markdown_stays_readable():
-    assert escape_markdown("f1_samples@0.1 (x86_64), café") == "f1_samples@0.1 (x86_64), café"
+    assert escape_markdown("f1_samples@0.1 (x86_64), R&B café") == "f1_samples@0.1 (x86_64), R&B café"

@@ -212,7 +212,7 @@ def test_fine_tuning_keeps_the_body_and_takes_the_new_labels(tiny_run, tones, tm
     )
     tuned = SampleCNNForAudioClassification.from_pretrained(tmp_path / "tuned")
     recipe = json.loads((tmp_path / "tuned" / "results.json").read_text())["recipe"]
-    assert recipe["variant"] is None and recipe["pretrained"] == str(tmp_path / "run")
+    assert recipe["variant"] is None and recipe["pretrained"] == "run"  # not where it is on this machine
     original = SampleCNNForAudioClassification.from_pretrained(tmp_path / "run")
     assert tuned.config.id2label == {0: "deep", 1: "high"}
     weight = tuned.samplecnn.blocks[0].conv.weight

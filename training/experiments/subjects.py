@@ -114,6 +114,8 @@ def _given(model_id: str, hears: bool, args: argparse.Namespace) -> Subject:
             raise DataError(f"{model_id} has no results.json that tells its data: give --source and --data_dir")
         source_name = args.source or results["source"]  # which may be a fold
         data_dir = args.data_dir or results["data_dir"]
+        if not (args.data_dir or source_name == "hub" or Path(data_dir).is_dir()):
+            raise DataError(f"{model_id} was trained on {data_dir}, which is not here: give its place with --data_dir")
         source = load_source(source_name, data_dir)
         check_labels(source, model, data_dir, model_id)
         sounds = _sounds(source, data_dir, args.cache_dir, extractor, args)
