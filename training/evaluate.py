@@ -7,17 +7,20 @@ Clip-level evaluation of a trained folder or Hub id: a clip's probabilities are 
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from accelerate import Accelerator
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers.utils.logging import disable_progress_bar
 
 from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassification
-from training.command import errors_in_one_line
+from training.command import UserError, errors_in_one_line
 from training.data import SOURCES, load_source
 from training.data.prepared import PreparedClips, prepare, prepared_folder
 from training.data.segments import EvaluationClips, collate_clips
@@ -79,16 +82,15 @@ def evaluate(
 
     Raises:
         DataError: the data cannot be read, or hold labels that the model does not know.
-        OSError: there is no such model.
+        OSError, UserError: as `load_network`.
     """
-    check_model_id(model_id)
     accelerator = Accelerator()
     if accelerator.device.type == "cpu":
         prepare_cpu(accelerator.num_processes, threads=None)
+    model, extractor = load_network(model_id)
+    model.to(accelerator.device)
     source = load_source(source_name, data_dir)
     check_split(source, split, data_dir)
-    model = SampleCNNForAudioClassification.from_pretrained(model_id).to(accelerator.device)
-    extractor = SampleCNNFeatureExtractor.from_pretrained(model_id)
     check_labels(source, model, data_dir, model_id)
     folder = prepared_folder(cache_dir, source.name, data_dir, extractor.sampling_rate)
     quiet = not accelerator.is_local_main_process
@@ -115,6 +117,22 @@ def check_labels(source: Source, model, data_dir: str, model_id: str):
         raise DataError(f"the labels of {data_dir} are not those of {model_id}, or in another order")
 
 
+def load_network(model_id: str, **config) -> tuple[SampleCNNForAudioClassification, SampleCNNFeatureExtractor]:
+    """
+    A trained network and its feature extractor; `config` replaces fields of the network's config.
+
+    Raises:
+        OSError: there is no such model, or it has no safetensors.
+        UserError: its files are damaged.
+    """
+    check_model_id(model_id)
+    try:
+        model = SampleCNNForAudioClassification.from_pretrained(model_id, use_safetensors=True, **config)
+        return model, SampleCNNFeatureExtractor.from_pretrained(model_id)
+    except (SafetensorError, StrictDataclassError, ValueError, TypeError, RuntimeError) as error:
+        raise UserError(f"cannot load the model {model_id}: {error.__cause__ or error}") from error
+
+
 def check_model_id(model_id: str):
     """Raise `OSError` for what was meant to be a folder and is none; the Hub's answer would not say so."""
     path = Path(model_id)
@@ -137,6 +155,8 @@ def main(argv: list[str] | None = None):
         "--cache_dir", help="folder for the decoded clips; beside what `datasets` caches, unless given"
     )
     args = parser.parse_args(argv)
+    if args.batch_size < 1:
+        sys.exit(f"error: --batch_size must be at least 1; got {args.batch_size}")
     disable_progress_bar()  # of loading weights
     with errors_in_one_line("the same command starts again"):
         scores = evaluate(args.model, args.source, args.data_dir, args.split, args.batch_size, args.cache_dir)

@@ -8,19 +8,17 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast, gather_object
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassification
+from samplecnn_hf import SampleCNNForAudioClassification
 from training import checkpoint
 from training.augment import Augment
 from training.data.prepared import prepare, prepared_folder
 from training.data.segments import TrainingSegments, to_float
 from training.data.source import DataError, Source
-from training.evaluate import check_model_id, evaluation_loader, predict
+from training.evaluate import evaluation_loader, load_network, predict
 from training.metrics import compute_metrics, loss_function
 from training.recipe import Recipe, RecipeError
 from training.run_folder import RunFolder
@@ -32,7 +30,7 @@ OPTIMIZER_STATE = {"adamw": {"step", "exp_avg", "exp_avg_sq"}, "sgd": {"momentum
 
 
 class TrainingRun:
-    """The state that changes (network, optimiser, average, history) and its epochs."""
+    """The state that changes (network, optimizer, average, history) and its epochs."""
 
     def __init__(self, recipe: Recipe, source: Source, folder: RunFolder, accelerator: Accelerator):
         self.recipe, self.source, self.folder, self.accelerator = recipe, source, folder, accelerator
@@ -228,21 +226,15 @@ def create_model(recipe: Recipe, source: Source):
     if recipe.pretrained is None:
         config = recipe.create_config(source.labels, source.problem_type)
         return SampleCNNForAudioClassification(config), recipe.create_feature_extractor(config)
-    check_model_id(recipe.pretrained)
-    try:
-        model = SampleCNNForAudioClassification.from_pretrained(
-            recipe.pretrained,
-            id2label=dict(enumerate(source.labels)),
-            label2id={label: i for i, label in enumerate(source.labels)},
-            problem_type=source.problem_type,
-            dropout=recipe.dropout,
-            batch_norm_momentum=recipe.batch_norm_momentum,
-            ignore_mismatched_sizes=True,
-            use_safetensors=True,
-        )
-        extractor = SampleCNNFeatureExtractor.from_pretrained(recipe.pretrained)
-    except (SafetensorError, StrictDataclassError, ValueError, TypeError, RuntimeError) as error:
-        raise RecipeError(f"cannot load --pretrained {recipe.pretrained}: {error.__cause__ or error}") from error
+    model, extractor = load_network(
+        recipe.pretrained,
+        id2label=dict(enumerate(source.labels)),
+        label2id={label: i for i, label in enumerate(source.labels)},
+        problem_type=source.problem_type,
+        dropout=recipe.dropout,
+        batch_norm_momentum=recipe.batch_norm_momentum,
+        ignore_mismatched_sizes=True,
+    )
     recipe.take_over(extractor)
     return model, extractor
 
