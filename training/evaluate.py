@@ -7,6 +7,7 @@ Clip-level evaluation of a trained folder or Hub id: a clip's probabilities are 
 
 import argparse
 import json
+import sys
 from typing import NamedTuple
 
 import torch
@@ -131,6 +132,8 @@ def main(argv: list[str] | None = None):
         "--cache_dir", help="folder for the decoded clips; beside what `datasets` caches, unless given"
     )
     args = parser.parse_args(argv)
+    if args.batch_size < 1:
+        sys.exit(f"error: --batch_size must be at least 1; got {args.batch_size}")
     disable_progress_bar()  # of loading weights
     with errors_in_one_line("the same command starts again"):
         scores = evaluate(args.model, args.source, args.data_dir, args.split, args.batch_size, args.cache_dir)

@@ -33,7 +33,7 @@ OPTIMIZER_STATE = {"adamw": {"step", "exp_avg", "exp_avg_sq"}, "sgd": {"momentum
 
 
 class TrainingRun:
-    """The state that changes (network, optimiser, average, history) and its epochs."""
+    """The state that changes (network, optimizer, average, history) and its epochs."""
 
     def __init__(self, recipe: Recipe, source: Source, folder: RunFolder, accelerator: Accelerator):
         self.recipe, self.source, self.folder, self.accelerator = recipe, source, folder, accelerator

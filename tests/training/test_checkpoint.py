@@ -64,6 +64,13 @@ def test_training_goes_on_as_if_nothing_had_happened(network, tmp_path, name):
     }
 
 
+def test_scale_of_gradients_is_json():
+    scaler = torch.amp.GradScaler("cpu", init_scale=512.0)
+    other = torch.amp.GradScaler("cpu")
+    other.load_state_dict(json.loads(json.dumps(scaler.state_dict())))
+    assert other.state_dict() == scaler.state_dict() and other.get_scale() == 512
+
+
 def cut(path: Path):
     path.write_bytes(path.read_bytes()[:-1])
 

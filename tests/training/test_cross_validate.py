@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from training import cross_validate
+from training.training_run import TrainingRun
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,6 +27,40 @@ def test_each_fold_is_held_out_once(tiny_run, folds, tmp_path, capsys):
 
     cross_validate.main([*tiny_run, "--num_epochs=2", "--resume"])
     assert capsys.readouterr().out.count("is finished already") == 3
+
+
+def test_interrupted_overwriting_trains_all_folds_anew(tiny_run, folds, tmp_path, monkeypatch):
+    def dates() -> list[int]:
+        return [(tmp_path / "run" / f"fold{fold}" / "model.safetensors").stat().st_mtime_ns for fold in "123"]
+
+    options = [*tiny_run, "--num_epochs=1"]
+    cross_validate.main(options)
+    old = dates()
+    whole = TrainingRun.fit
+
+    def fit(run):
+        if "fold2" in run.recipe.output_dir:
+            raise KeyboardInterrupt
+        whole(run)
+
+    with monkeypatch.context() as context:
+        context.setattr(TrainingRun, "fit", fit)
+        with pytest.raises(SystemExit, match="interrupted"):
+            cross_validate.main([*options, "--overwrite"])
+    halfway = dates()
+    assert halfway[0] > old[0] and halfway[1:] == old[1:]
+    cross_validate.main([*options, "--resume"])
+    assert dates()[0] == halfway[0] and all(new > before for new, before in zip(dates()[1:], old[1:], strict=True))
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["fold1", "fold2", "fold3", "results.json"]
+
+
+@pytest.mark.parametrize("content", ['{"history": []}', "5", "{"])
+def test_results_of_something_else_are_kept(tiny_run, folds, tmp_path, content):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "results.json").write_text(content)
+    with pytest.raises(SystemExit, match="results.json is not that of a cross-validation: choose another"):
+        cross_validate.main([*tiny_run, "--overwrite"])
+    assert (tmp_path / "run" / "results.json").read_text() == content
 
 
 def test_other_sources_have_no_folds(tiny_run):

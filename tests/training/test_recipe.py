@@ -1,5 +1,7 @@
+import json
 import math
 from collections.abc import Iterator
+from dataclasses import fields, replace
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, get_args, get_origin, get_type_hints
@@ -13,6 +15,7 @@ from training.data.synthetic import STAND_INS
 from training.recipe import Recipe, RecipeError, parse_recipe, read_recipe
 
 RECIPES = sorted((Path(__file__).parents[2] / "training" / "recipes").rglob("*.yaml"))
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
 REQUIRED = ["--data_dir=data", "--output_dir=run"]
 
 
@@ -176,3 +179,18 @@ def test_bad_option_names_itself(option):
 def test_bad_command_line_is_one_line(options, message):
     with pytest.raises(RecipeError, match=message):
         parse_recipe(options)
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_recipes_of_earlier_versions_are_understood(path):
+    earlier = json.loads(path.read_text())["recipe"]
+    known = {name: value for name, value in earlier.items() if name in {f.name for f in fields(Recipe)}}
+    assert Recipe(**known).changed_option(earlier) is None
+    changed = replace(Recipe(**known), seed=5).changed_option(earlier)
+    assert changed == f"seed {earlier['seed']}, not 5"
+    if not earlier["recipe"].endswith("paper.yaml"):  # which is float32 now, and judged by the loss of the segments
+        names = ("recipe", "source", "data_dir", "output_dir", "num_epochs")
+        options = [f"--{name}={earlier[name]}" for name in names]
+        assert (
+            parse_recipe([*options, f"--synthetic={earlier.get('synthetic', False)}"]).changed_option(earlier) is None
+        )

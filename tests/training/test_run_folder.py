@@ -251,6 +251,15 @@ def test_empty_folders_and_links_to_models(folder, tmp_path):
     assert json.loads((tmp_path / "on another disk" / "results.json").read_text())["name"] == "new"
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "results").glob("*.json")), ids=lambda path: path.stem)
+def test_models_of_earlier_versions_can_be_replaced(folder, path):
+    if "folds" in json.loads(path.read_text()):
+        pytest.skip("the summary of a cross-validation is no model")
+    folder.final.mkdir()
+    (folder.final / "results.json").write_bytes(path.read_bytes())
+    assert run(folder, "new", overwrite=True) == "new"
+
+
 @pytest.mark.parametrize("place", ["run", "run/data", "run.unfinished", "run.unfinished/a/b", "link", "link/data"])
 @pytest.mark.parametrize("there", [False, True])
 def test_data_where_a_run_writes(folder, tmp_path, place, there):

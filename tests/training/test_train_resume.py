@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from training import checkpoint, train
+from training import checkpoint, evaluate, train
 from training.training_run import TrainingRun
 
 ROOT = Path(__file__).parents[2]
@@ -236,13 +236,17 @@ def test_damaged_checkpoint_is_one_line(interrupted, tmp_path, name):
     + [("config.json", b""), ("preprocessor_config.json", b'{"segment_length": "x"}')]
     + [("preprocessor_config.json", b"{"), ("model.safetensors", None)],
 )
-def test_damaged_network_to_fine_tune_is_one_line(tiny_run, tmp_path, file, content, pretrained):
+def test_damaged_network_is_one_line(tiny_run, tmp_path, file, content, pretrained):
     path = pretrained / file
     path.write_bytes(path.read_bytes()[:-99] if content is None else content)
-    options = [*without(tiny_run, "variant"), f"--pretrained={pretrained}"]
-    with pytest.raises(SystemExit, match="^error: ") as error:
-        train.main(options)
-    assert "\n" not in str(error.value) and str(pretrained) in str(error.value)
+    evaluation = [str(pretrained), *(option for option in tiny_run if option.startswith(("--source", "--data")))]
+    for main, options in (
+        (train.main, [*without(tiny_run, "variant"), f"--pretrained={pretrained}"]),
+        (evaluate.main, evaluation),
+    ):
+        with pytest.raises(SystemExit, match="^error: ") as error:
+            main(options)
+        assert "\n" not in str(error.value) and str(pretrained) in str(error.value)
     assert not (tmp_path / "run.unfinished").exists()
 
 

@@ -166,7 +166,7 @@ def main(argv: list[str] | None = None):
             print(f"wrote {write_report(results_folder(args))}")
             return
         experiment, command = EXPERIMENTS[args.name], f"{PROGRAM} {shlex.join(argv)}"
-        for name in ("seeds", "max_clips"):
+        for name in ("seeds", "max_clips", "threads"):
             if vars(args).get(name) is not None and vars(args)[name] < 1:
                 raise RecipeError(f"--{name} must be at least 1; got {vars(args)[name]}")
         if is_analysis(experiment):

@@ -274,6 +274,7 @@ def test_what_a_t_test_needs(music, scores, said):
         (["--source=folder"], "--data_dir is missing"),
         (["--tasks", "dcase2017", "--synthetic", "--folds"], "folds are those of the source folder"),
         (["--seeds=0"], "--seeds must be at least 1; got 0"),
+        (["--threads=-1"], "--threads must be at least 1; got -1"),
     ],
 )
 def test_refused(options, message, tmp_path, monkeypatch):
