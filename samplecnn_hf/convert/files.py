@@ -6,6 +6,7 @@ format with `weights_only`, and safetensors. All sizes are checked before the da
 import json
 import math
 import pickle
+import struct
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -30,10 +31,14 @@ WRAPPERS = ("module.", "model.", "encoder.")
 # What torch.load raises for files that are damaged, of another kind, or hold other objects than tensors.
 UNPICKLING_ERRORS = (
     pickle.UnpicklingError,
+    struct.error,
     zipfile.BadZipFile,
+    ArithmeticError,
+    AssertionError,
     AttributeError,
     EOFError,
     LookupError,
+    OSError,
     RuntimeError,
     TypeError,
     ValueError,
@@ -143,7 +148,8 @@ def _find_tensors(root) -> dict[str, dict]:
     """
     found = {}
     for (layer, *_, name), dataset in _walk(root):
-        name = (TENSORS | NORM_TENSORS).get(name.split(":")[0], name)
+        name = name.split(":")[0]
+        name = (TENSORS | NORM_TENSORS).get(name, name)
         if name in found.setdefault(layer, {}):
             raise ConvertError(f"{layer} in the HDF5 file is a model in the model: save it alone")
         found[layer][name] = _check_dataset(dataset)

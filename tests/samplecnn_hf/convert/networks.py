@@ -1,11 +1,8 @@
-"""The networks of other code, in Keras and plain PyTorch, with random weights, and the files in which they are found."""
+"""The networks of other code, in Keras and plain PyTorch, with random weights, and the files that hold them."""
 
 import itertools
 import json
-import os
 from collections import Counter
-
-os.environ["KERAS_BACKEND"] = "torch"  # read when Keras is imported
 
 import h5py
 import keras
@@ -14,6 +11,7 @@ import torch
 from keras import layers
 from torch import nn
 
+GAIN = 5  # of random weights, such that the logits are of the order of 1 and differ between waveforms
 KERAS_KINDS = {"Conv1D": "conv1d", "BatchNormalization": "batch_normalization", "Dense": "dense"}
 
 
@@ -42,7 +40,7 @@ class KerasNetwork:
     ):
         self.default_names, self.epsilon, self.counter = default_names, epsilon, Counter()
         self.squeeze_ratio = squeeze_ratio if block_type == "se" or block_type.startswith("rese") else None
-        inputs = x = keras.Input((None, 1), name="input_1")
+        inputs = x = keras.Input((3 ** (num_blocks + 1) if block_type == "plain" else None, 1), name="input_1")
         x = self.convolution(x, channels, "conv", "0", stem_kernel, 1 if stem_pool else stem_stride)
         x = layers.Activation("relu")(x)
         if stem_pool:
@@ -55,7 +53,7 @@ class KerasNetwork:
             outputs.append(x)
         if block_type == "plain":
             x = self.convolution(x, channels, "", "", last_kernel)
-            x = layers.Flatten()(layers.Activation("relu")(x)[:, :1])
+            x = layers.Flatten()(layers.Activation("relu")(x))
         else:
             pooled = [layers.GlobalMaxPooling1D()(output) for output in outputs[-3 if multi_level else -1 :]]
             x = layers.Concatenate()(pooled) if multi_level else pooled[0]
@@ -110,15 +108,18 @@ class KerasNetwork:
     def fill(self):
         """With weights as if it had been trained, from the batch norms' statistics to the biases."""
         generator = np.random.default_rng(0)
-        for variable in self.model.weights:
-            noise = generator.uniform(-1, 1, variable.shape)
-            if variable.name == "kernel":
-                noise *= np.sqrt(3 / np.prod(variable.shape[:-1]))
-            elif variable.name in ("gamma", "moving_variance"):
-                noise = 1 + 0.5 * noise
-            else:
-                noise *= 0.2
-            variable.assign(noise.astype(np.float32))
+        for layer in self.model.layers:
+            for variable in layer.weights:
+                noise = generator.uniform(-1, 1, variable.shape)
+                if variable.name == "kernel":
+                    noise *= np.sqrt(GAIN / np.prod(variable.shape[:-1]))
+                elif variable.name in ("gamma", "moving_variance"):
+                    noise = 1 + 0.5 * noise
+                elif getattr(layer, "activation", None) is keras.activations.sigmoid:
+                    noise += 2  # or the scales, each about a half, would leave nothing of the waveform
+                else:
+                    noise *= 0.2
+                variable.assign(noise.astype(np.float32))
 
     def logits(self, waveforms):
         """[clips, samples] -> [clips, labels], before the last activation."""
@@ -185,6 +186,8 @@ class PlainNetwork(nn.Module):
                 tensor.copy_(0.5 + noise)
             elif tensor.dim() == 1:
                 tensor.copy_(0.4 * (noise - 0.5))
+            elif tensor.dim() > 1:
+                tensor.copy_((2 * noise - 1) * (GAIN / tensor[0].numel()) ** 0.5)
         self.eval()
 
     @torch.no_grad()
