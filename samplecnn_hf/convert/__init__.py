@@ -8,7 +8,7 @@ Two kinds of files are understood:
 - HDF5 files of Keras with the networks of the authors: tae-jun/sampleaudio (the 2019 paper), whose layers have names,
   and tae-jun/resemul (2018) and tae-jun/sample-cnn (2017), which leave them Keras' default names.
 - PyTorch state dicts of the plain SampleCNN of 2017, with the layer names of three public implementations
-  (`PLAIN_NETWORKS`).
+  (`layers.PLAIN_NETWORKS`).
 
 The plain network has a convolution before its output, where the later ones have a dense layer. Only one frame of a
 segment reaches it, and on one frame a convolution is a dense layer: the conversion is exact.
@@ -30,7 +30,7 @@ from ..feature_extraction_samplecnn import SampleCNNFeatureExtractor
 from ..modeling_samplecnn import SampleCNNForAudioClassification
 from .architecture import choose_problem_type, make_config, read_architecture, read_batch_norm, read_stem
 from .files import ConvertError, Weights, read_weights
-from .layers import find_numbered_layers, name_layers
+from .layers import SAMPLEAUDIO, find_implementation, name_layers
 
 logger = logging.get_logger(__name__)
 
@@ -93,17 +93,18 @@ def convert_checkpoint(
     output = Path(output)
     if output.exists():
         raise FileExistsError(f"{output} exists already: give the name of a new folder")
+    if sampling_rate is not None and sampling_rate < 1:
+        raise ConvertError(f"sampling_rate must be a positive number of Hz; got {sampling_rate}")
     weights = read_weights(Path(file))
-    numbered = find_numbered_layers(weights)
-    if numbered is not None:
-        weights = name_layers(weights, numbered)
+    implementation = find_implementation(weights)
+    weights = name_layers(weights, implementation)
     check_labels(labels, len(weights.weight("logit", 2)))
     config = make_config(
         **read_architecture(weights),
-        **read_stem(weights, numbered.stem_padding if numbered else 0),
+        **read_stem(weights, implementation.stem_padding),
         **read_batch_norm(weights),
         problem_type=choose_problem_type(problem_type, weights),
-        sampling_rate=sampling_rate or (numbered.sampling_rate if numbered else 22050),
+        sampling_rate=implementation.sampling_rate if sampling_rate is None else sampling_rate,
         id2label=dict(enumerate(labels)),
         label2id={label: i for i, label in enumerate(labels)},
     )
@@ -111,7 +112,7 @@ def convert_checkpoint(
     extractor = SampleCNNFeatureExtractor(
         sampling_rate=config.sampling_rate,
         segment_length=config.segment_length,
-        **(_find_statistics(config) if numbered is None else {}),
+        **(_find_statistics(config) if implementation is SAMPLEAUDIO else {}),
     )
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.unfinished-") as temporary:

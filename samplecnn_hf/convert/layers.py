@@ -8,46 +8,46 @@ from .files import ConvertError, Weights
 
 
 @dataclass(frozen=True)
-class NumberedLayers:
+class Implementation:
     """
-    Names that tell the kind of a layer and its position among those of its kind.
+    Code that writes such files.
 
     Args:
-        convolutions, norms, denses: patterns; the group is the number.
-        sampling_rate: of the audio that the code is trained on, in Hz.
+        patterns: of the names of convolutions, batch norms and dense layers; the group is the number of a layer among
+            those of its kind. None for the names of tae-jun/sampleaudio.
+        sampling_rate: of the audio that it trains on, in Hz.
         stem_padding: samples of padding before the first frame.
     """
 
-    convolutions: str
-    norms: str
-    denses: str
+    patterns: tuple[str, str, str] | None
     sampling_rate: int = 22050
     stem_padding: int = 0
 
 
-KERAS_DEFAULT_NAMES = NumberedLayers(
-    r"conv1d(?:_(\d+))?", r"batch_normalization(?:_v\d+)?(?:_(\d+))?", r"dense(?:_(\d+))?"
+SAMPLEAUDIO = Implementation(None)
+KERAS_DEFAULT_NAMES = Implementation(
+    (r"conv1d(?:_(\d+))?", r"batch_normalization(?:_v\d+)?(?:_(\d+))?", r"dense(?:_(\d+))?")
 )
 PLAIN_NETWORKS = {
-    "kyungyunlee/sampleCNN-pytorch": NumberedLayers(r"conv(\d+)\.0", r"conv(\d+)\.1", r"fc()"),
-    "Spijkervet/CLMR": NumberedLayers(r"sequential\.(\d+)\.0", r"sequential\.(\d+)\.1", r"fc()"),
-    "minzwon/sota-music-tagging-models": NumberedLayers(
-        r"layer(\d+)\.conv", r"layer(\d+)\.bn", r"dense()", sampling_rate=16000, stem_padding=1
+    "kyungyunlee/sampleCNN-pytorch": Implementation((r"conv(\d+)\.0", r"conv(\d+)\.1", r"fc()")),
+    "Spijkervet/CLMR": Implementation((r"sequential\.(\d+)\.0", r"sequential\.(\d+)\.1", r"fc()")),
+    "minzwon/sota-music-tagging-models": Implementation(
+        (r"layer(\d+)\.conv", r"layer(\d+)\.bn", r"dense()"), sampling_rate=16000, stem_padding=1
     ),
 }
 
 
-def find_numbered_layers(weights: Weights) -> NumberedLayers | None:
-    """How the file names its layers; None for the names of tae-jun/sampleaudio."""
+def find_implementation(weights: Weights) -> Implementation:
+    """By the names of the layers."""
 
     def is_there(pattern: str) -> bool:
         return any(re.fullmatch(pattern, layer) for layer in weights.layers)
 
     if weights.keras and is_there("conv0|norm0|logit|final_.*|block.*"):
-        return None
-    for numbered in [KERAS_DEFAULT_NAMES] if weights.keras else PLAIN_NETWORKS.values():
-        if is_there(numbered.convolutions):
-            return numbered
+        return SAMPLEAUDIO
+    for implementation in [KERAS_DEFAULT_NAMES] if weights.keras else PLAIN_NETWORKS.values():
+        if is_there(implementation.patterns[0]):
+            return implementation
     if is_there(r"layer\d+\.conv_1"):
         raise ConvertError(
             "SampleCNNSE of minzwon/sota-music-tagging-models cannot be converted: its stem is a residual block, and "
@@ -57,14 +57,12 @@ def find_numbered_layers(weights: Weights) -> NumberedLayers | None:
     raise ConvertError(f"the layers ({', '.join([*weights.layers][:3])}, ...) do not have the names of {known}")
 
 
-def name_layers(weights: Weights, numbered: NumberedLayers) -> Weights:
+def name_layers(weights: Weights, implementation: Implementation) -> Weights:
     """Give the layers the names of tae-jun/sampleaudio, and a plain network the dense layer of the later ones."""
-    patterns = {
-        "convolutions": numbered.convolutions,
-        "batch norms": numbered.norms,
-        "dense layers": numbered.denses,
-    }
-    found = {kind: _in_order(weights, pattern) for kind, pattern in patterns.items()}
+    if implementation.patterns is None:
+        return weights
+    kinds = ("convolutions", "batch norms", "dense layers")
+    found = {kind: _in_order(weights, pattern) for kind, pattern in zip(kinds, implementation.patterns, strict=True)}
     if not found["dense layers"]:
         raise ConvertError("the file holds no output layer; only whole classifiers can be converted")
     kernel_sizes = [weights.weight(layer, 3).shape[2] for layer in found["convolutions"]]

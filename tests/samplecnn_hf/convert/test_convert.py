@@ -233,6 +233,11 @@ def test_labels_that_do_not_fit(tmp_path, save_state, labels, message):
         convert_checkpoint(file, tmp_path / "converted", labels, SINGLE)
 
 
+def test_sampling_rate_that_is_not_positive(tmp_path, save_state):
+    with pytest.raises(ConvertError, match="^sampling_rate must be a positive number of Hz; got 0$"):
+        convert_checkpoint(save_state(PlainNetwork().state_dict()), tmp_path / "out", LABELS, SINGLE, sampling_rate=0)
+
+
 def test_labels(tmp_path):
     (tmp_path / "labels.txt").write_text("guitar\r\nno voice\r\nfemale, singing\r\n\n", encoding="utf-8-sig")
     assert read_labels(str(tmp_path / "labels.txt")) == ["guitar", "no voice", "female, singing"]
