@@ -1,8 +1,9 @@
 """
-Put a trained model on the Hub, or make ONNX of it.
+Put a trained model on the Hub, make ONNX of it, or convert weights of other SampleCNN code.
 
     samplecnn push runs/quickstart USER/NAME
     samplecnn export runs/quickstart
+    samplecnn convert final.h5 OUTPUT --labels tags.txt
 """
 
 import argparse
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from transformers.utils.logging import disable_progress_bar
 
+from .configuration_samplecnn import PROBLEM_TYPES
 from .publish import push_model
 from .text import one_line
 
@@ -24,6 +26,26 @@ def main(argv: list[str] | None = None):
     export = commands.add_parser("export", help="write FOLDER/onnx/model.onnx", description="Write ONNX.")
     export.add_argument("folder", type=Path, help="folder of a trained model")
     export.set_defaults(run=_export)
+    convert = commands.add_parser(
+        "convert",
+        help="convert weights of other SampleCNN code",
+        description="Convert the authors' Keras files (HDF5), or a PyTorch state dict of the plain SampleCNN, into a "
+        "folder that transformers loads. The architecture is read from the file.",
+    )
+    convert.add_argument("file", type=Path, help="HDF5 file of Keras, PyTorch state dict or safetensors")
+    convert.add_argument("output", type=Path, help="folder to make")
+    convert.add_argument(
+        "--labels", required=True, help="text file with one label per line, or a,b,c; in the order of the outputs"
+    )
+    convert.add_argument(
+        "--problem_type", choices=PROBLEM_TYPES, help="required unless the file is an HDF5 file of a whole model"
+    )
+    convert.add_argument(
+        "--sampling_rate",
+        type=int,
+        help="of the training audio in Hz (default: that of the implementation, 22050 or 16000)",
+    )
+    convert.set_defaults(run=_convert)
     run(parser, argv)
 
 
@@ -79,6 +101,13 @@ def _export(args: argparse.Namespace):
     if not args.folder.is_dir():
         raise ValueError(f"there is no folder {args.folder}: give that of a trained model")
     print(export_onnx(args.folder))
+
+
+def _convert(args: argparse.Namespace):
+    from .convert import convert_checkpoint, read_labels
+
+    labels = read_labels(args.labels)
+    print(convert_checkpoint(args.file, args.output, labels, args.problem_type, args.sampling_rate))
 
 
 if __name__ == "__main__":

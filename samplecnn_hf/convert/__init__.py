@@ -1,0 +1,190 @@
+"""
+Turns the weights of other SampleCNN implementations into a folder that transformers loads.
+
+    samplecnn convert final.h5 OUTPUT --labels tags.txt
+
+Two kinds of files are understood:
+
+- HDF5 files of Keras with the networks of the authors: tae-jun/sampleaudio (the 2019 paper), whose layers have names,
+  and tae-jun/resemul (2018) and tae-jun/sample-cnn (2017), which leave them Keras' default names.
+- PyTorch state dicts of the plain SampleCNN of 2017, with the layer names of three public implementations
+  (`layers.PLAIN_NETWORKS`).
+
+The plain network has a convolution before its output, where the later ones have a dense layer. Only one frame of a
+segment reaches it, and on one frame a convolution is a dense layer: the conversion is exact.
+
+All layers are first renamed to the names of tae-jun/sampleaudio; the architecture follows from names and shapes; then
+every tensor has to fit.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from transformers.utils import logging
+
+from ..configuration_samplecnn import SampleCNNConfig
+from ..feature_extraction_samplecnn import SampleCNNFeatureExtractor
+from ..modeling_samplecnn import SampleCNNForAudioClassification
+from .architecture import choose_problem_type, make_config, read_architecture, read_batch_norm, read_stem
+from .files import ConvertError, Weights, read_weights
+from .layers import SAMPLEAUDIO, find_implementation, name_layers
+
+logger = logging.get_logger(__name__)
+
+# Layers of tae-jun/sampleaudio: modules of `SampleCNNForAudioClassification`.
+STEM_AND_HEAD = {
+    "conv0": "samplecnn.front_end.conv",
+    "norm0": "samplecnn.front_end.norm",
+    "final_fc": "classifier.dense",
+    "final_norm": "classifier.norm",
+    "logit": "classifier.out_proj",
+}
+BLOCK = {
+    "conv": "conv",
+    "norm": "norm",
+    "scut_conv": "shortcut.0",
+    "scut_norm": "shortcut.1",
+    "conv0": "body.0",
+    "norm0": "body.1",
+    "conv1": "body.4",
+    "norm1": "body.5",
+    "ex0": "se.squeeze",
+    "ex1": "se.excite",
+}
+
+# tae-jun/sampleaudio standardises the waveform. By blocks and labels: mean and standard deviation of the training set.
+STATISTICS = {
+    (9, 50): {"mean": -1.650025078561157e-4, "std": 0.1551193743944168},  # MagnaTagATune
+    (8, 35): {"mean": -8.520474e-05, "std": 0.18},  # Speech Commands
+    (8, 17): {"mean": -3.320679534226656e-4, "std": 0.20514629781246185},  # DCASE 2017, task 4
+}
+
+
+def convert_checkpoint(
+    file: str | os.PathLike,
+    output: str | os.PathLike,
+    labels: list[str],
+    problem_type: str | None = None,
+    sampling_rate: int | None = None,
+) -> Path:
+    """
+    Convert a file of weights into a folder with model.safetensors, config.json, preprocessor_config.json and the code.
+
+    Args:
+        file: an HDF5 file of Keras or a PyTorch state dict; see the top of this file.
+        output: the folder to make.
+        labels: names of the classes, in the order of the network's outputs.
+        problem_type: as in `SampleCNNConfig`. Required unless the file is an HDF5 file of a whole model
+            (`model.save`), whose last activation tells it.
+        sampling_rate: of the audio the network was trained on, in Hz. By default that of the implementation: 22,050
+            Hz, or 16,000 Hz for sota-music-tagging-models.
+
+    Returns:
+        The folder.
+
+    Raises:
+        `ConvertError`, in one line, where the file is not such a network or the labels do not fit; `FileExistsError`
+        where the output exists; another `OSError` where it cannot be written; `ImportError` for an HDF5 file without
+        h5py. No folder is left behind then.
+    """
+    output = Path(output)
+    if output.exists():
+        raise FileExistsError(f"{output} exists already: give the name of a new folder")
+    if sampling_rate is not None and sampling_rate < 1:
+        raise ConvertError(f"sampling_rate must be a positive number of Hz; got {sampling_rate}")
+    weights = read_weights(Path(file))
+    implementation = find_implementation(weights)
+    weights = name_layers(weights, implementation)
+    check_labels(labels, len(weights.weight("logit", 2)))
+    config = make_config(
+        **read_architecture(weights),
+        **read_stem(weights, implementation.stem_padding),
+        **read_batch_norm(weights),
+        problem_type=choose_problem_type(problem_type, weights),
+        sampling_rate=implementation.sampling_rate if sampling_rate is None else sampling_rate,
+        id2label=dict(enumerate(labels)),
+        label2id={label: i for i, label in enumerate(labels)},
+    )
+    model = build_model(config, weights)
+    extractor = SampleCNNFeatureExtractor(
+        sampling_rate=config.sampling_rate,
+        segment_length=config.segment_length,
+        **(_find_statistics(config) if implementation is SAMPLEAUDIO else {}),
+    )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.unfinished-") as temporary:
+        folder = Path(temporary) / output.name
+        model.save_pretrained(folder)
+        extractor.save_pretrained(folder)
+        return folder.rename(output)
+
+
+def _find_statistics(config: SampleCNNConfig) -> dict:
+    statistics = STATISTICS.get((config.num_blocks, config.num_labels))
+    if statistics is None:
+        logger.warning(
+            "tae-jun/sampleaudio standardises the waveform, and the file does not tell by which statistics: set mean "
+            "and std in preprocessor_config.json"
+        )
+    return statistics or {}
+
+
+def build_model(config: SampleCNNConfig, weights: Weights) -> SampleCNNForAudioClassification:
+    """The model, of which every tensor has been found in the file, and nothing else was there."""
+    with torch.device("meta"):
+        model = SampleCNNForAudioClassification(config)
+    expected = model.state_dict()
+    modules = STEM_AND_HEAD | {
+        f"block{i}_{layer}": f"samplecnn.blocks.{i}.{module}"
+        for i in range(config.num_blocks)
+        for layer, module in BLOCK.items()
+    }
+    layers = {module: layer for layer, module in modules.items()}
+    architecture = f"a {config.block_type} network of {config.num_blocks} blocks on {config.stem_channels} channels"
+    state = {}
+    for name, parameter in expected.items():
+        module, _, tensor = name.rpartition(".")
+        if tensor == "num_batches_tracked":
+            state[name] = torch.zeros((), dtype=parameter.dtype)
+            continue
+        layer = layers[module]
+        found = weights.layers.get(layer, {}).get(tensor)
+        if found is None:
+            raise ConvertError(f"{weights.tensor_name(layer, tensor)} is missing from {architecture}")
+        if layer == "conv0" and tensor == "weight":
+            found = F.pad(found, (0, config.stem_kernel_size - found.shape[2]))
+        if found.shape != parameter.shape:
+            shapes = [list(x.shape[::-1] if weights.keras else x.shape) for x in (found, parameter)]
+            raise ConvertError(
+                f"{weights.tensor_name(layer, tensor)} has the shape {shapes[0]}; {architecture} needs {shapes[1]}"
+            )
+        state[name] = found
+    for layer, tensors in weights.layers.items():
+        for tensor in tensors:
+            if f"{modules.get(layer)}.{tensor}" not in expected:
+                raise ConvertError(f"{weights.tensor_name(layer, tensor)} is unexpected in {architecture}")
+    model.load_state_dict(state, assign=True)
+    return model
+
+
+def read_labels(labels: str) -> list[str]:
+    """From a text file with one label per line, or from a list with commas."""
+    if os.path.isfile(labels):
+        text = Path(labels).read_text(encoding="utf-8-sig").strip()
+        return [label.strip() for label in text.split("\n")]
+    if labels.endswith(".txt"):
+        raise ConvertError(f"there is no file {labels}: give a text file with one label per line, or a list as a,b,c")
+    return [label.strip() for label in labels.split(",")]
+
+
+def check_labels(labels: list[str], num_outputs: int):
+    if len(labels) != num_outputs:
+        raise ConvertError(f"the network has {num_outputs} outputs, but {len(labels)} labels were given")
+    for i, label in enumerate(labels):
+        if not label:
+            raise ConvertError(f"label {i + 1} is empty")
+        if label in labels[:i]:
+            raise ConvertError(f"the label {label!r} is given twice")
