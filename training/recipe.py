@@ -43,6 +43,10 @@ class Recipe:
     # Network
     variant: str | None = option("se-8", "Network by name; see samplecnn_hf.list_variants().")
     pretrained: str | None = option(None, "Folder or Hub id to fine-tune: it brings its own network and input.")
+    freeze: int = option(0, "Number of lowest layers (the front end, then the blocks) that are not trained.")
+    warm_statistics: bool = option(
+        False, "Before the first epoch, re-estimate the batch-norm statistics on the training clips."
+    )
     initializer: str | None = option("he_uniform", "he_uniform, or sampleaudio for that of the authors' code.")
 
     # Input (the feature extractor's options)

@@ -54,6 +54,7 @@ class TrainingRun:
         self.recipe, self.source, self.folder, self.accelerator = recipe, source, folder, accelerator
         self.history: list[dict] = []
         model, self.extractor = create_model(recipe, source)
+        model.samplecnn.freeze_layers(recipe.freeze)
         self.build_loaders()
         # Biases and norms are not decayed.
         decayed = [p for p in model.parameters() if p.ndim > 1]
@@ -123,7 +124,8 @@ class TrainingRun:
     def fit(self):
         """All epochs, from the last checkpoint on if there is one."""
         set_seed(self.recipe.seed, device_specific=True)
-        self.restore()
+        if not self.restore() and self.recipe.warm_statistics:
+            self.warm_statistics()
         while not self.finished:
             started = time.perf_counter()
             record = {"epoch": len(self.history) + 1, "learning_rate": self.learning_rate}
@@ -232,7 +234,7 @@ class TrainingRun:
         """Go on from the newest checkpoint, if there is one. Raises `RecipeError` if another recipe made it."""
         checkpoint = self.folder.last_checkpoint()
         if checkpoint is None:
-            return
+            return False
         state = json.loads((checkpoint / "state.json").read_text())
         for name, value in asdict(self.recipe).items():
             before = state["recipe"].get(name, value)
@@ -244,6 +246,25 @@ class TrainingRun:
         self.accelerator.load_state(checkpoint)
         self.history = state["history"]
         self.accelerator.print(f"resumed after epoch {len(self.history)}")
+        return True
+
+    @torch.no_grad()
+    def warm_statistics(self):
+        """Re-estimate the statistics of all batch norms, of frozen layers too, as averages over one epoch."""
+        model = self.accelerator.unwrap_model(self.model)
+        norms = [m for m in model.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+        momentum = {norm: norm.momentum for norm in norms}
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None
+            norm.train()
+        for batch in self.train_loader:
+            with self.accelerator.autocast():
+                model(self.extractor.normalize(self.augment(batch["input_values"], batch["labels"])[0]))
+        for norm in norms:
+            norm.momentum = momentum[norm]
+        if self.average is not None:
+            self.average.module.load_state_dict(model.state_dict())
 
     def report(self, record: dict):
         scores = {name: record["validation"].get(name) for name in ("loss", self.source.metric)}
