@@ -322,7 +322,27 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
             block_class(channels[i], channels[i + 1], strided=config.strides[i + 1] > 1, config=config)
             for i in range(config.num_blocks)
         )
+        self.num_frozen_layers = 0
         self.post_init()
+
+    def freeze_layers(self, num_layers: int):
+        """
+        Freeze the `num_layers` lowest layers, the front end being the first and the blocks the others.
+
+        They get no gradients, and their batch norms keep their statistics in training mode, too.
+        """
+        if not 0 <= num_layers <= 1 + len(self.blocks):
+            raise ValueError(f"num_layers must be between 0 and {1 + len(self.blocks)}; got {num_layers}")
+        self.num_frozen_layers = num_layers
+        for i, layer in enumerate([self.front_end, *self.blocks]):
+            layer.requires_grad_(i >= num_layers)
+        self.train(self.training)
+
+    def train(self, mode: bool = True):
+        super().train(mode)
+        for layer in [self.front_end, *self.blocks][: self.num_frozen_layers]:
+            layer.eval()
+        return self
 
     def forward(
         self,

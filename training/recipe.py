@@ -15,6 +15,7 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import HfArgumentParser
 
 from samplecnn_hf import SampleCNNConfig, SampleCNNFeatureExtractor, create_config
+from samplecnn_hf.configuration_samplecnn import BOUNDS
 from training.command import UserError
 from training.data.synthetic import STAND_INS
 
@@ -92,6 +93,12 @@ class Recipe:
     # Network
     variant: str | None = option("se-8", "Network by name; see samplecnn_hf.list_variants().")
     pretrained: str | None = option(None, "Folder or Hub id to fine-tune: it brings its own network and input.")
+    freeze: Annotated[int, Limits(0, 1 + BOUNDS["num_blocks"][1])] = option(
+        0, "Number of layers of the pretrained network to freeze: the front end, then blocks from the bottom."
+    )
+    warm_statistics: bool = option(
+        False, "Re-estimate the batch norms' statistics on the training clips before the first epoch."
+    )
     initializer: str | None = option("he_uniform", "he_uniform, or sampleaudio for that of the authors' code.")
 
     # Input (the feature extractor's options)
@@ -190,6 +197,8 @@ class Recipe:
             raise RecipeError("--plateau_reload needs the weights as trained, not their average: --average_decay 0")
         if self.plateau_reload and self.keep == "last":
             raise RecipeError("--plateau_reload goes back to the best weights: --keep best")
+        if self.freeze and self.pretrained is None:
+            raise RecipeError("--freeze keeps layers of a pretrained network as they are: give --pretrained")
         if self.pretrained is None:
             try:  # what the network and its input do not take is said now, not after the data are decoded
                 self.create_feature_extractor(self.create_config(["a", "b"], "single_label_classification"))

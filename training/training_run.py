@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast, gather_object
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import AveragedModel, update_bn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -40,6 +40,9 @@ class TrainingRun:
         self.history: list[dict] = []
         model, self.extractor = create_model(recipe, source)
         self.build_loaders()
+        if recipe.warm_statistics and folder.last_checkpoint() is None:
+            self.warm_statistics(model)
+        freeze_layers(model, recipe.freeze)
         self.average = None
         if recipe.average_decay:
             self.average = AveragedModel(model, use_buffers=True).to(accelerator.device)
@@ -67,6 +70,16 @@ class TrainingRun:
         if recipe.noise and "background_noise" in self.clips:
             background = to_float(np.concatenate(list(self.clips["background_noise"]))).to(self.accelerator.device)
         self.augment = Augment(recipe, extractor.sampling_rate, background)
+
+    def warm_statistics(self, model: SampleCNNForAudioClassification):
+        """Re-estimate the statistics of all batch norms, also of layers to be frozen, on one epoch of segments."""
+        device = self.accelerator.device
+        segments = (
+            self.augment(batch["input_values"].to(device), batch["labels"].to(device))[0]
+            for batch in self.train_loader
+        )
+        with self.accelerator.autocast():
+            update_bn(map(self.extractor.normalize, segments), model.to(device))
 
     def update_average(self):
         """Exponential moving average whose memory grows with the number of steps, up to `average_decay`."""
@@ -244,6 +257,13 @@ def create_model(recipe: Recipe, source: Source):
         extractor = SampleCNNFeatureExtractor.from_pretrained(recipe.pretrained)
     recipe.take_over(extractor)
     return model, extractor
+
+
+def freeze_layers(model: SampleCNNForAudioClassification, num_layers: int):
+    try:
+        model.samplecnn.freeze_layers(num_layers)
+    except ValueError as error:
+        raise RecipeError(f"--freeze: {error}") from error
 
 
 def create_optimizer(recipe: Recipe, model: torch.nn.Module) -> torch.optim.Optimizer:

@@ -21,7 +21,8 @@ REQUIRED = ["--data_dir=data", "--output_dir=run"]
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_shipped_recipes_are_complete(path):
-    recipe = parse_recipe([f"--recipe={path}", *REQUIRED])
+    pretrained = ["--pretrained=model"] if path.stem == "finetune" else []
+    recipe = parse_recipe([f"--recipe={path}", *REQUIRED, *pretrained])
     assert recipe.variant in list_variants()
     assert recipe.source in SOURCES
     written = yaml.safe_load(path.read_text())
