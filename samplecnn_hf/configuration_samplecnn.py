@@ -8,6 +8,7 @@ CHOICES = {
     "front_end": ("waveform", "mel"),
     "block_type": BLOCK_TYPES,
     "initializer": ("he_uniform", "sampleaudio"),
+    "partial_frames": ("drop", "pad"),
     "problem_type": ("single_label_classification", "multi_label_classification"),
 }
 # Far beyond any sensible network, such that loading a config.json from elsewhere cannot allocate without limit.
@@ -19,6 +20,7 @@ BOUNDS = {
     "stem_channels": (1, 1024),
     "num_blocks": (1, 16),
     "num_strided_convolutions": (0, 17),
+    "first_doubling": (0, 16),
     "se_ratio": (1e-4, 16),
     "block_dropout": (0, 0.999),
     "dropout": (0, 0.999),
@@ -78,14 +80,21 @@ class SampleCNNConfig(PreTrainedConfig):
         num_blocks (`int`, defaults to 9): blocks after the stem; each divides the frame rate by 3.
         num_strided_convolutions (`int`, defaults to 1): convolutions, from the stem upwards, that subsample by
             striding in place of max-pooling (Fig. 5). 0 pools after the stem, too.
+        first_doubling (`int`, defaults to 2): index of the block that doubles the channels; the last block doubles
+            them again. The default is that of the authors' code. Where Fig. 4 drops `n` blocks for a longer stem,
+            `max(0, 2 - n)` gives the remaining blocks the channels they have in the full network.
+        partial_frames (`str`, defaults to `"drop"`): samples (frames) left over at the end of a stem, mel-spectrogram
+            or strided convolution whose stride does not divide the length: `"drop"` them, or `"pad"` with zeros on
+            both sides to a whole stride, as Keras does for `padding="same"`. Max-pooling always drops them.
         se_ratio (`float`, defaults to 0.125): width of the squeeze over the channels, the paper's alpha.
         multi_level (`bool`, defaults to `False`): embed the last three blocks, not the last one alone.
         block_dropout (`float`, defaults to 0.2): dropout between the two convolutions of `res2` and `rese2`.
         dropout (`float`, defaults to 0.5): dropout before the output layer.
         n_fft (`int`, defaults to 1024), mel_compression (`float`, defaults to 10): log(1 + compression * mel) of an
             n_fft-point spectrum; used by the `"mel"` front end.
-        initializer (`str`, defaults to `"he_uniform"`): `"he_uniform"`, or `"sampleaudio"` for that of the authors'
-            published code.
+        initializer (`str`, defaults to `"he_uniform"`): of the convolutions: `"he_uniform"`, or `"sampleaudio"` for
+            that of the authors' published code. Dense, squeeze-and-excitation and shortcut layers are Glorot uniform
+            in either case.
         batch_norm_eps, batch_norm_momentum (`float`, default to 1e-3 and 0.01): Keras' defaults, as the authors used.
         problem_type (`str`, defaults to `"single_label_classification"`): or `"multi_label_classification"`. It
             decides how segments are averaged into a clip, so it is never guessed.
@@ -107,6 +116,8 @@ class SampleCNNConfig(PreTrainedConfig):
     block_type: str = "basic"
     num_blocks: int = 9
     num_strided_convolutions: int = 1
+    first_doubling: int = 2
+    partial_frames: str = "drop"
     se_ratio: float | int = 0.125
     multi_level: bool = False
     block_dropout: float | int = 0.2
@@ -216,9 +227,17 @@ class SampleCNNConfig(PreTrainedConfig):
 
     @property
     def block_channels(self) -> list[int]:
-        """Output channels of each block: doubled at the third block and at the last (once where they coincide)."""
-        doublings = [int(i >= 2) + int(i == self.num_blocks - 1 and i != 2) for i in range(self.num_blocks)]
-        return [self.stem_channels * 2**d for d in doublings]
+        """Output channels of each block: doubled at `first_doubling` and at the last (once where they coincide)."""
+        first, last = self.first_doubling, self.num_blocks - 1
+        return [self.stem_channels * 2 ** ((i >= first) + (i == last != first)) for i in range(self.num_blocks)]
+
+    @property
+    def strides(self) -> list[int]:
+        """Strides of the front end and of the blocks' convolutions; 1 where max-pooling subsamples in their place."""
+        pooled_stem = self.front_end == "waveform" and self.num_strided_convolutions == 0
+        strided_blocks = max(0, self.num_strided_convolutions - 1)
+        pooled_blocks = self.num_blocks - strided_blocks
+        return [1 if pooled_stem else self.stem_stride] + [KERNEL_SIZE] * strided_blocks + [1] * pooled_blocks
 
     @property
     def min_samples(self) -> int:

@@ -74,18 +74,14 @@ class SampleCNNClassifierOutput(ModelOutput):
 
 
 class SampleCNNConv1d(nn.Conv1d):
-    """
-    `nn.Conv1d` on [segments, channels, 1, frames]; LoRA adapters are made by the same constructor.
-
-    With one input channel (the stem), a matrix product on frames is faster. Compiled graphs keep the convolution: as a
-    product, ONNX would gather each sample by its index.
-    """
+    """`nn.Conv1d` on [segments, channels, 1, frames]. LoRA makes its layers by the same constructor."""
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         (kernel_size,), (stride,), (padding,) = self.kernel_size, self.stride, self.padding
+        # The stem is faster as a matrix product on frames, but in ONNX that would gather each sample by its index.
         if self.in_channels == 1 and not torch.compiler.is_compiling():
             frames = frame_waveform(hidden_states[:, 0, 0], kernel_size, stride, padding)
-            return channels_last(F.linear(frames, self.weight.squeeze(1), self.bias))
+            return F.linear(frames, self.weight.squeeze(1), self.bias).transpose(1, 2).unsqueeze(2)
         if stride > kernel_size:  # a strided shortcut drops the frames that the body drops
             frames = hidden_states.shape[-1]
             hidden_states = hidden_states[..., : frames - frames % stride]
@@ -106,19 +102,13 @@ def frame_waveform(waveform: torch.Tensor, frame_length: int, hop_length: int, p
     return F.pad(waveform, (padding, padding)).unfold(-1, frame_length, hop_length)
 
 
-def channels_last(frames: torch.Tensor) -> torch.Tensor:
-    """[segments, frames, channels] -> a view [segments, channels, 1, frames]."""
-    return frames.transpose(1, 2).unsqueeze(2)
-
-
 class SampleCNNStem(nn.Module):
     """The first convolution (Fig. 1)."""
 
     def __init__(self, config: SampleCNNConfig):
         super().__init__()
         strided = config.num_strided_convolutions > 0
-        stride = config.stem_stride if strided else 1
-        self.conv = convolution(1, config.stem_channels, config.stem_kernel_size, stride)
+        self.conv = convolution(1, config.stem_channels, config.stem_kernel_size, config.strides[0])
         self.norm = batch_norm(config.stem_channels, config)
         self.pool = nn.Identity() if strided else nn.MaxPool2d((1, config.stem_stride))
 
@@ -139,18 +129,18 @@ class SampleCNNMelSpectrogram(nn.Module):
     def constants(self) -> dict[str, torch.Tensor]:
         """The values of the buffers."""
         bins, rate = self.config.n_fft // 2 + 1, self.config.sampling_rate
-        filters = mel_filter_bank(
-            bins, self.config.stem_channels, 0.0, rate / 2, rate, norm="slaney", mel_scale="slaney"
-        )
+        filters = mel_filter_bank(bins, self.config.stem_channels, 0.0, rate / 2, rate, "slaney", "slaney")
         window = torch.hann_window(self.config.stem_kernel_size, dtype=torch.float32)
         return {"mel_filters": torch.tensor(filters, dtype=torch.float32), "window": window}
 
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
         window_length, hop_length = self.config.stem_kernel_size, self.config.stem_stride
-        frames = frame_waveform(waveform.float(), window_length, hop_length, (window_length - hop_length) // 2)
-        magnitude = torch.fft.rfft(frames * self.window.float(), n=self.config.n_fft).abs()
-        mel = torch.log1p(self.config.mel_compression * (magnitude @ self.mel_filters.float()))
-        return channels_last(mel.to(waveform.dtype))
+        padding = (window_length - hop_length) // 2
+        precise = waveform.to(torch.promote_types(waveform.dtype, torch.float32))
+        frames = frame_waveform(precise, window_length, hop_length, padding)
+        magnitude = torch.fft.rfft(frames * self.window.to(frames.dtype), n=self.config.n_fft).abs()
+        mel = torch.log1p(self.config.mel_compression * (magnitude @ self.mel_filters.to(frames.dtype)))
+        return mel.to(waveform.dtype).transpose(1, 2).unsqueeze(2)
 
 
 class SampleCNNSqueezeExcitation(nn.Module):
@@ -170,11 +160,7 @@ class SampleCNNSqueezeExcitation(nn.Module):
 
 
 class SampleCNNBlock(nn.Module):
-    """
-    Basic and SE block (Fig. 3a, 3c): convolution, batch norm, ReLU, max-pooling and, for SE, squeeze-and-excitation.
-
-    ReLU comes after the pooling: the values are the same, on a third of the frames.
-    """
+    """Basic and SE block (Fig. 3a, 3c). ReLU follows the pooling: the same values, on a third of the frames."""
 
     def __init__(self, in_channels: int, out_channels: int, strided: bool, config: SampleCNNConfig):
         super().__init__()
@@ -235,7 +221,7 @@ class SampleCNNPreTrainedModel(PreTrainedModel):
                 init.copy_(getattr(module, name), value)
         if not isinstance(module, (nn.Conv1d, nn.Linear)):
             return super()._init_weights(module)
-        bound = {"he_uniform": _he_bound, "sampleaudio": _sampleaudio_bound}[self.config.initializer](module)
+        bound = _uniform_bound(module, self.config.initializer)
         init.uniform_(module.weight, -bound, bound)
         init.zeros_(module.bias)
 
@@ -254,19 +240,20 @@ class SampleCNNPreTrainedModel(PreTrainedModel):
         super().save_pretrained(save_directory, *args, **kwargs)
 
 
-def _he_bound(module: nn.Conv1d | nn.Linear) -> float:
-    """He uniform: variance 2 / fan_in."""
-    return math.sqrt(6 / module.weight[0].numel())
-
-
-def _sampleaudio_bound(module: nn.Conv1d | nn.Linear) -> float:
-    """The authors' code: Glorot uniform, but variance scaling with fan_in = kernel * in^2 for the convolutions."""
-    out_features, in_features = module.weight.shape[:2]
-    kernel_size = module.kernel_size[0] if isinstance(module, nn.Conv1d) else 1
-    if kernel_size == 1:  # dense, squeeze-and-excitation, shortcut
-        return math.sqrt(6 / (in_features + out_features))
-    scale = 1 if in_features == 1 else 2
-    return math.sqrt(3 * scale / (kernel_size * in_features**2))
+def _uniform_bound(module: nn.Conv1d | nn.Linear, initializer: str) -> float:
+    """
+    Glorot uniform for kernels of 1 (dense, squeeze-and-excitation and shortcut layers), as in both versions of the
+    authors' code. The other convolutions are He uniform (the 2018 code) or, for "sampleaudio" (the 2019 code), scaled
+    by a fan-in that counts the input channels twice.
+    """
+    out_channels, in_channels = module.weight.shape[:2]
+    kernel_size = module.weight[0, 0].numel()
+    if kernel_size == 1:
+        return math.sqrt(6 / (in_channels + out_channels))
+    if initializer == "he_uniform":
+        return math.sqrt(6 / (kernel_size * in_channels))
+    scale = 1 if in_channels == 1 else 2
+    return math.sqrt(3 * scale / (kernel_size * in_channels**2))
 
 
 class _Clips:
@@ -278,7 +265,7 @@ class _Clips:
     """
 
     def __init__(self, shape: torch.Size, mask: torch.Tensor | None = None, training: bool = False):
-        self.shape, self.mask = shape, mask
+        self.shape, self.mask = shape, mask if mask is None else mask.bool()
         self.drops_padding = mask is not None and (training or not torch.compiler.is_compiling())
 
     def pack(self, x: torch.Tensor) -> torch.Tensor:
@@ -312,7 +299,7 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
         channels = [config.stem_channels, *config.block_channels]
         self.front_end = SampleCNNStem(config) if config.front_end == "waveform" else SampleCNNMelSpectrogram(config)
         self.blocks = nn.ModuleList(
-            block_class(channels[i], channels[i + 1], strided=i + 1 < config.num_strided_convolutions, config=config)
+            block_class(channels[i], channels[i + 1], strided=config.strides[i + 1] > 1, config=config)
             for i in range(config.num_blocks)
         )
         self.post_init()
@@ -342,12 +329,8 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
         return_dict = self.config.return_dict if return_dict is None else return_dict
         input_values, attention_mask = self._check_inputs(input_values, attention_mask)
 
-        wanted = {
-            "segment_embeddings": True,
-            "last_hidden_state": output_last_hidden_state,
-            "hidden_states": output_hidden_states,
-            "excitations": output_excitations,
-        }
+        wanted = {"segment_embeddings": True, "last_hidden_state": output_last_hidden_state}
+        wanted |= {"hidden_states": output_hidden_states, "excitations": output_excitations}
         features = self._run(input_values, _Clips(input_values.shape[:2], attention_mask, self.training), wanted)
         segment_embeddings = features["segment_embeddings"][0]
         output = SampleCNNModelOutput(
@@ -360,9 +343,8 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
         return output if return_dict else output.to_tuple()
 
     def _run(self, input_values, clips, wanted):
-        """In inference a few segments at a time: it is faster, and memory does not grow with the feature maps."""
-        needs_gradients = wanted["hidden_states"] and torch.is_grad_enabled()  # `retain_grad()` on what is returned
-        if self.training or torch.compiler.is_compiling() or needs_gradients:
+        """In inference a few segments at a time: it is faster, and feature maps take no more memory for long audio."""
+        if self.training or torch.compiler.is_compiling() or (wanted["hidden_states"] and torch.is_grad_enabled()):
             return self._run_together(clips.pack(input_values), clips, wanted)
         size = CPU_SEGMENTS_AT_A_TIME if input_values.device.type == "cpu" else SEGMENTS_AT_A_TIME
         groups = [self._run_together(x, _Clips(x.shape[:1]), wanted) for x in clips.split(input_values, size)]
@@ -376,16 +358,17 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
         features, pooled = {name: [] for name in wanted}, []
 
         def keep(name: str, x: torch.Tensor) -> torch.Tensor:
-            """Whatever follows is computed from the tensor that is returned, so that it has a gradient."""
+            """All that follows is computed from the tensor that is kept: `retain_grad()` works on it."""
             if not wanted[name]:
                 return x
             features[name].append(clips.unpack(x))
             return clips.pack(features[name][-1])
 
-        hidden_states = self.front_end(segments.to(self.dtype))
+        front_end_stride, *block_strides = self.config.strides
+        hidden_states = self.front_end(self._pad_partial_frame(segments.to(self.dtype), front_end_stride))
         hidden_states = keep("hidden_states", hidden_states.squeeze(2)).unsqueeze(2)
-        for block in self.blocks:
-            hidden_states, excitation = block(hidden_states)
+        for block, stride in zip(self.blocks, block_strides, strict=True):
+            hidden_states, excitation = block(self._pad_partial_frame(hidden_states, stride))
             hidden_states = keep("hidden_states", hidden_states.squeeze(2)).unsqueeze(2)
             pooled.append(hidden_states.amax((2, 3)))
             if excitation is not None:
@@ -394,6 +377,13 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
         keep("segment_embeddings", torch.cat(pooled[-3:], dim=1) if self.config.multi_level else pooled[-1])
         return features
 
+    def _pad_partial_frame(self, x: torch.Tensor, stride: int) -> torch.Tensor:
+        """With `partial_frames="pad"`, zeros on both sides that make [..., time] a multiple of the stride."""
+        if self.config.partial_frames == "drop" or stride == 1:
+            return x
+        missing = -x.shape[-1] % stride
+        return F.pad(x, (missing // 2, missing - missing // 2))
+
     def _check_inputs(self, input_values, attention_mask):
         if input_values.dim() == 2:
             input_values = input_values.unsqueeze(1)
@@ -401,10 +391,8 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
         if len(shape) != 3:
             raise ValueError(f"input_values must be [batch, samples] or [batch, segments, samples]; got {shape}")
         if shape[2] < self.config.min_samples:
-            raise ValueError(
-                f"input_values hold {shape[2]} samples per segment; this network needs at least "
-                f"{self.config.min_samples} (the feature extractor pads shorter clips)"
-            )
+            least = f"this network needs at least {self.config.min_samples}"
+            raise ValueError(f"input_values hold {shape[2]} samples per segment; {least} (the extractor pads clips)")
         if attention_mask is None:
             return input_values, None
         mask = attention_mask.bool()
@@ -427,7 +415,7 @@ def _log_mean_exp(x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
     """log(mean(exp(x))) over the real segments: [batch, segments, labels] -> [batch, labels]."""
     if mask is None:
         return x.logsumexp(1) - torch.ones_like(x).sum(1).log()  # a tensor: export keeps the number free
-    mask = mask.unsqueeze(-1)
+    mask = mask.bool().unsqueeze(-1)
     return x.masked_fill(~mask, -torch.inf).logsumexp(1) - mask.sum(1).log()
 
 
@@ -446,7 +434,12 @@ class SampleCNNClassificationHead(nn.Module):
 
 
 class SampleCNNForAudioClassification(SampleCNNPreTrainedModel):
-    """SampleCNN with its classifier: a clip's probabilities are the mean of its segments' (section IV-D)."""
+    """
+    SampleCNN with its classifier: a clip's probabilities are the mean of its segments' (section IV-D).
+
+    LoRA (peft) adapts all convolutions and dense layers. Training also changes the statistics of the batch norms: list
+    them (`"norm"`; in residual blocks by their full names) in `modules_to_save`, to save them with the adapter.
+    """
 
     def __init__(self, config: SampleCNNConfig):
         super().__init__(config)
@@ -482,9 +475,9 @@ class SampleCNNForAudioClassification(SampleCNNPreTrainedModel):
             output_last_hidden_state=False,
         )
         embeddings = outputs.segment_embeddings
-        mask = None if attention_mask is None else attention_mask.bool()
-        clips = _Clips(embeddings.shape[:2], mask, self.training)
-        segment_logits = clips.unpack(self.classifier(clips.pack(embeddings)).float())
+        clips = _Clips(embeddings.shape[:2], attention_mask, self.training)
+        segment_logits = clips.unpack(self.classifier(clips.pack(embeddings)))
+        segment_logits = segment_logits.to(torch.promote_types(segment_logits.dtype, torch.float32))
         logits = self.average_segments(segment_logits, attention_mask)
         output = SampleCNNClassifierOutput(
             loss=self.loss_function(labels, logits, self.config) if labels is not None else None,
@@ -495,16 +488,13 @@ class SampleCNNForAudioClassification(SampleCNNPreTrainedModel):
         )
         return output if return_dict else output.to_tuple()
 
-    def average_segments(
-        self, segment_logits: torch.Tensor, attention_mask: torch.Tensor | None = None
-    ) -> torch.Tensor:
+    def average_segments(self, segment_logits: torch.Tensor, attention_mask: torch.Tensor | None = None):
         """
-        Logits of the mean of the segments' probabilities (section IV-D), computed in the log domain.
+        Logits of the mean of the segments' probabilities (section IV-D): [batch, segments, labels] -> [batch, labels].
 
-        `segment_logits` [batch, segments, num_labels] and `attention_mask` [batch, segments] -> [batch, num_labels].
+        `attention_mask` [batch, segments] is 1 for real segments and 0 for padding.
         """
-        mask = None if attention_mask is None else attention_mask.bool()
         if self.config.problem_type == "multi_label_classification":
-            log_odds = _log_mean_exp(F.logsigmoid(segment_logits), mask)
-            return log_odds - _log_mean_exp(F.logsigmoid(-segment_logits), mask)
-        return _log_mean_exp(segment_logits.log_softmax(-1), mask)
+            log_odds = _log_mean_exp(F.logsigmoid(segment_logits), attention_mask)
+            return log_odds - _log_mean_exp(F.logsigmoid(-segment_logits), attention_mask)
+        return _log_mean_exp(segment_logits.log_softmax(-1), attention_mask)

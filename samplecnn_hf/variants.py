@@ -1,4 +1,19 @@
-"""Every network of the paper by name: `list_variants()`, `create_config("se-9")`."""
+"""
+Every network of the paper by name: `list_variants()`, `create_config("se-9")`.
+
+Fig. 4 and Table II replace the lower blocks by a longer stem. The paper gives the filter, the stride and the number of
+blocks; two things it leaves open, and the registry assumes:
+
+- Channels double at the third of the *remaining* blocks and at the last, as they would in the authors' code. The
+  alternative, the upper blocks of the full network as they are, is `first_doubling=max(0, 2 - n)` for `n` blocks fewer
+  than with the 3x3 stem: `create_config("se-9-stem9x9", first_doubling=1)`, and 0 for all longer stems.
+- Windows are centred on the strides, with (filter - stride) / 2 zeros at either end, and samples that do not fill a
+  stride are dropped. 59,049 samples are a multiple of every stride; 22,050 are not of 27 and more. The alternative,
+  Keras' "same" padding (that of the 3x3 stem in the authors' 2019 code), is `partial_frames="pad"`. It applies to the
+  mel-spectrograms and to the strided convolutions of Fig. 5 (family 8, k >= 3), too.
+
+Both alternatives as tables: training/experiments/figure_4.py.
+"""
 
 import dataclasses
 import difflib
@@ -8,8 +23,8 @@ from .configuration_samplecnn import BLOCK_TYPES, SampleCNNConfig
 # The paper's two families (Table I): 59,049 samples and 9 blocks for music, 22,050 and 8 for speech and scenes.
 FAMILIES = {9: {"num_blocks": 9, "segment_length": 59049}, 8: {"num_blocks": 8, "segment_length": 22050}}
 
-# Fig. 4 and Table II: filter and stride of the stem, blocks fewer than with 3x3, and the stem channels that keep the
-# number of parameters of a basic network fixed (1.87M with 50 labels for 9, 1.66M with 35 labels for 8).
+# Fig. 4 and Table II: filter and stride of the stem, number of blocks fewer than with 3x3, and the stem channels that
+# keep the number of parameters of a basic network fixed (1.87M with 50 labels for 9, 1.66M with 35 labels for 8).
 STEMS = {
     (729, 729): (5, {9: 181, 8: 298}),
     (729, 243): (4, {9: 163, 8: 170}),

@@ -24,6 +24,8 @@ def nested(levels):
         ({"block_type": "dense"}, "block_type must be one of basic, se, .*'dense'"),
         ({"front_end": "cqt"}, "front_end must be one of waveform, mel.*'cqt'"),
         ({"initializer": "glorot"}, "initializer must be one of"),
+        ({"partial_frames": "reflect"}, "partial_frames must be one of drop, pad.*'reflect'"),
+        ({"first_doubling": -1}, "first_doubling must be from 0 to 16; got -1"),
         ({"problem_type": "regression"}, "problem_type must be one of"),
         ({"problem_type": None}, "problem_type"),
         ({"sampling_rate": 0}, "sampling_rate must be from 1 to 1000000; got 0"),

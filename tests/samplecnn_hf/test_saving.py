@@ -1,6 +1,7 @@
 import copy
 import logging
 import math
+import re
 
 import pytest
 import torch
@@ -157,7 +158,7 @@ def test_classifier_on_a_body(make_model, tmp_path, variant):
     # the head is new: initialised, and not what happened to be in memory
     head = model.classifier
     for layer in (head.dense, head.out_proj):
-        bound = math.sqrt(6 / layer.in_features)
+        bound = glorot_bound(layer.out_features, layer.in_features)
         assert 0.8 * bound < layer.weight.abs().max() <= bound
         assert torch.equal(layer.bias, torch.zeros_like(layer.bias))
     assert torch.equal(head.norm.weight, torch.ones_like(head.norm.weight))
@@ -196,28 +197,36 @@ def test_deepcopy_is_independent(tiny_model):
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def he_bound(weight):
-    return math.sqrt(6 / weight[0].numel())
+def he_bound(in_channels, kernel_size):
+    return math.sqrt(6 / (in_channels * kernel_size))
 
 
-def sampleaudio_bound(weight):
-    """Glorot for dense layers and kernels of 1; else variance scaling whose fan_in counts the inputs twice."""
-    if weight.dim() == 2 or weight.shape[2] == 1:
-        return math.sqrt(6 / (weight.shape[0] + weight.shape[1]))
-    scale = 1 if weight.shape[1] == 1 else 2
-    return math.sqrt(3 * scale / (weight.shape[2] * weight.shape[1] ** 2))
+def sampleaudio_bound(in_channels, kernel_size):
+    """Variance scaling (1 for the stem, 2 above it) whose fan-in counts the input channels twice."""
+    scale = 1 if in_channels == 1 else 2
+    return math.sqrt(3 * scale / (kernel_size * in_channels**2))
 
 
-@pytest.mark.parametrize("initializer, bound_of", [("he_uniform", he_bound), ("sampleaudio", sampleaudio_bound)])
+def glorot_bound(out_channels, in_channels):
+    return math.sqrt(6 / (in_channels + out_channels))
+
+
+@pytest.mark.parametrize(
+    "initializer, convolution_bound", [("he_uniform", he_bound), ("sampleaudio", sampleaudio_bound)]
+)
 @pytest.mark.parametrize("variant", ["test-se", "test-rese2"])
-def test_initial_weights(initializer, bound_of, variant):
+def test_initial_weights(initializer, convolution_bound, variant):
+    """Glorot for dense, squeeze-and-excitation and shortcut layers, as the authors have it."""
     torch.manual_seed(0)
     config = create_config(variant, initializer=initializer, stem_channels=32, se_ratio=0.5, num_labels=50)
     model = SampleCNNForAudioClassification(config)
     checked = 0
-    for module in model.modules():
+    for name, module in model.named_modules():
         if isinstance(module, (nn.Conv1d, nn.Linear)):
-            bound = bound_of(module.weight)
+            if re.search(r"\.se\.|shortcut|classifier", name):
+                bound = glorot_bound(*module.weight.shape[:2])
+            else:
+                bound = convolution_bound(*module.weight.shape[1:])
             assert 0.9 * bound < module.weight.abs().max() <= bound
             assert module.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.15)  # uniform
             assert torch.equal(module.bias, torch.zeros_like(module.bias))

@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,56 @@ def test_fixed_size_networks_of_table_2(family, stem):
     assert config.num_blocks == fixed["stems"][stem]["num_blocks"]
     assert config.stem_channels == fixed["stems"][stem]["width"]
     assert count_parameters(config) == pytest.approx(fixed["target_parameters"], rel=0.01)
+
+
+@pytest.mark.parametrize("family", [9, 8])
+@pytest.mark.parametrize("stem", [*STEMS, "3x3"])
+def test_stems_under_the_channels_of_the_full_network(family, stem):
+    """The other reading of Fig. 4 and Table II: blocks are dropped, the upper ones stay as they are."""
+    full, fixed = create_config(f"basic-{family}"), PAPER["fixed_size_stems"][family]
+    record = fixed["stems"][stem]
+    name = f"basic-{family}" if stem == "3x3" else f"basic-{family}-stem{stem}"
+    kept = {"first_doubling": max(0, 2 - (family - record["num_blocks"]))}
+    assert create_config(name, **kept).block_channels == full.block_channels[-record["num_blocks"] :]
+    parameters = [
+        count_parameters(
+            create_config(name, num_labels=fixed["num_labels"], stem_channels=record["kept_width"] + more, **kept)
+        )
+        for more in (-1, 0, 1)
+    ]
+    misses = [abs(count - fixed["target_parameters"]) for count in parameters]
+    assert min(misses) == misses[1] < 0.01 * fixed["target_parameters"]
+
+
+@pytest.mark.parametrize(
+    "variant, dropped, padded",
+    [
+        ("se-8-stem729x729", 30, 31),
+        ("basic-8-stem729x243", 90, 91),
+        ("basic-8-stem243x243-fixed", 90, 91),
+        ("se-8-stem243x81", 272, 273),
+        ("mel-basic-8-81x81", 272, 273),
+        ("basic-8-stem27x27", 816, 817),
+        ("basic-8-stem9x9", 2450, 2450),
+        ("basic-8", 7350, 7350),
+        ("basic-9-stem729x729", 81, 81),
+        ("mel-se-9-243x81", 729, 729),
+    ],
+)
+def test_frames_of_the_stem(variant, dropped, padded):
+    assert frames_by_layer(create_config(variant))[0] == dropped
+    frames = frames_by_layer(create_config(variant, partial_frames="pad"))
+    assert frames[0] == padded and frames[-1] == 1
+
+
+@pytest.mark.parametrize("variant", [name for name in list_variants() if "strided" in name])
+def test_frames_of_strided_convolutions(variant):
+    """As Keras counts them: rounded up by padded convolutions, down by max-pooling."""
+    config = create_config(variant, partial_frames="pad")
+    frames = frames_by_layer(config)
+    for i, (before, after) in enumerate(zip(frames, frames[1:], strict=False)):
+        strided = i + 1 < config.num_strided_convolutions
+        assert after == (math.ceil(before / 3) if strided else before // 3)
 
 
 @pytest.mark.parametrize("record", PAPER["multiply_accumulates"], ids=describe)

@@ -17,7 +17,7 @@ from training.experiments.output import markdown
 from training.experiments.tasks import PAPER, PAPER_TASKS, Task, few_clips
 from training.recipe import parse_recipe
 
-NO_OPTIONS = argparse.Namespace(alphas=False)
+NO_OPTIONS = argparse.Namespace(alphas=False, channels="restart", partial_frames="drop")
 
 
 def paper_task(name: str) -> Task:
@@ -60,6 +60,25 @@ def test_networks_of_the_paper(task):
         for cell in EXPERIMENTS["table_5"].cells(task, NO_OPTIONS)
         if cell.name in {cell.name for cell in figure_6.cells(task, NO_OPTIONS)}
     }
+
+
+@pytest.mark.parametrize("task", PAPER_TASKS)
+@pytest.mark.parametrize("name", ["figure_4", "table_2", "figure_5"])
+def test_the_other_reading_of_the_stems(name, task):
+    """Every network of the other reading is built as asked, and none shares a run with the assumed one."""
+    task = paper_task(task)
+    args = argparse.Namespace(channels="keep", partial_frames="pad")
+    full = create_config(task.network("basic"))
+    assumed = EXPERIMENTS[name].cells(task, NO_OPTIONS)
+    cells = EXPERIMENTS[name].cells(task, args)
+    assert len(cells) == len(assumed) and not {cell.name for cell in cells} & {cell.name for cell in assumed}
+    for cell in cells:
+        config = cell.recipe(task).create_config(["a", "b"], "multi_label_classification")
+        assert config.partial_frames == "pad"
+        multiples = [channels / config.stem_channels for channels in config.block_channels]
+        assert multiples == [channels / full.stem_channels for channels in full.block_channels[-config.num_blocks :]]
+        if name == "table_2" and cell.columns["stride"] > 3:
+            assert config.stem_channels < create_config(cell.variant).stem_channels
 
 
 def test_alphas():
