@@ -74,18 +74,14 @@ class SampleCNNClassifierOutput(ModelOutput):
 
 
 class SampleCNNConv1d(nn.Conv1d):
-    """
-    `nn.Conv1d` on [segments, channels, 1, frames]; LoRA adapters are made by the same constructor.
-
-    With one input channel (the stem), a matrix product on frames is faster. Compiled graphs keep the convolution: as a
-    product, ONNX would gather each sample by its index.
-    """
+    """`nn.Conv1d` on [segments, channels, 1, frames]. LoRA makes its layers by the same constructor."""
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         (kernel_size,), (stride,), (padding,) = self.kernel_size, self.stride, self.padding
+        # The stem is faster as a matrix product on frames, but in ONNX that would gather each sample by its index.
         if self.in_channels == 1 and not torch.compiler.is_compiling():
             frames = frame_waveform(hidden_states[:, 0, 0], kernel_size, stride, padding)
-            return channels_last(F.linear(frames, self.weight.squeeze(1), self.bias))
+            return F.linear(frames, self.weight.squeeze(1), self.bias).transpose(1, 2).unsqueeze(2)
         if stride > kernel_size:  # a strided shortcut drops the frames that the body drops
             frames = hidden_states.shape[-1]
             hidden_states = hidden_states[..., : frames - frames % stride]
@@ -111,19 +107,13 @@ def frame_waveform(waveform: torch.Tensor, frame_length: int, hop_length: int, p
     return F.pad(waveform, (padding, padding)).unfold(-1, frame_length, hop_length)
 
 
-def channels_last(frames: torch.Tensor) -> torch.Tensor:
-    """[segments, frames, channels] -> a view [segments, channels, 1, frames]."""
-    return frames.transpose(1, 2).unsqueeze(2)
-
-
 class SampleCNNStem(nn.Module):
     """The first convolution (Fig. 1)."""
 
     def __init__(self, config: SampleCNNConfig):
         super().__init__()
         strided = config.num_strided_convolutions > 0
-        stride = config.stem_stride if strided else 1
-        self.conv = convolution(1, config.stem_channels, config.stem_kernel_size, stride)
+        self.conv = convolution(1, config.stem_channels, config.stem_kernel_size, config.strides[0])
         self.norm = batch_norm(config.stem_channels, config)
         self.pool = nn.Identity() if strided else nn.MaxPool2d((1, config.stem_stride))
 
@@ -144,9 +134,7 @@ class SampleCNNMelSpectrogram(nn.Module):
     def constants(self) -> dict[str, torch.Tensor]:
         """The values of the buffers."""
         bins, rate = self.config.n_fft // 2 + 1, self.config.sampling_rate
-        filters = mel_filter_bank(
-            bins, self.config.stem_channels, 0.0, rate / 2, rate, norm="slaney", mel_scale="slaney"
-        )
+        filters = mel_filter_bank(bins, self.config.stem_channels, 0.0, rate / 2, rate, "slaney", "slaney")
         window = torch.hann_window(self.config.stem_kernel_size, dtype=torch.float32)
         return {"mel_filters": torch.tensor(filters, dtype=torch.float32), "window": window}
 
@@ -156,7 +144,7 @@ class SampleCNNMelSpectrogram(nn.Module):
         frames = frame_waveform(at_least_float32(waveform), window_length, hop_length, padding)
         magnitude = torch.fft.rfft(frames * self.window.to(frames.dtype), n=self.config.n_fft).abs()
         mel = torch.log1p(self.config.mel_compression * (magnitude @ self.mel_filters.to(frames.dtype)))
-        return channels_last(mel.to(waveform.dtype))
+        return mel.to(waveform.dtype).transpose(1, 2).unsqueeze(2)
 
 
 class SampleCNNSqueezeExcitation(nn.Module):
@@ -176,11 +164,7 @@ class SampleCNNSqueezeExcitation(nn.Module):
 
 
 class SampleCNNBlock(nn.Module):
-    """
-    Basic and SE block (Fig. 3a, 3c): convolution, batch norm, ReLU, max-pooling and, for SE, squeeze-and-excitation.
-
-    ReLU comes after the pooling: the values are the same, on a third of the frames.
-    """
+    """Basic and SE block (Fig. 3a, 3c). ReLU follows the pooling: the same values, on a third of the frames."""
 
     def __init__(self, in_channels: int, out_channels: int, strided: bool, config: SampleCNNConfig):
         super().__init__()
@@ -285,7 +269,7 @@ class _Clips:
     """
 
     def __init__(self, shape: torch.Size, mask: torch.Tensor | None = None, training: bool = False):
-        self.shape, self.mask = shape, mask
+        self.shape, self.mask = shape, mask if mask is None else mask.bool()
         self.drops_padding = mask is not None and (training or not torch.compiler.is_compiling())
 
     def pack(self, x: torch.Tensor) -> torch.Tensor:
@@ -369,12 +353,8 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
         return_dict = self.config.return_dict if return_dict is None else return_dict
         input_values, attention_mask = self._check_inputs(input_values, attention_mask)
 
-        wanted = {
-            "segment_embeddings": True,
-            "last_hidden_state": output_last_hidden_state,
-            "hidden_states": output_hidden_states,
-            "excitations": output_excitations,
-        }
+        wanted = {"segment_embeddings": True, "last_hidden_state": output_last_hidden_state}
+        wanted |= {"hidden_states": output_hidden_states, "excitations": output_excitations}
         features = self._run(input_values, _Clips(input_values.shape[:2], attention_mask, self.training), wanted)
         segment_embeddings = features["segment_embeddings"][0]
         output = SampleCNNModelOutput(
@@ -387,9 +367,8 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
         return output if return_dict else output.to_tuple()
 
     def _run(self, input_values, clips, wanted):
-        """In inference a few segments at a time: it is faster, and memory does not grow with the feature maps."""
-        needs_gradients = wanted["hidden_states"] and torch.is_grad_enabled()  # `retain_grad()` on what is returned
-        if self.training or torch.compiler.is_compiling() or needs_gradients:
+        """In inference a few segments at a time: it is faster, and feature maps take no more memory for long audio."""
+        if self.training or torch.compiler.is_compiling() or (wanted["hidden_states"] and torch.is_grad_enabled()):
             return self._run_together(clips.pack(input_values), clips, wanted)
         size = CPU_SEGMENTS_AT_A_TIME if input_values.device.type == "cpu" else SEGMENTS_AT_A_TIME
         groups = [self._run_together(x, _Clips(x.shape[:1]), wanted) for x in clips.split(input_values, size)]
@@ -403,7 +382,7 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
         features, pooled = {name: [] for name in wanted}, []
 
         def keep(name: str, x: torch.Tensor) -> torch.Tensor:
-            """Whatever follows is computed from the tensor that is returned, so that it has a gradient."""
+            """All that follows is computed from the tensor that is kept: `retain_grad()` works on it."""
             if not wanted[name]:
                 return x
             features[name].append(clips.unpack(x))
@@ -436,10 +415,8 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
         if len(shape) != 3:
             raise ValueError(f"input_values must be [batch, samples] or [batch, segments, samples]; got {shape}")
         if shape[2] < self.config.min_samples:
-            raise ValueError(
-                f"input_values hold {shape[2]} samples per segment; this network needs at least "
-                f"{self.config.min_samples} (the feature extractor pads shorter clips)"
-            )
+            least = f"this network needs at least {self.config.min_samples}"
+            raise ValueError(f"input_values hold {shape[2]} samples per segment; {least} (the extractor pads clips)")
         if attention_mask is None:
             return input_values, None
         mask = attention_mask.bool()
@@ -462,7 +439,7 @@ def _log_mean_exp(x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
     """log(mean(exp(x))) over the real segments: [batch, segments, labels] -> [batch, labels]."""
     if mask is None:
         return x.logsumexp(1) - torch.ones_like(x).sum(1).log()  # a tensor: export keeps the number free
-    mask = mask.unsqueeze(-1)
+    mask = mask.bool().unsqueeze(-1)
     return x.masked_fill(~mask, -torch.inf).logsumexp(1) - mask.sum(1).log()
 
 
@@ -481,7 +458,12 @@ class SampleCNNClassificationHead(nn.Module):
 
 
 class SampleCNNForAudioClassification(SampleCNNPreTrainedModel):
-    """SampleCNN with its classifier: a clip's probabilities are the mean of its segments' (section IV-D)."""
+    """
+    SampleCNN with its classifier: a clip's probabilities are the mean of its segments' (section IV-D).
+
+    LoRA (peft) adapts all convolutions and dense layers. Training also changes the statistics of the batch norms: list
+    them (`"norm"`; in residual blocks by their full names) in `modules_to_save`, to save them with the adapter.
+    """
 
     def __init__(self, config: SampleCNNConfig):
         super().__init__(config)
@@ -517,8 +499,7 @@ class SampleCNNForAudioClassification(SampleCNNPreTrainedModel):
             output_last_hidden_state=False,
         )
         embeddings = outputs.segment_embeddings
-        mask = None if attention_mask is None else attention_mask.bool()
-        clips = _Clips(embeddings.shape[:2], mask, self.training)
+        clips = _Clips(embeddings.shape[:2], attention_mask, self.training)
         segment_logits = clips.unpack(at_least_float32(self.classifier(clips.pack(embeddings))))
         logits = self.average_segments(segment_logits, attention_mask)
         output = SampleCNNClassifierOutput(
@@ -530,16 +511,13 @@ class SampleCNNForAudioClassification(SampleCNNPreTrainedModel):
         )
         return output if return_dict else output.to_tuple()
 
-    def average_segments(
-        self, segment_logits: torch.Tensor, attention_mask: torch.Tensor | None = None
-    ) -> torch.Tensor:
+    def average_segments(self, segment_logits: torch.Tensor, attention_mask: torch.Tensor | None = None):
         """
-        Logits of the mean of the segments' probabilities (section IV-D), computed in the log domain.
+        Logits of the mean of the segments' probabilities (section IV-D): [batch, segments, labels] -> [batch, labels].
 
-        `segment_logits` [batch, segments, num_labels] and `attention_mask` [batch, segments] -> [batch, num_labels].
+        `attention_mask` [batch, segments] is 1 for real segments and 0 for padding.
         """
-        mask = None if attention_mask is None else attention_mask.bool()
         if self.config.problem_type == "multi_label_classification":
-            log_odds = _log_mean_exp(F.logsigmoid(segment_logits), mask)
-            return log_odds - _log_mean_exp(F.logsigmoid(-segment_logits), mask)
-        return _log_mean_exp(segment_logits.log_softmax(-1), mask)
+            log_odds = _log_mean_exp(F.logsigmoid(segment_logits), attention_mask)
+            return log_odds - _log_mean_exp(F.logsigmoid(-segment_logits), attention_mask)
+        return _log_mean_exp(segment_logits.log_softmax(-1), attention_mask)

@@ -6,10 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import Trainer, TrainingArguments
 
 from benchmarks.plain import PlainSampleCNN
-from samplecnn_hf import SampleCNNForAudioClassification, SampleCNNModel, create_config
+from samplecnn_hf import SampleCNNModel, create_config
 
 BLOCK_TYPES = ["basic", "se", "res1", "res2", "rese1", "rese2"]
 BASE = [f"{block_type}-{family}" for block_type in BLOCK_TYPES for family in (9, 8)]
@@ -233,6 +232,27 @@ def test_excitation_is_what_the_channels_are_multiplied_by(make_model):
     torch.testing.assert_close(output.last_hidden_state, expected)
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("mask", [None, [[1, 1, 1], [1, 0, 0]]])
+def test_hidden_states_retain_their_gradients(make_model, training, mask):
+    model = make_model("test-se", num_labels=4).train(training)
+    mask = None if mask is None else torch.tensor(mask)
+    output = model(noise(2, 3, 1458), attention_mask=mask, labels=torch.tensor([0, 3]), output_hidden_states=True)
+    for states in output.hidden_states:
+        states.retain_grad()
+    output.loss.backward()
+    for states in output.hidden_states:
+        segments = states.grad.flatten(2).abs().sum(-1)
+        assert torch.equal(segments > 0, torch.ones(2, 3, dtype=torch.bool) if mask is None else mask.bool())
+
+
+def test_last_hidden_state_is_left_out_on_request(make_model):
+    model = make_model("test-se", SampleCNNModel)
+    output = model(noise(2, 3, 1458), output_last_hidden_state=False)
+    assert output.last_hidden_state is None
+    assert torch.equal(output.pooler_output, model(noise(2, 3, 1458)).pooler_output)
+
+
 def test_extras_only_when_asked_for(tiny_model):
     assert set(tiny_model(noise(1, 1458)).keys()) == {"logits", "segment_logits"}
     assert set(tiny_model.samplecnn(noise(1, 1458)).keys()) == {
@@ -268,129 +288,6 @@ def test_wrong_shapes(tiny_model, input_shape, mask_shape, message):
     mask = None if mask_shape is None else torch.ones(mask_shape, dtype=torch.long)
     with pytest.raises(ValueError, match=message):
         tiny_model(torch.zeros(input_shape), attention_mask=mask)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Training
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-def test_loss_of_a_single_label_model(tiny_model):
-    output = tiny_model(noise(3, 2, 1458), labels=torch.tensor([6, 0, 2]))
-    clip = output.segment_logits.softmax(-1).mean(1)
-    expected = -clip[range(3), [6, 0, 2]].log().mean()
-    torch.testing.assert_close(output.loss, expected)
-
-
-def test_loss_of_a_multi_label_model(make_model):
-    model = make_model("test-se", num_labels=3, problem_type=MULTI_LABEL)
-    labels = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
-    output = model(noise(2, 2, 1458), labels=labels)
-    clip = output.segment_logits.sigmoid().mean(1)
-    expected = -(labels * clip.log() + (1 - labels) * (1 - clip).log()).mean()
-    torch.testing.assert_close(output.loss, expected)
-
-
-@pytest.mark.parametrize("name", ["test-rese2", "mel"])
-def test_bfloat16(make_model, name):
-    variant, overrides = SMALL[name]
-    model = make_model(variant, num_labels=4, **overrides)
-    clips = noise(2, 3, 1458)
-    with torch.no_grad():
-        expected = model(clips).logits.softmax(-1)
-        model.to(torch.bfloat16)
-        for dtype in (torch.float32, torch.bfloat16):
-            logits = model(clips.to(dtype)).logits
-            torch.testing.assert_close(logits.float().softmax(-1), expected, atol=0.05, rtol=0)
-
-
-class LoudOrQuiet(torch.utils.data.Dataset):
-    """Two classes of noise; clips of two segments, as the feature extractor gives them."""
-
-    def __init__(self, multi_label=False):
-        self.multi_label = multi_label
-
-    def __len__(self):
-        return 16
-
-    def __getitem__(self, i):
-        loud = i % 2
-        labels = torch.tensor([float(loud), 1.0 - loud]) if self.multi_label else torch.tensor(loud)
-        clip = noise(2, 1458, seed=i) * (1.0 if loud else 0.05)
-        return {"input_values": clip, "attention_mask": torch.ones(2, dtype=torch.long), "labels": labels}
-
-
-def make_trainer(model, folder, multi_label=False, **arguments):
-    defaults = {"max_steps": 30, "learning_rate": 0.05, "per_device_train_batch_size": 8, "optim": "sgd"}
-    arguments = TrainingArguments(
-        output_dir=str(folder),
-        report_to=[],
-        disable_tqdm=True,
-        use_cpu=True,
-        save_strategy="no",
-        lr_scheduler_type="constant",
-        **{**defaults, **arguments},
-    )
-    return Trainer(model=model, args=arguments, train_dataset=LoudOrQuiet(multi_label))
-
-
-@pytest.mark.parametrize("problem_type", ["single_label_classification", MULTI_LABEL])
-def test_transformers_trainer(tmp_path, problem_type):
-    torch.manual_seed(0)
-    multi_label = problem_type == MULTI_LABEL
-    # Statistics of so few steps would be far off with the momentum of a long training.
-    model = SampleCNNForAudioClassification(
-        create_config("test-se", num_labels=2, problem_type=problem_type, dropout=0.0, batch_norm_momentum=0.3)
-    )
-    trainer = make_trainer(model, tmp_path, multi_label)
-    dataset = LoudOrQuiet(multi_label)
-    before = trainer.evaluate(dataset)["eval_loss"]
-    trainer.train()
-    assert trainer.evaluate(dataset)["eval_loss"] < 0.5 * before
-    predictions = trainer.predict(dataset).predictions
-    assert isinstance(predictions, np.ndarray)  # the logits alone
-    assert predictions.shape == (16, 2)
-    loud = predictions[:, 0] > predictions[:, 1] if multi_label else predictions[:, 1] > predictions[:, 0]
-    assert loud.tolist() == [i % 2 == 1 for i in range(16)]
-
-
-@pytest.mark.parametrize("problem_type", ["single_label_classification", MULTI_LABEL])
-def test_gradient_accumulation_of_the_trainer(tmp_path, problem_type):
-    """Two batches of 4, accumulated, are one step like a batch of 8."""
-    updates = []
-    for batch_size, steps in [(8, 1), (4, 2)]:
-        torch.manual_seed(0)
-        config = create_config("test-basic", num_labels=2, problem_type=problem_type, dropout=0.0)
-        model = SampleCNNForAudioClassification(config)
-        # Batch norm would tell batches of 4 and of 8 apart: let it use its running statistics.
-        for module in model.modules():
-            if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
-                module.train = lambda mode=True, module=module: module
-                module.training = False
-        before = model.classifier.out_proj.weight.detach().clone()
-        make_trainer(
-            model,
-            tmp_path,
-            problem_type == MULTI_LABEL,
-            max_steps=1,
-            per_device_train_batch_size=batch_size,
-            gradient_accumulation_steps=steps,
-            max_grad_norm=0.0,
-        ).train()
-        updates.append(model.classifier.out_proj.weight.detach() - before)
-    assert updates[0].abs().max() > 0
-    torch.testing.assert_close(updates[1], updates[0], atol=1e-6, rtol=1e-3)
-
-
-@pytest.mark.parametrize("name", ["test-se", "test-rese2", "mel"])
-def test_torch_export(make_model, name):
-    variant, overrides = SMALL[name]
-    model = make_model(variant, num_labels=4, **overrides)
-    free = {0: torch.export.Dim("batch"), 1: torch.export.Dim("segments")}
-    exported = torch.export.export(model, (noise(2, 3, 1458),), dynamic_shapes=(free,)).module()
-    for clips in (noise(2, 3, 1458, seed=5), noise(4, 2, 1458, seed=6)):
-        with torch.no_grad():
-            torch.testing.assert_close(exported(clips).logits, model(clips).logits, atol=1e-5, rtol=1e-5)
 
 
 def test_long_audio_runs_a_few_segments_at_a_time(make_model):

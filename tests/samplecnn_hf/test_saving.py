@@ -1,9 +1,11 @@
 import copy
+import logging
 import math
 import re
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoModel, AutoModelForAudioClassification
 
@@ -56,6 +58,94 @@ def test_body_of_a_classifier(tiny_model, tmp_path):
     body = AutoModel.from_pretrained(tmp_path)
     assert isinstance(body, SampleCNNModel)
     assert_same_weights(body.state_dict(), tiny_model.samplecnn.state_dict())
+
+
+@pytest.fixture
+def report(caplog):
+    """What transformers logs."""
+    logger = logging.getLogger("transformers")
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
+
+
+@pytest.mark.parametrize("model_class", [AutoModel, SampleCNNModel])
+def test_loading_the_body_of_a_classifier_reports_nothing(tiny_model, tmp_path, report, model_class):
+    tiny_model.save_pretrained(tmp_path)
+    assert isinstance(model_class.from_pretrained(tmp_path), SampleCNNModel)
+    assert report.text == ""
+
+
+@pytest.mark.parametrize("model_class", [AutoModel, SampleCNNModel, SampleCNNForAudioClassification])
+def test_unexpected_weights_are_reported(tiny_model, tmp_path, report, model_class):
+    tiny_model.save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    unexpected = ["classifier.other.weight", "classifier.norm.other", "samplecnn.other.weight"]
+    weights |= {name: torch.zeros(1) for name in unexpected}
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    model_class.from_pretrained(tmp_path)
+    if model_class is not SampleCNNForAudioClassification:  # the body knows nothing of the layers of the head
+        unexpected.remove("classifier.norm.other")
+    for name in unexpected:
+        assert name.removeprefix("samplecnn.") in report.text
+    assert "classifier.dense" not in report.text
+
+
+def test_positional_arguments_of_saving(tiny_model, tmp_path):
+    zeros = {name: torch.zeros_like(tensor) for name, tensor in tiny_model.state_dict().items()}
+    tiny_model.save_pretrained(tmp_path / "main", True, dict(zeros))
+    assert_same_weights(load_file(tmp_path / "main" / "model.safetensors"), zeros)
+    tiny_model.save_pretrained(tmp_path / "other", False)  # not the main process
+    assert not (tmp_path / "other" / "model.safetensors").exists()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The constants of the mel-spectrogram
+# ---------------------------------------------------------------------------------------------------------------------
+
+MEL = {"front_end": "mel", "stem_kernel_size": 243, "stem_stride": 81, "num_blocks": 2, "segment_length": 1458}
+
+
+def loaded_with_other_mel_bins(tmp_path, config):
+    SampleCNNModel(create_config("test-se", **MEL)).save_pretrained(tmp_path)
+    overrides = {"stem_channels": config.stem_channels, "n_fft": config.n_fft, "stem_kernel_size": 405}
+    return SampleCNNModel.from_pretrained(tmp_path, ignore_mismatched_sizes=True, **overrides)
+
+
+def without_them_in_the_file(tmp_path, config):
+    SampleCNNModel(config).save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["front_end.mel_filters"], weights["front_end.window"]
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    return SampleCNNModel.from_pretrained(tmp_path)
+
+
+def from_the_meta_device(tmp_path, config):
+    with torch.device("meta"):
+        model = AutoModel.from_config(config)
+    model.to_empty(device="cpu")
+    model.init_weights()
+    return model
+
+
+def in_half_precision(tmp_path, config):
+    AutoModel.from_config(config, dtype=torch.bfloat16).save_pretrained(tmp_path)
+    return AutoModel.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "make", [loaded_with_other_mel_bins, without_them_in_the_file, from_the_meta_device, in_half_precision]
+)
+def test_mel_constants_are_right(make, tmp_path):
+    config = create_config("test-se", **{**MEL, "stem_channels": 20, "n_fft": 512, "stem_kernel_size": 405})
+    expected = SampleCNNModel(config)
+    model = make(tmp_path, config).eval()
+    buffers = dict(model.named_buffers())
+    for name, buffer in expected.front_end.named_buffers():
+        tolerance = 0.0 if model.dtype == torch.float32 else 0.01
+        torch.testing.assert_close(buffers[f"front_end.{name}"].float(), buffer, atol=tolerance, rtol=tolerance)
+    assert all(torch.isfinite(tensor).all() for tensor in model.state_dict().values())
+    assert torch.isfinite(model(noise(1, 1458)).last_hidden_state).all()
 
 
 @pytest.mark.parametrize("variant", ["test-se", "mel-se-8-81x81"])
