@@ -181,12 +181,12 @@ class SampleCNNFeatureExtractor(SequenceFeatureExtractor):
             `ValueError` where `max_length` is missing, and for tensors of clips that are not padded.
         """
         if isinstance(processed_features, (list, tuple)):
-            processed_features = {key: [row[key] for row in processed_features] for key in processed_features[0]}
+            keys = processed_features[0] if processed_features else ()
+            processed_features = {key: [row[key] for row in processed_features] for key in keys}
         data = dict(processed_features)
         if "input_values" not in data:
             raise ValueError(f"there are no input_values to pad, only {', '.join(map(str, data)) or 'nothing'}")
-        strategy = {True: "longest", False: "do_not_pad"}.get(padding, padding)
-        strategy = PaddingStrategy(strategy)
+        strategy = PaddingStrategy({True: "longest", False: "do_not_pad"}.get(padding, padding))
         if max_length is None and (truncation or strategy == PaddingStrategy.MAX_LENGTH):
             raise ValueError("truncation=True and padding='max_length' need max_length")
         if return_tensors is None and len(data["input_values"]) > 0:

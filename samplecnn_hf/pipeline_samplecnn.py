@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import nullcontext
 from itertools import islice
-from numbers import Real
+from numbers import Integral, Real
 from urllib.parse import quote, urljoin, urlsplit
 
 import numpy as np
@@ -102,16 +102,17 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
                 "num_workers"
             )
         top_k, on_error = kwargs.get("top_k"), kwargs.get("on_error", "raise")
-        if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1):
+        if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, Integral) or top_k < 1):
             raise ValueError(f"top_k must be a positive integer, or None for all labels; got {top_k!r}")
         if on_error not in ON_ERROR:
             raise ValueError(f"on_error must be one of {', '.join(ON_ERROR)}; got {on_error!r}")
         parent = {name: kwargs[name] for name in ("top_k", "function_to_apply") if name in kwargs}
         _, forward, postprocess = super()._sanitize_parameters(**parent)
         # What the parent fills in, differently from release to release, would override what was asked for before.
-        for name in ("top_k", "function_to_apply"):
-            if name not in kwargs or (name == "function_to_apply" and kwargs[name] is None):
-                postprocess.pop(name, None)
+        if "top_k" not in kwargs:
+            postprocess.pop("top_k", None)
+        if kwargs.get("function_to_apply") is None:
+            postprocess.pop("function_to_apply", None)
         if "threshold" in kwargs:
             postprocess["lowest_scores"] = self._lowest_scores(kwargs["threshold"])
         if "on_error" in kwargs:
@@ -245,7 +246,7 @@ def download(url: str):
         except (OSError, ValueError, http.client.HTTPException) as error:
             outcome.append(error)
 
-    # In a thread: a timeout of a socket starts anew with each byte, and looking up a name has none at all.
+    # In a thread: the timeout of a socket starts anew with each byte, and looking up a host name has none at all.
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     thread.join(DOWNLOAD_SECONDS)
