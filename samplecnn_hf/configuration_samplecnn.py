@@ -29,7 +29,7 @@ BOUNDS = {
     "batch_norm_eps": (1e-12, 1),
     "batch_norm_momentum": (0, 1),
 }
-MAX_SQUEEZE = 8192
+MAX_SQUEEZE = 8192  # units of a squeeze: the widest of the paper, 16 * 512
 MAX_LABELS = 100_000
 MAX_NESTING = 20
 DTYPES = ("float64", "float32", "float16", "bfloat16")
