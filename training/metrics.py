@@ -29,8 +29,11 @@ def loss_function(
 
 
 def segment_losses(segment_logits: torch.Tensor, targets: torch.Tensor, problem_type: str) -> torch.Tensor:
-    """The loss of each segment by itself: logits [clips, segments, labels], targets [clips, labels] of the clips ->
-    [clips, segments]."""
+    """
+    The loss of each segment by itself, [clips, segments].
+
+    Logits are [clips, segments, labels]; a segment has the targets of its clip, [clips, labels].
+    """
     targets = targets.unsqueeze(1).expand_as(segment_logits)
     if problem_type == "multi_label_classification":
         return F.binary_cross_entropy_with_logits(segment_logits, targets, reduction="none").mean(2)

@@ -193,6 +193,8 @@ class Recipe:
         for name in ("data_dir", "output_dir"):
             if getattr(self, name) is None:
                 raise RecipeError(f"--{name} is missing")
+        if 0 < self.mixup < 0.01:  # torch would draw 0.5 in place of the 0 and 1 of such a beta distribution
+            raise RecipeError(f"--mixup must be 0 or at least 0.01; got {self.mixup}")
         if self.plateau_reload and self.average_decay:
             raise RecipeError("--plateau_reload needs the weights as trained, not their average: --average_decay 0")
         if self.plateau_reload and self.keep == "last":

@@ -145,13 +145,13 @@ class RunFolder:
         aside.mkdir()
         for path in earlier:
             path.rename(aside / path.name)
-        temporary = self.work / "run.json.new"
-        temporary.write_text(json.dumps({**what, "overwrite": self.may_replace}), encoding="utf-8")
-        temporary.rename(run)
         try:
+            temporary = self.work / "run.json.new"
+            temporary.write_text(json.dumps({**what, "overwrite": self.may_replace}), encoding="utf-8")
+            temporary.rename(run)
             yield
         except Exception:
-            run.unlink()
+            run.unlink(missing_ok=True)
             for path in reversed(earlier):
                 (aside / path.name).rename(path)
             raise

@@ -151,7 +151,15 @@ def test_every_number_has_limits():
 
 @pytest.mark.parametrize(
     "option",
-    ["--seed=-1", "--threads=-1", "--threads=0", "--mixup=nan", "--plateau_factor=2", "--batch_size=1000000000000"]
+    [
+        "--seed=-1",
+        "--threads=-1",
+        "--threads=0",
+        "--mixup=nan",
+        "--mixup=0.001",
+        "--plateau_factor=2",
+        "--batch_size=1000000000000",
+    ]
     + ["--noise=1.5", "--warmup_epochs=-0.5", "--learning_rate=0", "--time_shift=1e308", "--std=0", "--seed=1e3"],
 )
 def test_bad_option_names_itself(option):

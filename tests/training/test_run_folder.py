@@ -72,7 +72,7 @@ def test_folder_appears_only_when_it_is_complete(folder):
     def fail_half_way(path):
         path.mkdir()
         (path / "config.json").write_text("{}")
-        raise OSError(errno.ENOSPC, "No space left on device")
+        full_disk()
 
     with folder.held(False, False), folder.beginning({"recipe": {}, "num_processes": 1}):
         with pytest.raises(RecipeError, match="No space left on device; make room, then go on with --resume"):
@@ -174,7 +174,11 @@ def test_interrupted_overwriting_goes_on_with_the_new_run(folder, epochs):
     assert run(folder, "new", resume=True) == "new"
 
 
-def test_a_run_that_cannot_begin_changes_nothing(folder):
+def full_disk(*arguments, **keywords):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_run_that_cannot_begin_changes_nothing(folder, monkeypatch):
     def fail(**options):
         with pytest.raises(RecipeError, match="no such data"), folder.held(**options):
             with folder.beginning({"recipe": {"name": "bad"}, "num_processes": 1}):
@@ -187,6 +191,10 @@ def test_a_run_that_cannot_begin_changes_nothing(folder):
     assert names(folder) == ["run"] and folder.results()["name"] == "old"
     interrupted(folder, "new", 1, overwrite=True)
     fail(overwrite=True, resume=False)
+    with monkeypatch.context() as context, pytest.raises(OSError), folder.held(True, False):
+        context.setattr(Path, "write_text", full_disk)
+        with folder.beginning({"recipe": {"name": "bad"}, "num_processes": 1}):
+            pass
     assert folder.last_checkpoint() == folder.checkpoint(1)
     assert run(folder, "new", resume=True) == "new"
 

@@ -148,6 +148,36 @@ def test_two_processes_with_several_labels_and_reloading(tiny_run, write_chords,
     assert len(SampleCNNForAudioClassification.from_pretrained(tmp_path / "run").config.thresholds) == 3
 
 
+EXTREMES = ["time_shift=60", "mixup=100", "mixup=0.01", "gain=100", "speed=0.999999", "noise=1", "mean=3e38"]
+EXTREMES += [
+    "std=1e-38",
+    "std=3e38",
+    "learning_rate=3e38",
+    "learning_rate=1e-300",
+    "weight_decay=3e38",
+    "seed=2147483647",
+]
+EXTREMES += [
+    "threads=64",
+    "warmup_epochs=9999",
+    "label_smoothing=0.999999",
+    "average_decay=0.999999",
+    "dropout=0.999999",
+]
+EXTREMES += ["batch_norm_momentum=1e-300", "eval_batch_size=65536", "batch_size=65536", "max_segments=1000000"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("extreme", EXTREMES)
+def test_extreme_values_train_or_are_one_line(tiny_run, extreme):
+    try:
+        train.main([*tiny_run, "--num_epochs=1", f"--{extreme}"])
+    except SystemExit as ended:
+        assert str(ended).startswith("error: ") and "\n" not in str(ended)
+    finally:
+        torch.set_num_threads(1)
+
+
 def test_a_new_stage_begins_with_the_best_weights_of_the_last(tiny_run, monkeypatch):
     losses = iter([1, 2, 3, 4, 1.5, 5])
     whole, began, best = TrainingRun.train_epoch, [], {}
