@@ -12,7 +12,7 @@ from pathlib import Path
 
 from transformers.utils.logging import disable_progress_bar
 
-from .configuration_samplecnn import PROBLEM_TYPES
+from .configuration_samplecnn import CHOICES
 from .publish import push_model
 from .text import one_line
 
@@ -38,7 +38,9 @@ def main(argv: list[str] | None = None):
         "--labels", required=True, help="text file with one label per line, or a,b,c; in the order of the outputs"
     )
     convert.add_argument(
-        "--problem_type", choices=PROBLEM_TYPES, help="required unless the file is an HDF5 file of a whole model"
+        "--problem_type",
+        choices=CHOICES["problem_type"],
+        help="required unless the file is an HDF5 file of a whole model",
     )
     convert.add_argument(
         "--sampling_rate",
