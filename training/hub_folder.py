@@ -45,7 +45,7 @@ def without_local_paths(results: dict) -> dict:
     DATA_DIR.
     """
     options = results["recipe"].items()
-    recipe = {name: _name_of(value) if name in ("recipe", *LOCAL_PATHS) else value for name, value in options}
+    recipe = {name: public_path(value) if name in ("recipe", *LOCAL_PATHS) else value for name, value in options}
     placeholders = {value: name.upper() for name, value in options if is_local(name, results)}
     words = [_public_word(word, placeholders) for word in shlex.split(results["command"])]
     return {**results, "recipe": recipe, "command": shlex.join(words)}
@@ -66,10 +66,10 @@ def is_local(name: str, results: dict) -> bool:
 def _public_word(word: str, placeholders: dict[str, str]) -> str:
     """A word of a command line, `VALUE` or `--option=VALUE`."""
     option, equals, value = word.rpartition("=") if word.startswith("--") else ("", "", word)
-    return option + equals + placeholders.get(value, _name_of(value))
+    return option + equals + placeholders.get(value, public_path(value))
 
 
-def _name_of(path: str | None) -> str | None:
+def public_path(path: str | None) -> str | None:
     """What may be told of a path: its place in this checkout, or its name; a relative one as it is."""
     if path is None or not os.path.isabs(path):
         return path

@@ -6,6 +6,7 @@ import math
 import os
 import sys
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from types import NoneType
 from typing import Annotated, get_args, get_origin, get_type_hints
@@ -242,7 +243,7 @@ class Recipe:
         """Folders and files that the run reads."""
         return self.data_dir, self.cache_dir, self.recipe, self.pretrained
 
-    def changed_option(self, earlier: dict, but: tuple[str, ...] = ()) -> str | None:
+    def changed_option(self, earlier: dict, but: Sequence[str] = ()) -> str | None:
         """
         How this recipe differs from `earlier`, the recipe of a run that it is to go on with; None if it does not.
 

@@ -12,6 +12,7 @@ Train SampleCNN on a data source; ends in a folder that is ready for the Hub.
 
 import json
 import os
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -25,7 +26,7 @@ from training.data import load_source
 from training.data.source import Source
 from training.data.synthetic import ensure_stand_in
 from training.hardware import prepare_cpu, resolve_precision
-from training.hub_folder import write_hub_folder
+from training.hub_folder import LOCAL_PATHS, public_path, write_hub_folder
 from training.recipe import Recipe, RecipeError, parse_recipe
 from training.results import collect_results
 from training.run_folder import RunFolder
@@ -67,7 +68,9 @@ def train(recipe: Recipe, source: Source | None = None) -> dict:
         accelerator.wait_for_everyone()
         resumed = recipe.resume and folder.is_begun
         if recipe.resume and not resumed and (results := folder.results()):
-            check_same_run(recipe, results["recipe"], "finished")
+            earlier = results["recipe"]  # without what only this machine knows of its places
+            told = [name for name in LOCAL_PATHS if earlier.get(name) == public_path(getattr(recipe, name))]
+            check_same_run(recipe, earlier, "finished", but=told)
             accelerator.print(f"{recipe.output_dir} is finished already")
             return results
         begun = run_description(recipe)
@@ -109,9 +112,9 @@ def check_resumable(recipe: Recipe, begun: dict, now: dict):
         )
 
 
-def check_same_run(recipe: Recipe, earlier: dict, state: str):
-    """Raise `RecipeError` where the options are not those of the earlier run."""
-    if changed := recipe.changed_option(earlier):
+def check_same_run(recipe: Recipe, earlier: dict, state: str, but: Sequence[str] = ()):
+    """Raise `RecipeError` where the options, `but` some, are not those of the earlier run."""
+    if changed := recipe.changed_option(earlier, but):
         raise RecipeError(
             f"the {state} run had --{changed}; --resume with the same options, or start anew with --overwrite"
         )

@@ -175,7 +175,7 @@ def test_silence_stays_silence():
         ({"hop_length": 0}, "hop_length"),
         ({"hop_length": 401}, "hop_length"),
         ({"max_segments": 0}, "max_segments"),
-        ({"short_clips": "repeat"}, "zero, tile, repeat"),
+        ({"short_clips": "loop"}, "zero, tile, repeat"),
         ({"padding_value": None}, "padding_value"),
         ({"padding_value": float("inf")}, "padding_value"),
         ({"mean": "0"}, "mean"),

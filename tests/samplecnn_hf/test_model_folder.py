@@ -207,7 +207,7 @@ def test_what_stays_at_home(tmp_path):
 def test_weights_that_are_not_finite(folder, tiny_model):
     torch.nn.init.constant_(tiny_model.classifier.dense.weight, torch.nan)
     tiny_model.save_pretrained(folder)
-    with pytest.raises(PublishError, match="its scores are not finite; the weights are damaged"):
+    with pytest.raises(PublishError, match="is not finite: damaged weights"):
         check_model_folder(folder)
 
 
