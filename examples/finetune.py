@@ -17,6 +17,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import soundfile
 import torch
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from torch.optim.swa_utils import update_bn
@@ -24,12 +25,34 @@ from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
+import samplecnn_hf
 from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassification
 
 NUM_EPOCHS = 12
 BATCH_SIZE = 16
 FROZEN_LAYERS = 5  # the front end and four blocks: they hear what most sounds have in common
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+CARD = """# {name}
+
+SampleCNN on the raw waveform, fine-tuned from `{base}` on `{sounds}` (recorded at {rates}) by samplecnn-hf {version}.
+
+```python
+from transformers import pipeline  # pip install "transformers>=5.4" torch soundfile soxr
+
+classifier = pipeline("audio-classification", model="{name}", trust_remote_code=True)
+classifier("clip.wav")
+```
+
+| split | clips | accuracy |
+|---|---|---|
+{rows}
+
+The best epoch was chosen on the validation split.
+
+```bibtex
+{bibtex}
+```
+"""
 
 
 def list_files(folder: Path) -> list[Path]:
@@ -66,8 +89,10 @@ def accuracy(predicted) -> dict[str, float]:
     return {"accuracy": float((predicted.predictions.argmax(-1) == predicted.label_ids).mean())}
 
 
-def write_card(output: Path, sounds: Path, scores: dict[str, float]):
-    """What the Hub shows, with the accuracy on each split."""
+def write_card(output: Path, pretrained: str, sounds: Path, splits: dict[str, list[Path]], scores: dict[str, float]):
+    """What the Hub shows: what the network comes from, and its accuracy on each split."""
+    base = Path(pretrained).name if Path(pretrained).exists() else pretrained
+    rates = sorted({soundfile.info(path).samplerate for files in splits.values() for path in files})
     results = [
         EvalResult(
             task_type="audio-classification",
@@ -85,11 +110,41 @@ def write_card(output: Path, sounds: Path, scores: dict[str, float]):
         library_name="transformers",
         pipeline_tag="audio-classification",
         tags=["samplecnn", "raw-waveform"],
+        base_model=None if Path(pretrained).exists() else pretrained,
         eval_results=results,
     )
-    table = "\n".join(f"| {split} | {score:.4f} |" for split, score in scores.items())
-    text = f"# {output.name}\n\nSampleCNN, fine-tuned on {sounds.name}.\n\n| split | accuracy |\n|---|---|\n{table}\n"
+    rows = "\n".join(f"| {split} | {len(splits[split])} | {score:.4f} |" for split, score in scores.items())
+    text = CARD.format(
+        name=output.name,
+        base=base,
+        sounds=sounds.name,
+        rates=", ".join(f"{rate:,} Hz" for rate in rates),
+        rows=rows,
+        version=samplecnn_hf.__version__,
+        bibtex=Path(samplecnn_hf.__file__).with_name("paper.bib").read_text().strip(),
+    )
     ModelCard(f"---\n{data.to_yaml()}\n---\n\n{text}").save(output / "README.md")
+
+
+def check_splits(splits: dict[str, list[Path]], labels: list[str], sounds: Path):
+    if len(labels) < 2 or len(splits["train"]) < BATCH_SIZE or "validation" not in splits:
+        sys.exit(
+            f"error: {sounds} needs two classes, {BATCH_SIZE} training files, and validation files: "
+            f"see the top of {Path(__file__).name}"
+        )
+    if strange := sorted({path.parent.name for files in splits.values() for path in files} - set(labels)):
+        sys.exit(f"error: {sounds} has no training files of the class {strange[0]!r}, which another split has")
+
+
+def open_checkpoints(folder: Path, pretrained: str, splits: dict[str, list[Path]]) -> str | None:
+    """The last checkpoint in a folder, which must be of the same network and files."""
+    made_from = json.dumps({"pretrained": pretrained, **{split: list(map(str, splits[split])) for split in splits}})
+    record = folder / "made_from.json"
+    if folder.exists() and not (record.is_file() and record.read_text() == made_from):
+        sys.exit(f"error: {folder} holds the checkpoints of another run: remove it, or choose another output folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    record.write_text(made_from)
+    return get_last_checkpoint(folder)
 
 
 def main():
@@ -98,14 +153,11 @@ def main():
     pretrained, sounds, output = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
     splits = list_splits(sounds)
     labels = sorted({path.parent.name for path in splits.get("train", [])})
-    if len(labels) < 2 or len(splits["train"]) < 16 or "validation" not in splits:
-        sys.exit(
-            f"error: {sounds} needs two classes, 16 training files and a validation file or more of each; see --help"
-        )
+    check_splits(splits, labels, sounds)
     if output.exists():
         sys.exit(f"error: {output} exists: choose another folder, or remove it")
     checkpoints = output.with_name(f"{output.name}.checkpoints")
-    checkpoint = get_last_checkpoint(checkpoints) if checkpoints.is_dir() else None
+    checkpoint = open_checkpoints(checkpoints, pretrained, splits)
 
     torch.manual_seed(0)
     extractor = SampleCNNFeatureExtractor.from_pretrained(pretrained)
@@ -113,7 +165,7 @@ def main():
     to_batch = partial(collate, extractor=extractor, labels=labels)
     # The batch norms, those of the frozen layers too, start with the statistics of the new sounds.
     loader = DataLoader(splits["train"], BATCH_SIZE, shuffle=True, drop_last=True, collate_fn=to_batch)
-    update_bn((batch["input_values"] for batch in loader), model)
+    update_bn((batch["input_values"][batch["attention_mask"].bool()] for batch in loader), model)  # no padding
     model.samplecnn.freeze_layers(FROZEN_LAYERS)
 
     arguments = TrainingArguments(
@@ -144,7 +196,7 @@ def main():
     }
     model.save_pretrained(output)
     extractor.save_pretrained(output)
-    write_card(output, sounds, scores)
+    write_card(output, pretrained, sounds, splits, scores)
     print(json.dumps({"output": str(output), **scores}))
 
 

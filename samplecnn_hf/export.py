@@ -49,7 +49,7 @@ def export_onnx(model_id: str | os.PathLike, output: str | os.PathLike | None = 
     """
     check_requirements()
     output = _output_file(model_id, output)
-    model, extractor = load_classifier(model_id, dtype=torch.float32)
+    model, extractor = load_classifier(model_id)
     onnx_model = _export(model, extractor.segment_length)
     _compare(onnx_model, model, extractor.segment_length)
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -218,14 +218,21 @@ class SampleCNNFeatureExtractor(SequenceFeatureExtractor):
         sides = (missing, 0) if self.padding_side == "left" else (0, missing)
         return np.pad(x, [sides] + [(0, 0)] * (x.ndim - 1), constant_values=value)
 
-    def to_waveform(self, audio, sampling_rate: int | None = None, max_samples: int = MAX_SAMPLES) -> np.ndarray:
+    def to_waveform(
+        self,
+        audio,
+        sampling_rate: int | None = None,
+        max_samples: int = MAX_SAMPLES,
+        max_file_samples: int = MAX_FILE_SAMPLES,
+    ) -> np.ndarray:
         """
         One clip as mono float32 (samples,) at the model's rate. See `__call__` for what a clip is.
 
-        Raises `ValueError` as soon as there are more than `max_samples` samples.
+        Raises `ValueError` as soon as there are more than `max_samples` samples, and at once for a file that has, or
+        resampled would have, more than `max_file_samples` samples of all channels.
         """
         blocks, num_samples = [], 0
-        for block in self.to_blocks(audio, sampling_rate):
+        for block in self.to_blocks(audio, sampling_rate, max_file_samples):
             blocks.append(block)
             num_samples += len(block)
             if num_samples > max_samples:
@@ -234,12 +241,14 @@ class SampleCNNFeatureExtractor(SequenceFeatureExtractor):
                 )
         return np.concatenate(blocks)
 
-    def to_blocks(self, audio, sampling_rate: int | None = None) -> Iterator[np.ndarray]:
+    def to_blocks(
+        self, audio, sampling_rate: int | None = None, max_file_samples: int = MAX_FILE_SAMPLES
+    ) -> Iterator[np.ndarray]:
         """The same in blocks of about `BLOCK_SAMPLES`: a file of any length is read in bounded memory."""
         if isinstance(audio, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(audio, "read"):
             if sampling_rate is not None:
                 raise ValueError("an audio file has its own sampling rate: pass sampling_rate for arrays only")
-            blocks = _decode(audio, self.sampling_rate)
+            blocks = _decode(audio, self.sampling_rate, max_file_samples)
         else:
             if sampling_rate is None:
                 logger.warning_once(
@@ -410,7 +419,7 @@ def _split(frames: np.ndarray, from_rate: float, to_rate: float) -> Iterator[np.
         yield _to_mono(frames[start : start + size])
 
 
-def _decode(file, to_rate: float) -> Iterator[np.ndarray]:
+def _decode(file, to_rate: float, max_samples: int) -> Iterator[np.ndarray]:
     """An audio file (path, content or binary file object) -> blocks of mono float32 at `to_rate`, without ffmpeg."""
     if isinstance(file, (str, os.PathLike)):
         name, opened = repr(os.fsdecode(file)), _open(file)
@@ -428,7 +437,7 @@ def _decode(file, to_rate: float) -> Iterator[np.ndarray]:
             # Without the file's name: soundfile would take the suffix .raw at its word.
             source = SimpleNamespace(read=source.read, seek=source.seek, tell=source.tell)
             with soundfile.SoundFile(source) as sound:
-                yield from _resample(_read(sound, name, to_rate), sound.samplerate, to_rate)
+                yield from _resample(_read(sound, name, to_rate, max_samples), sound.samplerate, to_rate)
     except soundfile.LibsndfileError as error:
         raise ValueError(f"{name} cannot be read as audio (wav, flac, ogg or mp3): {error.error_string}") from error
 
@@ -450,15 +459,13 @@ def _check_file_object(file):
         raise TypeError("a file object must be binary and seekable: open it with mode 'rb', or pass file.read()")
 
 
-def _read(sound: soundfile.SoundFile, name: str, to_rate: float) -> Iterator[np.ndarray]:
+def _read(sound: soundfile.SoundFile, name: str, to_rate: float, max_samples: int) -> Iterator[np.ndarray]:
     _check_sampling_rate(sound.samplerate)
     if sound.channels > MAX_CHANNELS:
         raise ValueError(f"{name} has {sound.channels} channels; a clip has at most {MAX_CHANNELS}")
     samples_per_frame = _samples_per_frame(sound.channels, sound.samplerate, to_rate)
-    if sound.frames * samples_per_frame > MAX_FILE_SAMPLES:
-        raise ValueError(
-            f"{name} is longer than a day or does not say how long it is (a piped flac?): cut it, or convert it again"
-        )
+    if sound.frames * samples_per_frame > max_samples:
+        raise ValueError(f"{name} is too long, or does not say how long it is (a piped flac?): cut or convert it")
     size = max(1, BLOCK_SAMPLES // samples_per_frame)
     num_frames, block = 0, None
     while block is None or len(block) == size:

@@ -1,6 +1,5 @@
 """The kinds of files that belong in a model folder, told by their content and not by their suffix alone."""
 
-import io
 import json
 import pickletools
 import zipfile
@@ -54,10 +53,15 @@ def _check_text(path: Path) -> str:
     return text
 
 
+class _Nowhere:
+    def write(self, text: str):
+        pass
+
+
 def _is_pickle(text: bytes) -> bool:
     """Would `pickle` load it? The oldest protocol is plain text."""
     try:
-        pickletools.dis(text, out=io.StringIO())
+        pickletools.dis(text, out=_Nowhere(), indentlevel=0)  # indented, its memory is quadratic in the depth
     except (IndexError, ValueError):
         return False
     return True

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers.utils import logging
@@ -13,6 +14,7 @@ from .feature_extraction_samplecnn import SampleCNNFeatureExtractor
 from .modeling_samplecnn import SampleCNNForAudioClassification
 from .text import one_line
 
+HEAD = "classifier."
 # What `from_pretrained` raises for damaged weights and for JSON with values of wrong types, some of them deep inside
 # transformers. A RecursionError is a RuntimeError.
 LOADING_ERRORS = (
@@ -40,30 +42,46 @@ def loading(model_id: str | os.PathLike) -> Iterator[None]:
 
 
 def load_classifier(
-    model_id: str | os.PathLike, **kwargs
+    model_id: str | os.PathLike,
 ) -> tuple[SampleCNNForAudioClassification, SampleCNNFeatureExtractor]:
     """
-    A trained classifier and its feature extractor, as `from_pretrained` of each loads them.
+    A trained classifier, in float32, and its feature extractor.
 
     Args:
         model_id: a folder or a Hub id.
-        kwargs: of the model's `from_pretrained`.
 
     Raises:
         OSError: there is no such model, it is damaged, or it has no classifier. The message is one line.
     """
-    with loading(model_id), _without_report():
-        model, info = SampleCNNForAudioClassification.from_pretrained(
-            model_id, output_loading_info=True, ignore_mismatched_sizes=True, **kwargs
-        )
-        if info["missing_keys"]:
+    with loading(model_id):
+        model, extractor, faulty_keys = _load(model_id)
+        if any(key.startswith(HEAD) for key in faulty_keys):
             raise ValueError("it has no trained classifier, only a part of one; train it first")
-        if info["mismatched_keys"] or info["unexpected_keys"]:
-            raise ValueError("its weights are those of another network than config.json describes; save it again")
-        extractor = SampleCNNFeatureExtractor.from_pretrained(model_id)
-        if extractor.segment_length < model.config.min_samples:
-            raise ValueError("the segment_length of preprocessor_config.json is too short for its network")
         return model, extractor
+
+
+def load_for_fine_tuning(
+    model_id: str | os.PathLike, **config
+) -> tuple[SampleCNNForAudioClassification, SampleCNNFeatureExtractor]:
+    """As `load_classifier`, but with a new output layer where the labels are others; `config` replaces fields."""
+    with loading(model_id):
+        return _load(model_id, **config)[:2]
+
+
+def _load(model_id: str | os.PathLike, **config):
+    """Model, feature extractor, and the keys of the classifier that are missing, superfluous or of another size."""
+    with _without_report():
+        model, info = SampleCNNForAudioClassification.from_pretrained(
+            model_id, output_loading_info=True, ignore_mismatched_sizes=True, dtype=torch.float32, **config
+        )
+    mismatched = {key for key, *_ in info["mismatched_keys"]}
+    faulty_keys = {*info["missing_keys"], *info["unexpected_keys"], *mismatched}
+    if any(not key.startswith(HEAD) for key in faulty_keys):
+        raise ValueError("its weights are those of another network than config.json describes; save it again")
+    extractor = SampleCNNFeatureExtractor.from_pretrained(model_id)
+    if extractor.segment_length < model.config.min_samples:
+        raise ValueError("the segment_length of preprocessor_config.json is too short for its network")
+    return model, extractor, faulty_keys
 
 
 def _check_place(model_id: str | os.PathLike):

@@ -126,7 +126,7 @@ def check_model_folder(folder: str | Path) -> list[str]:
 
     It has weights in safetensors, and no others, its code, its feature extractor, named labels, and a card with
     licence and scores. Every file is what its suffix says. `pipeline` loads it, within ten minutes, in a new process
-    that has no samplecnn_hf, no cache and no network.
+    without samplecnn_hf, cache, token and access to the Hub. This runs the folder's code: it is not a sandbox.
 
     Returns:
         Relative paths, sorted.

@@ -78,13 +78,12 @@ class SampleCNNConv1d(nn.Conv1d):
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         (kernel_size,), (stride,), (padding,) = self.kernel_size, self.stride, self.padding
+        if stride > kernel_size:  # a strided shortcut drops the frames that the body drops
+            hidden_states = hidden_states[..., : hidden_states.shape[-1] // stride * stride]
         # The stem is faster as a matrix product on frames, but in ONNX that would gather each sample by its index.
         if self.in_channels == 1 and not torch.compiler.is_compiling():
             frames = frame_waveform(hidden_states[:, 0, 0], kernel_size, stride, padding)
             return F.linear(frames, self.weight.squeeze(1), self.bias).transpose(1, 2).unsqueeze(2)
-        if stride > kernel_size:  # a strided shortcut drops the frames that the body drops
-            frames = hidden_states.shape[-1]
-            hidden_states = hidden_states[..., : frames - frames % stride]
         return F.conv2d(hidden_states, self.weight.unsqueeze(2), self.bias, stride=(1, stride), padding=(0, padding))
 
 

@@ -18,7 +18,6 @@ if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
 
 import gradio as gr
 from huggingface_hub import SpaceCard
-from safetensors import SafetensorError
 from transformers.utils.logging import disable_progress_bar
 
 from models import Heard, Models
@@ -165,7 +164,7 @@ def main(argv: list[str] | None = None):
             css=CSS,
             footer_links=["api"],
         )
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, ValueError) as error:
         sys.exit(f"error: {' '.join(str(error).split())}")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassification
+from samplecnn_hf import SampleCNNFeatureExtractor
 from samplecnn_hf.analysis import (
     ClipExcitations,
     ExcitationRecorder,
@@ -18,6 +18,7 @@ from samplecnn_hf.analysis import (
     input_rms,
     plot_timeline,
 )
+from samplecnn_hf.loading import load_classifier
 from samplecnn_hf.text import escape_markdown, printable
 from sounds import read_clip, refusal
 
@@ -56,8 +57,7 @@ class Listener:
     """A network with its feature extractor, loaded with this package's code: no code of the model's folder runs."""
 
     def __init__(self, model_id: str):
-        self.model = SampleCNNForAudioClassification.from_pretrained(model_id)
-        self.extractor = SampleCNNFeatureExtractor.from_pretrained(model_id)
+        self.model, self.extractor = load_classifier(model_id)
         # A model may be told to hear the beginning of a clip only; the timeline shows all of it.
         self.whole_clips = SampleCNNFeatureExtractor.from_dict(
             self.extractor.to_dict(), max_segments=None, drop_last=False
@@ -69,7 +69,7 @@ class Listener:
     @torch.inference_mode()
     def listen(self, path: str | None) -> Heard:
         """Raises `gr.Error` where there is nothing to listen to."""
-        waveform = read_clip(path, self.extractor)
+        waveform = self.extractor.fill(read_clip(path, self.extractor))
         segments = self.whole_clips.normalize(self.whole_clips.segment(waveform))
         logits = self.model(torch.from_numpy(segments)[None]).segment_logits[0]
         timeline = (logits.sigmoid() if self.multi_label else logits.softmax(-1)).double().numpy()
@@ -95,7 +95,7 @@ class Listener:
 
     def excitations(self, path: str | None) -> ClipExcitations:
         """Raises `gr.Error` where there is nothing to listen to, or no squeeze-and-excitation block."""
-        waveform = read_clip(path, self.extractor)
+        waveform = self.extractor.fill(read_clip(path, self.extractor))
         try:
             return self.recorder(waveform, self.extractor.sampling_rate)
         except ValueError as error:

@@ -7,6 +7,7 @@ from samplecnn_hf import SampleCNNFeatureExtractor
 
 MAX_FILE_SIZE = "50mb"  # gradio refuses more before it is stored
 MAX_MINUTES = 10
+MAX_DECODED_SAMPLES = 60 * MAX_MINUTES * 48_000 * 8  # of 7.1 sound: decoding takes time, too
 
 
 def refusal(message: str) -> gr.Error:
@@ -36,7 +37,8 @@ def read_clip(path: str | None, extractor: SampleCNNFeatureExtractor) -> np.ndar
         raise refusal("There is no sound yet: record or upload some, or click an example.")
     try:
         # A little more than the limit, because resampling rounds up.
-        return extractor.to_waveform(path, max_samples=60 * MAX_MINUTES * extractor.sampling_rate + 10)
+        max_samples = 60 * MAX_MINUTES * extractor.sampling_rate + 10
+        return extractor.to_waveform(path, max_samples=max_samples, max_file_samples=MAX_DECODED_SAMPLES)
     except ValueError as error:
         reason = str(error).replace(repr(path), "This file")  # where it lies on the server is nobody's business
         raise refusal(reason[0].upper() + reason[1:]) from error

@@ -17,6 +17,7 @@ from samplecnn_hf.text import escape_markdown, printable
 ROOT = Path(__file__).parents[1]
 CARDS = ROOT / "model_cards"
 PAPER = Path(__file__).with_name("paper.yaml")
+PAPER_BIBTEX = ROOT / "samplecnn_hf" / "paper.bib"
 NOT_SCORES = ("loss", "labels_scored")  # metrics that compare no models
 LOCAL_PATHS = ("data_dir", "output_dir", "cache_dir", "pretrained")  # options that may name a place on this machine
 
@@ -65,15 +66,16 @@ def is_local(name: str, results: dict) -> bool:
 
 def _public_word(word: str, placeholders: dict[str, str]) -> str:
     """A word of a command line, `VALUE` or `--option=VALUE`."""
-    option, equals, value = word.rpartition("=") if word.startswith("--") else ("", "", word)
-    return option + equals + placeholders.get(value, public_path(value))
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return option + equals + (placeholders.get(value, public_path(value)) if value else "")
 
 
 def public_path(path: str | None) -> str | None:
     """What may be told of a path: its place in this checkout, or its name; a relative one as it is."""
     if path is None or not os.path.isabs(path):
         return path
-    return str(Path(path).relative_to(ROOT)) if Path(path).is_relative_to(ROOT) else Path(path).name
+    place = Path(os.path.abspath(path))
+    return str(place.relative_to(ROOT)) if place.is_relative_to(ROOT) else place.name
 
 
 # The card
@@ -103,6 +105,7 @@ def render_card(model, extractor, results: dict) -> ModelCard:
         pretrained=base_model(results) or Path(recipe["pretrained"] or "").name,
         data=data,
         url=Markdown(data.get("url", "")),
+        paper_bibtex=Markdown(PAPER_BIBTEX.read_text(encoding="utf-8").strip()),
         citation=Markdown(data.get("citation", "")),
         source_rates=describe_rates(results.get("source_rates", {})),
         paper_score=paper_score(results),

@@ -321,8 +321,9 @@ def parse_recipe(
             f"unknown option {unknown[0]}; {f'did you mean {close[0]}?' if close else '--help lists all'}"
         )
     given = {argument.partition("=")[0] for argument in argv}
-    if recipe.pretrained is not None and given & {"--variant", "--initializer"}:
-        raise RecipeError("--pretrained brings its own network: leave out --variant and --initializer")
+    fixed = [name for name in ("variant", "initializer", *FROM_PRETRAINED) if f"--{name}" in given]
+    if recipe.pretrained is not None and fixed:
+        raise RecipeError(f"--pretrained brings its own network and input: leave out --{' and --'.join(fixed)}")
     if recipe.synthetic and "--num_epochs" not in given:  # the recipes are for larger data
         recipe.num_epochs = min(recipe.num_epochs, STAND_INS[recipe.source].num_epochs)
     return recipe

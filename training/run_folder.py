@@ -129,8 +129,12 @@ class RunFolder:
             return
         if not may_be_there:
             raise RecipeError(f"{self.final} exists; choose another --output_dir, or --overwrite it")
-        if not _is_folder_with(self.final, lambda: (self.results() or {}).keys() >= OF_OUR_RESULTS):
+        if not _is_folder_with(self.final, self._has_our_results):
             raise RecipeError(_not_ours(self.final))
+
+    def _has_our_results(self) -> bool:
+        results = self.results() or {}
+        return results.keys() >= OF_OUR_RESULTS and isinstance(results["recipe"], dict)
 
     @contextmanager
     def beginning(self, what: dict) -> Iterator[None]:

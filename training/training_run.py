@@ -12,8 +12,8 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassification
-from samplecnn_hf.loading import loading
+from samplecnn_hf import SampleCNNForAudioClassification
+from samplecnn_hf.loading import load_for_fine_tuning
 from training import checkpoint
 from training.augment import Augment
 from training.data.paper_counts import check_paper_counts
@@ -42,7 +42,7 @@ class TrainingRun:
         self.build_loaders()
         if recipe.warm_statistics and folder.last_checkpoint() is None:
             self.warm_statistics(model)
-        freeze_layers(model, recipe.freeze)
+        model.samplecnn.freeze_layers(recipe.freeze)
         self.average = None
         if recipe.average_decay:
             self.average = AveragedModel(model, use_buffers=True).to(accelerator.device)
@@ -227,6 +227,11 @@ class TrainingRun:
                 self.accelerator.scaler.load_state_dict(state["scaler"])
             checkpoint.load_random_state(state["random"][self.accelerator.process_index], self.accelerator.device)
             self.history = state["history"]
+            if [record["epoch"] for record in self.history] != list(range(1, 1 + len(self.history))):
+                raise ValueError("its epochs are not counted from 1")
+            if folder != self.folder.checkpoint(len(self.history)):
+                raise ValueError("it is of another epoch than its name says")
+            sum(record["seconds"] for record in self.history)  # the results need them
             checkpoint.read(self.folder.kept(self.kept_epoch))  # damage is found now, not after the last epoch
         self.accelerator.print(f"resumed after epoch {len(self.history)}")
 
@@ -244,26 +249,18 @@ def create_model(recipe: Recipe, source: Source):
     if recipe.pretrained is None:
         config = recipe.create_config(source.labels, source.problem_type)
         return SampleCNNForAudioClassification(config), recipe.create_feature_extractor(config)
-    with loading(recipe.pretrained):
-        model = SampleCNNForAudioClassification.from_pretrained(
-            recipe.pretrained,
-            id2label=dict(enumerate(source.labels)),
-            label2id={label: i for i, label in enumerate(source.labels)},
-            problem_type=source.problem_type,
-            dropout=recipe.dropout,
-            batch_norm_momentum=recipe.batch_norm_momentum,
-            ignore_mismatched_sizes=True,
-        )
-        extractor = SampleCNNFeatureExtractor.from_pretrained(recipe.pretrained)
+    model, extractor = load_for_fine_tuning(
+        recipe.pretrained,
+        id2label=dict(enumerate(source.labels)),
+        label2id={label: i for i, label in enumerate(source.labels)},
+        problem_type=source.problem_type,
+        dropout=recipe.dropout,
+        batch_norm_momentum=recipe.batch_norm_momentum,
+    )
+    if recipe.freeze > 1 + model.config.num_blocks:
+        raise RecipeError(f"--freeze must be at most {1 + model.config.num_blocks} for {recipe.pretrained}")
     recipe.take_over(extractor)
     return model, extractor
-
-
-def freeze_layers(model: SampleCNNForAudioClassification, num_layers: int):
-    try:
-        model.samplecnn.freeze_layers(num_layers)
-    except ValueError as error:
-        raise RecipeError(f"--freeze: {error}") from error
 
 
 def create_optimizer(recipe: Recipe, model: torch.nn.Module) -> torch.optim.Optimizer:

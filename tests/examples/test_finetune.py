@@ -61,6 +61,23 @@ def test_a_folder_of_sounds_becomes_a_classifier_that_push_accepts(tmp_path, pre
 
 
 @pytest.mark.slow
+def test_checkpoints_of_another_run_are_refused(tmp_path, pretrained, write_tones):
+    write_tones(tmp_path / "sounds", 10)
+    (tmp_path / "mine.checkpoints" / "checkpoint-1").mkdir(parents=True)
+    run = finetune(pretrained, tmp_path / "sounds", tmp_path / "mine")
+    assert run.returncode == 1 and len(run.stderr.splitlines()) == 1 and "another run" in run.stderr
+
+
+@pytest.mark.slow
+def test_a_class_that_is_never_trained_is_refused(tmp_path, pretrained, write_tones):
+    write_tones(tmp_path / "sounds" / "train", 10)
+    write_tones(tmp_path / "sounds" / "validation", 2)
+    (tmp_path / "sounds" / "validation" / "low").rename(tmp_path / "sounds" / "validation" / "deep")
+    run = finetune(pretrained, tmp_path / "sounds", tmp_path / "mine")
+    assert run.returncode == 1 and len(run.stderr.splitlines()) == 1 and "'deep'" in run.stderr
+
+
+@pytest.mark.slow
 def test_it_resumes_from_its_checkpoints(tmp_path, pretrained, write_tones):
     write_tones(tmp_path / "sounds", 30)
     first = finetune(pretrained, tmp_path / "sounds", tmp_path / "first")

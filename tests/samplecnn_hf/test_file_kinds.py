@@ -151,3 +151,9 @@ def test_endless_text(tmp_path):
 def test_large_results_are_sound(tmp_path):
     (tmp_path / "results.json").write_text(json.dumps({"history": [{"loss": 0.5}] * 20_000}))
     check_kind(tmp_path / "results.json")
+
+
+def test_text_that_nests_deeply_as_a_pickle_takes_no_memory(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_bytes(b"(" * 200_000)  # once 80 GB of indentation
+    check_kind(path)

@@ -174,7 +174,8 @@ def test_bad_option_names_itself(option):
         (["--output_dir=run"], "--data_dir is missing"),
         ([*REQUIRED, "--colour=red"], "unknown option --colour=red; --help lists all"),
         ([*REQUIRED, "--bach_size=5"], "did you mean --batch_size"),
-        ([*REQUIRED, "--pretrained=run", "--variant=se-9"], "leave out --variant and --initializer"),
+        ([*REQUIRED, "--pretrained=run", "--variant=se-9"], "leave out --variant$"),
+        ([*REQUIRED, "--pretrained=run", "--mean=1", "--max_segments=4"], "leave out --max_segments and --mean$"),
         ([*REQUIRED, "--plateau_reload", "--average_decay=0.9"], "--average_decay 0"),
         ([*REQUIRED, "--plateau_reload", "--keep=last"], "--keep best"),
         (

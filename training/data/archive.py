@@ -5,10 +5,11 @@ Unpack archives that are not trusted.
 """
 
 import gzip
+import stat
 import tarfile
 import zipfile
 import zlib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
@@ -70,6 +71,10 @@ def _unpack_zip(archive: Path, folder: Path, max_bytes: int) -> None:
             raise _too_large(max_bytes)
         if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in members):
             raise zipfile.BadZipFile("it is not compressed by deflate")  # others expand without a limit in memory
+        for member in members:
+            kind, name = stat.S_IFMT(member.external_attr >> 16), PurePosixPath(member.filename)
+            if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or name.is_absolute() or ".." in name.parts:
+                raise zipfile.BadZipFile(f"{member.filename!r} is a link or a device, or leads out of the folder")
         for member in tqdm(members, desc=f"unpack {archive.name}", unit=" files"):
             opened.extract(member, folder)
 
