@@ -39,6 +39,15 @@ def test_quickstart():
     assert f"the training took {run['training_seconds'] / 60:.1f} minutes" in README
 
 
+def test_fine_tuning():
+    run = results("finetune")
+    scores = ", ".join(f"{100 * one['test_accuracy']:.1f}" for one in run["recipe"])
+    seconds = max(round(one["training_seconds"]) for one in run["recipe"])
+    text = " ".join(README.split())
+    assert f"**{scores} %** of the test clips with three seeds, in {seconds} seconds of training" in text
+    assert f"and the script {100 * run['example']['test_accuracy']:.1f} %" in text
+
+
 @pytest.mark.parametrize("task", ["speech", "music", "scenes"])
 def test_synthetic_data(task):
     run = results(f"synthetic_{task}")

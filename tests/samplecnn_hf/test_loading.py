@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from samplecnn_hf import cli
-from samplecnn_hf.loading import load_classifier
+from samplecnn_hf.loading import load_classifier, load_for_fine_tuning
 
 
 @pytest.fixture
@@ -95,3 +95,15 @@ def test_models_that_are_not_there(tmp_path, monkeypatch, name):
     with pytest.raises(OSError) as error:
         load_classifier(name)
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_only_the_classifier_may_be_new_for_fine_tuning(folder):
+    labels = {"id2label": {0: "a", 1: "b"}, "label2id": {"a": 0, "b": 1}}
+    model, _ = load_for_fine_tuning(folder, **labels)
+    assert model.config.labels == ["a", "b"] and model.dtype == torch.float32
+    weights = load_file(folder / "model.safetensors")
+    save_file(
+        {name: tensor for name, tensor in weights.items() if "blocks.2" not in name}, folder / "model.safetensors"
+    )
+    with pytest.raises(OSError, match="weights are those of another network"):
+        load_for_fine_tuning(folder, **labels)
