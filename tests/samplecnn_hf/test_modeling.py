@@ -23,7 +23,7 @@ SMALL = {
     "strided0": ("test-basic", {"num_strided_convolutions": 0}),
     "strided3": ("test-basic", {"num_strided_convolutions": 3}),
     "strided6": ("test-rese2", {"num_strided_convolutions": 6}),
-    "one channel": ("test-res1", {"num_strided_convolutions": 4, "stem_channels": 1, "se_ratio": 1}),
+    "one channel": ("test-res1", {"num_strided_convolutions": 4, "stem_channels": 1}),
     "stem9x9": ("test-se", {"stem_kernel_size": 9, "stem_stride": 9, "num_blocks": 4}),
     "stem27x9": ("test-basic", {"stem_kernel_size": 27, "stem_stride": 9, "num_blocks": 4}),
     "mel": ("test-se", TINY_MEL),
