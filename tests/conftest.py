@@ -96,6 +96,14 @@ def tiny_extractor():
     return SampleCNNFeatureExtractor(segment_length=1458)
 
 
+@pytest.fixture
+def pretrained(tmp_path, tiny_model, tiny_extractor):
+    """The folder of a saved network."""
+    tiny_model.save_pretrained(tmp_path / "pretrained")
+    tiny_extractor.save_pretrained(tmp_path / "pretrained")
+    return tmp_path / "pretrained"
+
+
 @pytest.fixture(scope="session")
 def make_tone():
     def make(frequency=440.0, seconds=0.2, sampling_rate=22050, amplitude=0.3):

@@ -20,13 +20,6 @@ def finetune(*arguments) -> subprocess.CompletedProcess:
 
 
 @pytest.fixture
-def pretrained(tmp_path, tiny_model, tiny_extractor):
-    tiny_model.save_pretrained(tmp_path / "pretrained")
-    tiny_extractor.save_pretrained(tmp_path / "pretrained")
-    return tmp_path / "pretrained"
-
-
-@pytest.fixture
 def write_tones(make_tone):
     def write(folder: Path, count: int):
         for name, pitch in PITCHES.items():

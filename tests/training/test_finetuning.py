@@ -15,13 +15,6 @@ FROZEN = ("samplecnn.front_end.", "samplecnn.blocks.0.", "samplecnn.blocks.1.")
 
 
 @pytest.fixture
-def pretrained(tmp_path, tiny_model, tiny_extractor):
-    tiny_model.save_pretrained(tmp_path / "pretrained")
-    tiny_extractor.save_pretrained(tmp_path / "pretrained")
-    return tmp_path / "pretrained"
-
-
-@pytest.fixture
 def options(tones, tmp_path, pretrained):
     return [
         f"--recipe={RECIPE}",

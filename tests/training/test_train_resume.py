@@ -250,13 +250,6 @@ def test_damaged_network_is_one_line(tiny_run, tmp_path, file, content, pretrain
     assert not (tmp_path / "run.unfinished").exists()
 
 
-@pytest.fixture
-def pretrained(tmp_path, tiny_model, tiny_extractor):
-    tiny_model.save_pretrained(tmp_path / "pretrained")
-    tiny_extractor.save_pretrained(tmp_path / "pretrained")
-    return tmp_path / "pretrained"
-
-
 # A full disk
 
 
