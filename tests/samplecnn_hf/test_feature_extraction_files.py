@@ -249,7 +249,8 @@ def test_max_samples_stops_the_reading(bomb, monkeypatch):
     assert len(read) <= 2
 
 
-def test_a_file_longer_than_a_day_is_refused_unread(bomb, monkeypatch):
-    monkeypatch.setattr(module, "MAX_FILE_SAMPLES", 1_000_000)
-    with pytest.raises(ValueError, match="bomb.flac' is longer than a day"):
-        next(EXTRACTOR.to_blocks(bomb))
+def test_a_file_of_too_many_samples_is_refused_unread(bomb):
+    with pytest.raises(ValueError, match="bomb.flac' is too long"):
+        next(EXTRACTOR.to_blocks(bomb, max_file_samples=1_000_000))
+    with pytest.raises(ValueError, match="bomb.flac' is too long"):
+        EXTRACTOR.to_waveform(bomb, max_file_samples=1_000_000)
