@@ -1,6 +1,7 @@
 """The kinds of files that belong in a model folder, told by their content and not by their suffix alone."""
 
 import json
+import os
 import pickletools
 import zipfile
 from collections.abc import Callable, Iterator, MutableSequence
@@ -53,15 +54,11 @@ def _check_text(path: Path) -> str:
     return text
 
 
-class _Nowhere:
-    def write(self, text: str):
-        pass
-
-
 def _is_pickle(text: bytes) -> bool:
     """Would `pickle` load it? The oldest protocol is plain text."""
     try:
-        pickletools.dis(text, out=_Nowhere(), indentlevel=0)  # indented, its memory is quadratic in the depth
+        with open(os.devnull, "w") as nowhere:
+            pickletools.dis(text, out=nowhere, indentlevel=0)  # indentation would grow with the square of the depth
     except (IndexError, ValueError):
         return False
     return True

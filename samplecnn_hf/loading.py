@@ -14,7 +14,7 @@ from .feature_extraction_samplecnn import SampleCNNFeatureExtractor
 from .modeling_samplecnn import SampleCNNForAudioClassification
 from .text import one_line
 
-HEAD = "classifier."
+CLASSIFIER = "classifier."  # how the names of its weights begin
 # What `from_pretrained` raises for damaged weights and for JSON with values of wrong types, some of them deep inside
 # transformers. A RecursionError is a RuntimeError.
 LOADING_ERRORS = (
@@ -55,7 +55,7 @@ def load_classifier(
     """
     with loading(model_id):
         model, extractor, faulty_keys = _load(model_id)
-        if any(key.startswith(HEAD) for key in faulty_keys):
+        if any(key.startswith(CLASSIFIER) for key in faulty_keys):
             raise ValueError("it has no trained classifier, only a part of one; train it first")
         return model, extractor
 
@@ -76,7 +76,7 @@ def _load(model_id: str | os.PathLike, **config):
         )
     mismatched = {key for key, *_ in info["mismatched_keys"]}
     faulty_keys = {*info["missing_keys"], *info["unexpected_keys"], *mismatched}
-    if any(not key.startswith(HEAD) for key in faulty_keys):
+    if any(not key.startswith(CLASSIFIER) for key in faulty_keys):
         raise ValueError("its weights are those of another network than config.json describes; save it again")
     extractor = SampleCNNFeatureExtractor.from_pretrained(model_id)
     if extractor.segment_length < model.config.min_samples:

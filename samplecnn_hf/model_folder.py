@@ -26,8 +26,8 @@ REQUIRED_FILES = (WEIGHTS, CONFIG, "preprocessor_config.json", CARD)
 HEAD = "classifier.out_proj.weight"  # [labels, features]
 TASK = "audio-classification"
 
-LOADING_SECONDS = 600  # a sound folder takes about ten, most of them for importing torch
-STRANGER = f"""
+LOADING_SECONDS = 600  # an intact folder takes about ten, most of them for importing torch
+LOAD_CHECK_SCRIPT = f"""
 import json
 import math
 import sys
@@ -195,7 +195,7 @@ def _read_labels(folder: Path, config: dict) -> list[str]:
 
 def _check_loading(folder: Path, labels: list[str]):
     with tempfile.TemporaryDirectory() as home:
-        code, printed, errors = _run_stranger(folder, Path(home))
+        code, printed, errors = _run_load_check(folder, Path(home))
     if code != 0:
         reason = errors.strip().rpartition("\n")[2] or f"exit status {code}"
         raise PublishError(f"{folder} does not load where samplecnn_hf is not installed: {reason}")
@@ -203,14 +203,14 @@ def _check_loading(folder: Path, labels: list[str]):
         raise PublishError(f"{folder} does not answer with the labels of its {CONFIG}: save the model again")
 
 
-def _run_stranger(folder: Path, home: Path) -> tuple[int, str, str]:
+def _run_load_check(folder: Path, home: Path) -> tuple[int, str, str]:
     """Load the folder in a process of its own; exit status, output and errors."""
     # Nobody's token or settings: it is the folder's code that runs here.
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT") if name in os.environ}
     output, errors = home / "output", home / "errors"
     with output.open("wb") as stdout, errors.open("wb") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-I", "-c", STRANGER, str(folder.absolute())],
+            [sys.executable, "-I", "-c", LOAD_CHECK_SCRIPT, str(folder.absolute())],
             cwd=home,
             env={**kept, "HOME": str(home), "HF_HOME": str(home), "HF_HUB_OFFLINE": "1"},
             stdin=subprocess.DEVNULL,

@@ -1,6 +1,7 @@
 """Text from outside, such as labels and error messages, on one line."""
 
 import re
+import unicodedata
 
 JOINERS = "\u200c\u200d"  # invisible, but part of Persian words and of many emoji
 
@@ -11,6 +12,11 @@ def printable(text: str) -> str:
     the direction of writing) is written as Python writes it, such as `\n`.
     """
     return "".join(c if c.isprintable() or c in JOINERS else c.encode("unicode_escape").decode() for c in text)
+
+
+def is_one_line(text: str) -> bool:
+    """Whether text is valid UTF-8 without line breaks and control characters."""
+    return not {unicodedata.category(character) for character in text} & {"Cc", "Cs", "Zl", "Zp"}
 
 
 def one_line(message: object) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from accelerate import Accelerator, PartialState
 from transformers.utils.logging import disable_progress_bar
 
+from samplecnn_hf.files import write_file
 from training.command import errors_in_one_line
 from training.data.folder import load_folds
 from training.data.source import DataError, Source
@@ -60,9 +61,7 @@ def cross_validate(recipe: Recipe) -> dict:
         "recipe": asdict(recipe),
     }
     if PartialState().is_main_process:
-        temporary = summary_file.with_name("results.json.new")
-        temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(summary_file)
+        write_file(summary_file, json.dumps(summary, indent=2) + "\n")
     return summary
 
 

@@ -5,7 +5,6 @@ import difflib
 import math
 import os
 import sys
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from types import NoneType
@@ -17,6 +16,7 @@ from transformers import HfArgumentParser
 
 from samplecnn_hf import SampleCNNConfig, SampleCNNFeatureExtractor, create_config
 from samplecnn_hf.configuration_samplecnn import BOUNDS
+from samplecnn_hf.text import is_one_line, one_line
 from training.command import UserError
 from training.data.synthetic import STAND_INS
 
@@ -283,7 +283,7 @@ def check_text(option: str, text: str):
     """Raise `RecipeError` for text that cannot be written to a card: empty, not UTF-8, or with control characters."""
     if not text.strip():
         raise RecipeError(f"--{option} is empty")
-    if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text):
+    if not is_one_line(text):
         raise RecipeError(
             f"--{option} {ascii(text)} must be valid UTF-8 without line breaks and control characters; rename it"
         )
@@ -348,7 +348,7 @@ def read_recipe(path: str) -> dict[str, str]:
             raise ValueError("it is too large for a recipe")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise RecipeError(f"cannot read the recipe {path}: {' '.join(str(error).split())}") from error
+        raise RecipeError(f"cannot read the recipe {path}: {one_line(error)}") from error
     if not isinstance(node, yaml.MappingNode):
         raise RecipeError(f"{path} must hold lines of the form 'name: value'")
     values, known = {}, {f.name for f in fields(Recipe)} - {"recipe"}

@@ -12,6 +12,7 @@ import torch
 
 from samplecnn_hf import SampleCNNForAudioClassification
 from training.complexity import giga_macs, segments_per_second
+from training.data.source import Source
 from training.data.synthetic import is_synthetic
 from training.evaluate import evaluation_loader, predict
 from training.metrics import (
@@ -80,3 +81,12 @@ def collect_results(run, model: SampleCNNForAudioClassification) -> dict:
         "versions": {package: version(package) for package in ("torch", "transformers", "accelerate")},
         "history": run.history,
     }
+
+
+def is_of(results: dict, source: Source) -> bool:
+    """Whether a run was trained and scored on the labels and as many clips, usable or not, as `source` lists."""
+    listed = {split: clips + results["clips_left_out"][split] for split, clips in results["clips"].items()}
+    return (results["labels"], listed) == (
+        source.labels,
+        {split: len(clips) for split, clips in source.splits.items()},
+    )

@@ -21,6 +21,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
+from samplecnn_hf.files import write_file
 from training.recipe import RecipeError
 
 MARK = "samplecnn-run.lock"
@@ -150,9 +151,7 @@ class RunFolder:
         for path in earlier:
             path.rename(aside / path.name)
         try:
-            temporary = self.work / "run.json.new"
-            temporary.write_text(json.dumps({**what, "overwrite": self.may_replace}), encoding="utf-8")
-            temporary.rename(run)
+            write_file(run, json.dumps({**what, "overwrite": self.may_replace}))
             yield
         except Exception:
             run.unlink(missing_ok=True)

@@ -4,7 +4,7 @@ Train SampleCNN on a data source; ends in a folder that is ready for the Hub.
     accelerate launch training/train.py --recipe training/recipes/speech_commands/modern.yaml \
         --data_dir data/speech_commands_v0.02 --output_dir runs/speech_commands
 
-- One GPU, several, or a CPU: Accelerate. (GPUs: written, not measured.)
+- One GPU, several, or a CPU, by Accelerate. GPU training is untested.
 - `--resume` after an interruption ends with the same weights as the run that was not interrupted (on a CPU).
 - The folder appears under its name when everything in it is there.
 - `--synthetic` makes small data in the layout of the real ones, and trains on them.
@@ -26,9 +26,9 @@ from training.data import load_source
 from training.data.source import Source
 from training.data.synthetic import ensure_stand_in
 from training.hardware import prepare_cpu, resolve_precision
-from training.hub_folder import LOCAL_PATHS, public_path, write_hub_folder
+from training.hub_folder import public_path, write_hub_folder
 from training.recipe import Recipe, RecipeError, parse_recipe
-from training.results import collect_results
+from training.results import collect_results, is_of
 from training.run_folder import RunFolder
 from training.training_run import TrainingRun
 
@@ -68,9 +68,7 @@ def train(recipe: Recipe, source: Source | None = None) -> dict:
         accelerator.wait_for_everyone()
         resumed = recipe.resume and folder.is_begun
         if recipe.resume and not resumed and (results := folder.results()):
-            earlier = results["recipe"]  # without what only this machine knows of its places
-            told = [name for name in LOCAL_PATHS if earlier.get(name) == public_path(getattr(recipe, name))]
-            check_same_run(recipe, earlier, "finished", but=told)
+            check_finished(recipe, results, source or open_source(recipe))
             accelerator.print(f"{recipe.output_dir} is finished already")
             return results
         begun = run_description(recipe)
@@ -78,9 +76,7 @@ def train(recipe: Recipe, source: Source | None = None) -> dict:
             check_resumable(recipe, folder.begun(), begun)
         begins = accelerator.is_main_process and not resumed
         with folder.beginning(begun) if begins else nullcontext():
-            if recipe.synthetic:
-                ensure_stand_in(recipe.source, Path(recipe.data_dir))
-            source = source or load_source(recipe.source, recipe.data_dir)
+            source = source or open_source(recipe)
             set_seed(recipe.seed)
             run = TrainingRun(recipe, source, folder, accelerator)
         accelerator.wait_for_everyone()
@@ -96,6 +92,12 @@ def train(recipe: Recipe, source: Source | None = None) -> dict:
     return results
 
 
+def open_source(recipe: Recipe) -> Source:
+    if recipe.synthetic:
+        ensure_stand_in(recipe.source, Path(recipe.data_dir))
+    return load_source(recipe.source, recipe.data_dir)
+
+
 def run_description(recipe: Recipe) -> dict:
     """What must be the same for a run to go on."""
     return {"recipe": asdict(recipe), "num_processes": PartialState().num_processes}
@@ -109,6 +111,19 @@ def check_resumable(recipe: Recipe, begun: dict, now: dict):
         raise RecipeError(
             f"the interrupted run had {before} processes, not {count}; --resume it with as many, or start anew with "
             "--overwrite"
+        )
+
+
+def check_finished(recipe: Recipe, results: dict, source: Source):
+    """Raise `RecipeError` where the finished run is another one. Its `results` hold no absolute paths to compare."""
+    earlier, but = results["recipe"], ["data_dir"]
+    if earlier.get("pretrained") == public_path(recipe.pretrained):
+        but.append("pretrained")
+    check_same_run(recipe, earlier, "finished", but)
+    if not is_of(results, source):
+        raise RecipeError(
+            f"{recipe.output_dir} was trained on other clips than {recipe.data_dir} holds now: choose another "
+            "--output_dir, or --overwrite it"
         )
 
 

@@ -11,14 +11,6 @@ from samplecnn_hf import cli
 from samplecnn_hf.loading import load_classifier, load_for_fine_tuning
 
 
-@pytest.fixture
-def folder(tmp_path, tiny_model, tiny_extractor):
-    path = tmp_path / "model"
-    tiny_model.save_pretrained(path)
-    tiny_extractor.save_pretrained(path)
-    return path
-
-
 def fields(name="config.json", **changes):
     def change(folder):
         path = folder / name
@@ -66,23 +58,23 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_faults(folder, capfd, fault):
+def test_faults(pretrained, capfd, fault):
     damage, message = FAULTS[fault]
-    damage(folder)
-    before = sorted(os.listdir(folder))
+    damage(pretrained)
+    before = sorted(os.listdir(pretrained))
     with pytest.raises(OSError) as error:
-        load_classifier(folder)
+        load_classifier(pretrained)
     told = str(error.value)
-    assert len(told.splitlines()) == 1 and str(folder) in told and message in told
+    assert len(told.splitlines()) == 1 and str(pretrained) in told and message in told
     with pytest.raises(SystemExit) as exit:
-        cli.main(["export", str(folder)])
+        cli.main(["export", str(pretrained)])
     assert exit.value.code == f"error: {told}"
-    assert sorted(os.listdir(folder)) == before
+    assert sorted(os.listdir(pretrained)) == before
     assert "LOAD REPORT" not in capfd.readouterr().err
 
 
-def test_sound_folder(folder, tiny_model):
-    model, extractor = load_classifier(folder)
+def test_sound_folder(pretrained, tiny_model):
+    model, extractor = load_classifier(pretrained)
     assert model.config.labels == tiny_model.config.labels and model.dtype == torch.float32
     assert extractor.segment_length == 1458
 
@@ -97,13 +89,13 @@ def test_models_that_are_not_there(tmp_path, monkeypatch, name):
     assert len(str(error.value).splitlines()) == 1
 
 
-def test_only_the_classifier_may_be_new_for_fine_tuning(folder):
+def test_only_the_classifier_may_be_new_for_fine_tuning(pretrained):
     labels = {"id2label": {0: "a", 1: "b"}, "label2id": {"a": 0, "b": 1}}
-    model, _ = load_for_fine_tuning(folder, **labels)
+    model, _ = load_for_fine_tuning(pretrained, **labels)
     assert model.config.labels == ["a", "b"] and model.dtype == torch.float32
-    weights = load_file(folder / "model.safetensors")
+    weights = load_file(pretrained / "model.safetensors")
     save_file(
-        {name: tensor for name, tensor in weights.items() if "blocks.2" not in name}, folder / "model.safetensors"
+        {name: tensor for name, tensor in weights.items() if "blocks.2" not in name}, pretrained / "model.safetensors"
     )
     with pytest.raises(OSError, match="weights are those of another network"):
-        load_for_fine_tuning(folder, **labels)
+        load_for_fine_tuning(pretrained, **labels)

@@ -213,14 +213,14 @@ def test_weights_that_are_not_finite(folder, tiny_model):
 
 # The process that loads the folder
 
-LIMITS = model_folder.STRANGER.partition("sys.modules")[0]
+LIMITS = model_folder.LOAD_CHECK_SCRIPT.partition("sys.modules")[0]
 
 
 def test_loading_that_never_ends_is_stopped_with_all_it_started(folder, monkeypatch):
     child = (
         "import subprocess, sys; print(subprocess.Popen(['sleep', '600']).pid, file=open(sys.argv[1] + '/pid', 'w'))"
     )
-    monkeypatch.setattr(model_folder, "STRANGER", f"{child}; import time; time.sleep(600)")
+    monkeypatch.setattr(model_folder, "LOAD_CHECK_SCRIPT", f"{child}; import time; time.sleep(600)")
     monkeypatch.setattr(model_folder, "LOADING_SECONDS", 3)
     with pytest.raises(PublishError, match="does not load within 3 seconds where samplecnn_hf is not installed"):
         check_model_folder(folder)
@@ -236,6 +236,6 @@ def test_loading_that_never_ends_is_stopped_with_all_it_started(folder, monkeypa
     [("while True: print('x' * 10**6)", "File too large"), ("x = b'x' * 2**35", "MemoryError")],
 )
 def test_loading_that_takes_the_disk_or_the_memory(folder, monkeypatch, code, message):
-    monkeypatch.setattr(model_folder, "STRANGER", f"{LIMITS}\n{code}")
+    monkeypatch.setattr(model_folder, "LOAD_CHECK_SCRIPT", f"{LIMITS}\n{code}")
     with pytest.raises(PublishError, match=f"does not load where samplecnn_hf is not installed: .*{message}"):
         check_model_folder(folder)

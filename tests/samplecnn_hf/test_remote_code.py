@@ -124,16 +124,10 @@ def clip(make_tone):
     return np.stack([left, right], axis=1)
 
 
-@pytest.fixture
-def folder(tmp_path, tiny_model, tiny_extractor):
-    path = tmp_path / "model"
-    tiny_model.save_pretrained(path)
-    tiny_extractor.save_pretrained(path)
-    return path
-
-
 @pytest.mark.slow
-def test_classifier_in_a_process_without_the_package(tmp_path, folder, tiny_model, tiny_extractor, clip, write_tone):
+def test_classifier_in_a_process_without_the_package(
+    tmp_path, pretrained, tiny_model, tiny_extractor, clip, write_tone
+):
     np.save(tmp_path / "clip.npy", clip)
     files = [str(write_tone(name, seconds=0.5, sampling_rate=48000)) for name in ("a.wav", "b.mp3")]
     features = tiny_extractor(clip, sampling_rate=44100, return_tensors="pt")
@@ -156,7 +150,7 @@ def test_classifier_in_a_process_without_the_package(tmp_path, folder, tiny_mode
 
     again = str(tmp_path / "again")
     arguments = [str(tmp_path / "clip.npy"), *files]
-    (first,) = run_stranger(tmp_path, ("load_classifier", str(folder), again, *arguments))
+    (first,) = run_stranger(tmp_path, ("load_classifier", str(pretrained), again, *arguments))
     check(first)
     # what that process saved is as good, in a third process
     second, by_the_pipeline = run_stranger(
@@ -183,7 +177,7 @@ def test_body_in_a_process_without_the_package(tmp_path, tiny_model, tiny_extrac
         torch.testing.assert_close(torch.tensor(result["embedding"]), embedding, atol=1e-5, rtol=1e-5)
 
 
-def test_where_the_package_is_imported_no_trust_is_needed(folder):
+def test_where_the_package_is_imported_no_trust_is_needed(pretrained):
     expected = {
         AutoConfig: SampleCNNConfig,
         AutoFeatureExtractor: SampleCNNFeatureExtractor,
@@ -191,15 +185,17 @@ def test_where_the_package_is_imported_no_trust_is_needed(folder):
         AutoModelForAudioClassification: SampleCNNForAudioClassification,
     }
     for auto_class, its_class in expected.items():
-        assert type(auto_class.from_pretrained(folder)) is its_class
+        assert type(auto_class.from_pretrained(pretrained)) is its_class
 
 
-def test_pipeline_where_the_package_is_imported(tmp_path, folder, monkeypatch, write_tone, tiny_model, tiny_extractor):
+def test_pipeline_where_the_package_is_imported(
+    tmp_path, pretrained, monkeypatch, write_tone, tiny_model, tiny_extractor
+):
     file = str(write_tone("tone.mp3"))
     here = SampleCNNAudioClassificationPipeline(model=tiny_model, feature_extractor=tiny_extractor)
     monkeypatch.setenv("PATH", "")  # no ffmpeg
     expected = here(file)
-    trusted = pipeline("audio-classification", model=str(folder), trust_remote_code=True)
+    trusted = pipeline("audio-classification", model=str(pretrained), trust_remote_code=True)
     explicit = pipeline(
         "audio-classification",
         model=tiny_model,

@@ -122,6 +122,16 @@ def test_finished_run_with_other_options_is_not_taken_for_this_one(tiny_run):
         train.main([*tiny_run, "--resume"])
 
 
+def test_finished_run_on_other_data_of_the_same_name_is_not_taken_for_this_one(tiny_run, tones, tmp_path):
+    train.main([*tiny_run, "--num_epochs=1"])
+    other = tmp_path / "elsewhere" / tones.name
+    shutil.copytree(tones, other)
+    table = other / "train.csv"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(SystemExit, match="was trained on other clips than .*elsewhere"):
+        train.main([*without(tiny_run, "data_dir"), f"--data_dir={other}", "--num_epochs=1", "--resume"])
+
+
 def test_bad_data_leave_the_old_model_finished(tiny_run, tones, tmp_path, capsys):
     train.main([*tiny_run, "--num_epochs=1"])
     with pytest.raises(SystemExit, match="nowhere is not a folder"):

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
+from samplecnn_hf.text import one_line
 from training.data.source import DataError
 
 _BLOCK = 2**16  # bytes
@@ -35,7 +36,7 @@ def unpack(archive: Path, folder: Path, max_bytes: int) -> None:
     try:
         unpack_members(archive, folder, max_bytes)
     except _ARCHIVE_ERRORS as error:
-        raise DataError(f"{archive} cannot be unpacked: {' '.join(str(error).split()) or repr(error)}") from error
+        raise DataError(f"{archive} cannot be unpacked: {one_line(error) or repr(error)}") from error
 
 
 def _unpack_tar(archive: Path, folder: Path, max_bytes: int) -> None:

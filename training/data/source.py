@@ -4,6 +4,7 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
+from samplecnn_hf.text import is_one_line
 from training.command import UserError
 
 
@@ -68,7 +69,7 @@ def check_text(text: str, what: str) -> None:
     """Raise `DataError` for a name that is empty, is not valid UTF-8, or has line breaks or control characters."""
     if not text.strip():
         raise DataError(f"{what} is empty: give it a name")
-    if {unicodedata.category(character) for character in text} & {"Cc", "Cs", "Zl", "Zp"}:
+    if not is_one_line(text):
         raise DataError(f"{what} is not one line of UTF-8 text: {ascii(text)}: rename it")
 
 

@@ -14,6 +14,7 @@ from samplecnn_hf import SampleCNNConfig
 from training.data.source import Source
 from training.experiments.tasks import Repetition, Task
 from training.recipe import Recipe, RecipeError
+from training.results import is_of
 from training.run_folder import RunFolder
 from training.train import train
 
@@ -118,19 +119,11 @@ def finished_results(recipe: CellRecipe, source: Source) -> dict | None:
         raise RecipeError(
             f"{recipe.output_dir} was begun with {changed}: give the same options, or another --runs_dir"
         )
-    if results and (results["labels"], listed_clips(results)) != (
-        source.labels,
-        {split: len(clips) for split, clips in source.splits.items()},
-    ):
+    if results and not is_of(results, source):
         raise RecipeError(
             f"{recipe.output_dir} was trained on other clips than {recipe.data_dir} holds now: give another --runs_dir"
         )
     return results and {**results, "recipe": asdict(recipe)}  # the file leaves out where it is on this machine
-
-
-def listed_clips(results: dict) -> dict[str, int]:
-    """Clips of each split, usable or not."""
-    return {split: clips + results["clips_left_out"][split] for split, clips in results["clips"].items()}
 
 
 def score_row(task: Task, trained: Trained) -> dict:
