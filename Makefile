@@ -12,7 +12,7 @@ help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z_]+:.*## / { printf "%-12s%s\n", $$1, $$2 }' Makefile
 
 quickstart: runs/quickstart  ## make a small data set of spoken commands, train on it, listen to the result
-	$(BIN)/python -m training.quickstart runs/quickstart
+	$(BIN)/python -m examples.quickstart runs/quickstart
 
 demo: runs/quickstart  ## the Gradio demo on the quickstart's network, which is trained first if it is not there
 	$(BIN)/python spaces_demo/app.py runs/quickstart

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from training.data import load_source
-from training.hub_folder import without_local_paths
+from training.loop.model_card import without_local_paths
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results" / "fine_tuning.json"

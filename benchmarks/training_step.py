@@ -19,7 +19,7 @@ import torch.nn.functional as F
 
 from benchmarks.plain import PlainSampleCNN
 from samplecnn_hf import SampleCNNForAudioClassification, create_config
-from training.hardware import prepare_cpu
+from training.loop.hardware import prepare_cpu
 
 RESULTS = Path(__file__).parent / "results" / "training_step.json"
 VARIANT, BATCH_SIZE, STEPS, ROUNDS = "se-8", 23, 8, 3

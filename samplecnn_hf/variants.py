@@ -12,7 +12,7 @@ blocks; two things it leaves open, and the registry assumes:
   Keras' "same" padding (that of the 3x3 stem in the authors' 2019 code), is `partial_frames="pad"`. It applies to the
   mel-spectrograms and to the strided convolutions of Fig. 5 (family 8, k >= 3), too.
 
-Both alternatives as tables: training/experiments/figure_4.py.
+Both alternatives as tables: training/experiments/figures/figure_4.py.
 """
 
 import dataclasses

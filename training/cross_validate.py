@@ -9,97 +9,12 @@ of train.py; `--resume` goes on with the fold that was interrupted. The score of
 nothing, not even the epoch, is chosen on what is held out.
 """
 
-import json
-import statistics
-from dataclasses import asdict, replace
-from pathlib import Path
-
 from accelerate import Accelerator, PartialState
 from transformers.utils.logging import disable_progress_bar
 
-from samplecnn_hf.files import write_file
-from training.command import errors_in_one_line
-from training.data.folder import load_folds
-from training.data.source import DataError, Source
-from training.recipe import Recipe, RecipeError, parse_recipe
-from training.run_folder import RunFolder
-from training.train import create_accelerator, run_description, train
-
-
-def cross_validate(recipe: Recipe) -> dict:
-    """
-    Train on all folds but one, for each one; models in `output_dir/fold<n>`, scores in `output_dir/results.json`.
-
-    Returns:
-        Mean and standard deviation of the accuracy over the folds, and each fold's scores.
-
-    Raises:
-        RecipeError, DataError: as `training.train.train` and `folds_of`.
-    """
-    create_accelerator(recipe)
-    summary_file = Path(recipe.output_dir) / "results.json"
-    check_summary_file(summary_file)
-    sources = folds_of(recipe)
-    recipes = {
-        fold: replace(recipe, keep="last", output_dir=str(Path(recipe.output_dir) / f"fold{fold}")) for fold in sources
-    }
-    if recipe.overwrite and not recipe.resume:
-        recipes = begin_again(recipes)
-    folds = {}
-    for fold, source in sources.items():
-        results = train(recipes[fold], source)
-        folds[fold] = {
-            "clips": results["clips"]["validation"],
-            **results["metrics"]["validation"],
-            "seconds": results["training_seconds"],
-        }
-    accuracies = [scores["accuracy"] for scores in folds.values()]
-    summary = {
-        "accuracy_mean": statistics.mean(accuracies),
-        "accuracy_std": statistics.stdev(accuracies),
-        "folds": folds,
-        "recipe": asdict(recipe),
-    }
-    if PartialState().is_main_process:
-        write_file(summary_file, json.dumps(summary, indent=2) + "\n")
-    return summary
-
-
-def check_summary_file(path: Path):
-    """Raise `RecipeError` where the results of something else are in the way."""
-    try:
-        ours = not path.exists() or "accuracy_mean" in json.loads(path.read_text(encoding="utf-8"))
-    except (TypeError, ValueError):
-        ours = False
-    if not ours:
-        raise RecipeError(f"{path} is not that of a cross-validation: choose another --output_dir")
-
-
-def begin_again(recipes: dict[str, Recipe]) -> dict[str, Recipe]:
-    """Have all folds trained anew, also after an interruption; the recipes by which to go on."""
-    for recipe in recipes.values():
-        folder = RunFolder(recipe.output_dir)
-        if PartialState().is_main_process:
-            with folder.held(overwrite=True, resume=False, inputs=recipe.inputs):
-                with folder.beginning(run_description(recipe)):
-                    pass
-    PartialState().wait_for_everyone()
-    return {fold: replace(recipe, resume=True) for fold, recipe in recipes.items()}
-
-
-def folds_of(recipe: Recipe) -> dict[str, Source]:
-    """
-    The recipe's data, once for each fold: that is the validation split, the others are the training split.
-
-    Raises:
-        RecipeError: a source that has no folds.
-        DataError: as `training.data.folder.load_folds`, or no such folder.
-    """
-    if recipe.source != "folder":
-        raise RecipeError(f"folds are those of the source folder, by file name; not of {recipe.source}")
-    if not Path(recipe.data_dir).is_dir():
-        raise DataError(f"{recipe.data_dir} is not a folder: give the folder that holds the data")
-    return load_folds(Path(recipe.data_dir).absolute())
+from training.errors import errors_in_one_line
+from training.loop.cross_validation import cross_validate
+from training.recipe import parse_recipe
 
 
 def main(argv: list[str] | None = None):

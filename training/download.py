@@ -21,12 +21,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from training.command import errors_in_one_line
 from training.data.archive import unpack
 from training.data.claim import claim, remove_claimed
-from training.data.dcase2017 import AUDIO_FOLDERS
-from training.data.source import DataError
+from training.data.sources.dcase2017 import AUDIO_FOLDERS
 from training.data.transfer import RemoteFile, fetch
+from training.errors import DataError, errors_in_one_line
 
 RECORD = "download.json"  # in a complete DATA_DIR: what it holds, and the checksums of what was downloaded
 MARK = "UNFINISHED.txt"  # in DATA_DIR.download
@@ -51,7 +50,8 @@ has a script for that, and tells of archives. Training leaves out, and lists, th
 """
 SONGS_BY_HAND = (
     "million_song cannot be downloaded, nobody may hand out its audio: if you have the previews, "
-    "training/data/million_song.py tells where to put them and how to make the tables from the files in MSD_split of "
+    "training/data/sources/million_song.py tells where to put them and how to make the tables from the files in "
+    "MSD_split of "
     "https://github.com/jongpillee/music_dataset_split"
 )
 

@@ -12,9 +12,9 @@ import sys
 
 from samplecnn_hf import SampleCNNConfig
 from samplecnn_hf.feature_extraction_samplecnn import SAMPLING_RATES
-from training.command import errors_in_one_line
 from training.data import SOURCES, load_source
 from training.data.prepared import prepare, prepared_folder
+from training.errors import errors_in_one_line
 
 
 def main(argv: list[str] | None = None):
@@ -31,8 +31,8 @@ def main(argv: list[str] | None = None):
         sys.exit(f"error: --sampling_rate must be between {lowest} and {highest} Hz; got {args.sampling_rate}")
     with errors_in_one_line("run the same command again to resume"):
         source = load_source(args.source, args.data_dir)
-        folder = prepared_folder(args.cache_dir, source.name, args.data_dir, args.sampling_rate)
-        splits = prepare(source, args.sampling_rate, folder)
+        folder = prepared_folder(source, args.sampling_rate, args.cache_dir)
+        splits = prepare(source, args.sampling_rate, args.cache_dir)
     seconds = {split: round(float(clips.num_samples.sum()) / args.sampling_rate, 1) for split, clips in splits.items()}
     counts = {split: len(clips) for split, clips in splits.items()}
     print(json.dumps({"folder": str(folder), "clips": counts, "seconds": seconds}))

@@ -30,8 +30,7 @@ from samplecnn_hf.text import escape_markdown
 from training.data import SOURCES, load_source
 from training.data.prepared import PreparedClips, prepare, prepared_folder
 from training.data.source import Source
-from training.data.synthetic import is_synthetic
-from training.hub_folder import markdown_table
+from training.loop.model_card import markdown_table
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "samplecnn_hf"
@@ -150,13 +149,12 @@ def push_dataset(
         raise PublishError(f"--sampling_rate must be between {lowest} and {MAX_FLAC_RATE} Hz; got {sampling_rate}")
     check_repo_id(repo_id)
     source = load_source(source_name, data_dir)
-    shards = prepared_folder(cache_dir, source.name, data_dir, sampling_rate)
-    prepared = prepare(source, sampling_rate, shards, source.splits)
-    with TemporaryDirectory(prefix="flac-", dir=shards) as temporary:
+    prepared = prepare(source, sampling_rate, cache_dir, source.splits)
+    with TemporaryDirectory(prefix="flac-", dir=prepared_folder(source, sampling_rate, cache_dir)) as temporary:
         splits = DatasetDict(
             {split: encode_split(prepared[split], split, source, sampling_rate, temporary) for split in source.splits}
         )
-        card = render_dataset_card(repo_id, source, splits, license, sampling_rate, is_synthetic(data_dir))
+        card = render_dataset_card(repo_id, source, splits, license, sampling_rate, source.synthetic)
         push_files({CARD: card.encode()}, repo_id, repo_type="dataset", private=private, dry_run=dry_run)
         if dry_run:
             print(f"{sum(split.data.nbytes for split in splits.values()):>13,}  bytes of clips would go there, too")

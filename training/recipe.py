@@ -17,8 +17,8 @@ from transformers import HfArgumentParser
 from samplecnn_hf import SampleCNNConfig, SampleCNNFeatureExtractor, create_config
 from samplecnn_hf.configuration_samplecnn import BOUNDS
 from samplecnn_hf.text import is_one_line, one_line
-from training.command import UserError
-from training.data.synthetic import STAND_INS
+from training.errors import RecipeError
+from training.synthetic import STAND_INS
 
 # Options that may differ when a run is resumed: the weights do not depend on them.
 MAY_CHANGE = (
@@ -39,10 +39,6 @@ TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", s
 LARGEST = 3.4e38  # the largest float32
 MAX_RECIPE_BYTES = 2**20
 SCALAR_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "timestamp")}
-
-
-class RecipeError(UserError):
-    """What is wrong with the recipe or the command line, in one line."""
 
 
 @dataclass(frozen=True)

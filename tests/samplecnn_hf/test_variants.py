@@ -6,7 +6,7 @@ import torch
 import yaml
 
 from samplecnn_hf import create_config, list_variants
-from training.complexity import giga_macs, on_meta_device
+from training.loop.complexity import giga_macs, on_meta_device
 
 PAPER = yaml.safe_load((Path(__file__).parents[2] / "training" / "paper.yaml").read_text(encoding="utf-8"))
 

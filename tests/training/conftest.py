@@ -7,7 +7,7 @@ import pytest
 import soundfile
 from accelerate.state import AcceleratorState
 
-from training.data.synthetic.new_folder import MARK
+from training.synthetic.new_folder import MARK
 
 PITCHES = {"high": 3000.0, "low": 300.0, "middle": 1000.0}
 CLIPS = {"train": 12, "validation": 4, "test": 4}  # of each pitch

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from training import cross_validate
-from training.training_run import TrainingRun
+from training.loop.training_run import TrainingRun
 
 ROOT = Path(__file__).parents[2]
 

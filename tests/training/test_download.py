@@ -16,9 +16,10 @@ from types import SimpleNamespace
 import pytest
 
 from training import download
-from training.data import dcase2017, load_source
-from training.data.source import DataError
+from training.data import load_source
+from training.data.sources import dcase2017
 from training.data.transfer import RemoteFile
+from training.errors import DataError
 
 WORDS = [f"{word}/{speaker}_nohash_0.wav" for word in ("no", "yes") for speaker in "abc"]
 SPEECH = {name: name.encode() for name in [*WORDS, "_background_noise_/tap.wav"]} | {
@@ -202,7 +203,7 @@ def test_file_without_published_checksum(publish, data_dir, capsys):
 
 
 def test_million_song(data_dir):
-    assert "training/data/million_song.py tells where to put them" in fail("million_song", data_dir)
+    assert "training/data/sources/million_song.py tells where to put them" in fail("million_song", data_dir)
     assert not data_dir.parent.exists()
 
 

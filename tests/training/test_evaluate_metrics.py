@@ -4,7 +4,7 @@ import evaluate
 import pytest
 import torch
 
-from training.metrics import compute_metrics
+from training.loop.metrics import compute_metrics
 
 FOLDER = Path(__file__).parents[2] / "training" / "evaluate_metrics"
 

@@ -11,8 +11,9 @@ import yaml
 
 from samplecnn_hf import list_variants
 from training.data import SOURCES
-from training.data.synthetic import STAND_INS
-from training.recipe import Recipe, RecipeError, parse_recipe, read_recipe
+from training.errors import RecipeError
+from training.recipe import Recipe, parse_recipe, read_recipe
+from training.synthetic import STAND_INS
 
 RECIPES = sorted((Path(__file__).parents[2] / "training" / "recipes").rglob("*.yaml"))
 RESULTS = Path(__file__).parents[2] / "docs" / "results"

@@ -13,10 +13,10 @@ from transformers import pipeline
 from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassification
 from training import evaluate, train
 from training.data import load_source
-from training.data.synthetic import STAND_INS, StandIn
-from training.metrics import loss_function
+from training.loop.metrics import loss_function
+from training.loop.training_run import TrainingRun
 from training.recipe import parse_recipe
-from training.training_run import TrainingRun
+from training.synthetic import STAND_INS, StandIn
 
 ROOT = Path(__file__).parents[2]
 

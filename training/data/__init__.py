@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from training.data import dcase2017, folder, hub, magnatagatune, million_song, speech_commands
-from training.data.source import DataError, Source, check_text
+from training.data.source import Source, check_text
+from training.data.sources import dcase2017, folder, hub, magnatagatune, million_song, speech_commands
+from training.errors import DataError
 
 SOURCES = {
     "dcase2017": dcase2017.load,

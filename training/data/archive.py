@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from tqdm import tqdm
 
 from samplecnn_hf.text import one_line
-from training.data.source import DataError
+from training.errors import DataError
 
 _BLOCK = 2**16  # bytes
 # Malformed headers, encryption and extreme names raise the last five.

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from training.data.source import DataError
+from training.errors import DataError
 
 
 def claim(folder: Path, mark: str, text: str) -> None:

@@ -32,8 +32,9 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from samplecnn_hf import SampleCNNFeatureExtractor
-from training.data.source import Clip, DataError, Source
-from training.hardware import num_cores
+from training.data.source import Clip, Source
+from training.errors import DataError
+from training.loop.hardware import num_cores
 
 FORMAT = 2  # of the shards; raise it when what is written changes
 SHARD_CLIPS = 256
@@ -85,23 +86,23 @@ class _Shard:
     min_seconds: float
 
 
-def prepared_folder(cache_dir: str | None, source_name: str, data_dir: str, sampling_rate: int) -> Path:
-    """Where the clips of a data set are kept: below `cache_dir`, or beside what `datasets` caches."""
+def prepared_folder(source: Source, sampling_rate: int, cache_dir: str | None = None) -> Path:
+    """The folder of a data set's shards: below `cache_dir`, by default below the cache of `datasets`."""
     root = Path(cache_dir) if cache_dir else Path(datasets.config.HF_DATASETS_CACHE) / "samplecnn"
-    place = os.path.abspath(data_dir) if os.path.exists(data_dir) else data_dir  # the id of a data set on the Hub
+    place = os.path.abspath(source.data_dir) if os.path.exists(source.data_dir) else source.data_dir  # Hub id
     digest = hashlib.sha256(os.fsencode(place)).hexdigest()[:8]
-    return root / f"{source_name}-{sampling_rate}-{digest}"
+    return root / f"{source.name}-{sampling_rate}-{digest}"
 
 
 def prepare(
     source: Source,
     sampling_rate: int,
-    folder: str | Path,
+    cache_dir: str | None = None,
     splits: Collection[str] | None = None,
     quiet: bool = False,
 ) -> dict[str, PreparedClips]:
     """
-    Decode what is not yet prepared of `source` into `folder`, in parallel and with bounded memory, and open it.
+    Decode what is not yet prepared of `source`, in parallel and with bounded memory, and open it.
 
     Clips that cannot be decoded or are too short are listed in `<split>-report.csv`; they never stop the preparation.
     Damaged shards are made again. Several processes may call it at once: one works, the others wait for it.
@@ -109,8 +110,8 @@ def prepare(
     Args:
         source: the clips; its background noise becomes one more split, "background_noise".
         sampling_rate: of the network, in Hz.
-        folder: of this source at this rate; made if it is not there. Of what is in it, only other shards, known by
-            their names, are removed.
+        cache_dir: folder for prepared data sets; by default below the cache of `datasets`. In the data set's folder
+            only outdated shards, known by their names, are removed.
         splits: those to prepare; all of them, and the background noise, unless given.
         quiet: no word on the report.
 
@@ -120,7 +121,7 @@ def prepare(
     Raises:
         DataError: not one usable clip in a split; a file that cannot be written or may not be read.
     """
-    folder = Path(folder)
+    folder = prepared_folder(source, sampling_rate, cache_dir)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock"):
         shards = _plan(source, sampling_rate, folder)

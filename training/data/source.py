@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from samplecnn_hf.text import is_one_line
-from training.command import UserError
+from training.errors import DataError
 
-
-class DataError(UserError):
-    """What is wrong with the user's data and what to do, in one line."""
+SYNTHETIC_MARK = "SYNTHETIC.txt"  # a file in the folders of synthetic data sets
 
 
 @dataclass(frozen=True)
@@ -38,10 +36,11 @@ class Source:
 
     Attributes:
         name: of the data set, a key of `training.data.SOURCES`.
+        data_dir: absolute path of its folder, or its id on the Hub.
         labels: names, in the order of the network's outputs.
         problem_type: `single_label_classification` or `multi_label_classification`.
         splits: clips of "train", "validation" and, where there is one, "test".
-        metric: what a run is judged by, a key of `training.metrics.compute_metrics`.
+        metric: what a run is judged by, a key of `training.loop.metrics.compute_metrics`.
         background_noise: recordings to mix into the training clips.
         min_seconds: a clip that is not longer does not belong to the data set; this is known once it is decoded.
 
@@ -51,6 +50,7 @@ class Source:
     """
 
     name: str
+    data_dir: Path | str
     labels: list[str]
     problem_type: str
     splits: dict[str, list[Clip]]
@@ -63,6 +63,21 @@ class Source:
         for split, clips in self.splits.items():
             if not clips:
                 raise DataError(f"found no {split} clips of {self.name}: give the folder with the whole data set")
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a clip may have several labels."""
+        return self.problem_type == "multi_label_classification"
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether `training.synthetic` made the clips."""
+        return (Path(self.data_dir) / SYNTHETIC_MARK).is_file()
+
+    @property
+    def scored_split(self) -> str:
+        """The split that scores are reported for: test or, where there is none, validation."""
+        return "test" if "test" in self.splits else "validation"
 
 
 def check_text(text: str, what: str) -> None:

@@ -16,7 +16,7 @@ from requests.adapters import HTTPAdapter
 from tqdm import tqdm
 from urllib3 import Retry
 
-from training.data.source import DataError
+from training.errors import DataError
 
 TIMEOUT = 30  # seconds without a byte
 RETRY = Retry(3, backoff_factor=1, status_forcelist=(408, 429, 500, 502, 503, 504), respect_retry_after_header=False)

@@ -17,19 +17,8 @@ An analysis of trained networks has
     plots(tables, arrays)   name -> figure, drawn from these alone
 """
 
-from training.experiments import (
-    figure_4,
-    figure_5,
-    figure_6,
-    figure_7,
-    figure_8,
-    figure_9,
-    figure_10,
-    table_2,
-    table_3,
-    table_4,
-    table_5,
-)
+from training.experiments.figures import figure_4, figure_5, figure_6, figure_7, figure_8, figure_9, figure_10
+from training.experiments.tables import table_2, table_3, table_4, table_5
 
 EXPERIMENTS = {
     "figure_4": figure_4,

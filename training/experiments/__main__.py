@@ -6,7 +6,6 @@ The paper's tables and figures.
     python -m training.experiments figure_6 --source folder --data_dir MY_SOUNDS \\
         --recipe training/recipes/speech_commands/modern.yaml
     python -m training.experiments figure_8 runs/music runs/speech      # looks into networks that are trained already
-    python -m training.experiments report                               # one page of all results so far
 
 Training goes on where it was interrupted, with the epoch; experiments share the runs that they have in common.
 `--quick` shows in minutes that a command works, and nothing else.
@@ -20,15 +19,13 @@ from pathlib import Path
 
 from transformers.utils.logging import disable_progress_bar
 
-from training.command import errors_in_one_line
 from training.data import SOURCES
+from training.errors import RecipeError, errors_in_one_line
 from training.experiments import EXPERIMENTS
 from training.experiments.grid import Trained, run_grid
 from training.experiments.output import is_analysis, markdown, write_result, write_views
-from training.experiments.report import write_report
 from training.experiments.subjects import Subject, chosen_subjects
 from training.experiments.tasks import PAPER_TASKS, Task, chosen_tasks
-from training.recipe import RecipeError
 
 PROGRAM = "python -m training.experiments"
 
@@ -123,8 +120,6 @@ def create_parser() -> argparse.ArgumentParser:
         _add_data_arguments(command)
         if hasattr(experiment, "add_arguments"):
             experiment.add_arguments(command)
-    title = "one page, report.html, of all results so far"
-    commands.add_parser("report", parents=[folders], help=title, description=title, allow_abbrev=False)
     return parser
 
 
@@ -162,9 +157,6 @@ def main(argv: list[str] | None = None):
     args = create_parser().parse_args(argv)
     disable_progress_bar()  # of loading and saving weights
     with errors_in_one_line("the same command goes on, training from the last finished epoch"):
-        if args.name == "report":
-            print(f"wrote {write_report(results_folder(args))}")
-            return
         experiment, command = EXPERIMENTS[args.name], f"{PROGRAM} {shlex.join(argv)}"
         for name in ("seeds", "max_clips", "threads"):
             if vars(args).get(name) is not None and vars(args)[name] < 1:

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from samplecnn_hf import SampleCNNConfig
 from training.data.source import Source
+from training.errors import RecipeError
 from training.experiments.tasks import Repetition, Task
-from training.recipe import Recipe, RecipeError
-from training.results import is_of
-from training.run_folder import RunFolder
-from training.train import train
+from training.loop.results import is_of
+from training.loop.run import train
+from training.loop.run_folder import RunFolder
+from training.recipe import Recipe
 
 
 @dataclass
@@ -63,7 +64,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Trained:
-    """A cell with what training/results.py tells of its finished runs, one a seed or fold.
+    """A cell with what training/loop/results.py tells of its finished runs, one a seed or fold.
 
     The network of `results` is in the folder `results["recipe"]["output_dir"]`.
     """

@@ -20,7 +20,7 @@ from safetensors.numpy import load, save
 from samplecnn_hf.analysis.plots import plot_text
 from samplecnn_hf.files import write_file
 from samplecnn_hf.text import escape_markdown, printable
-from training.hub_folder import markdown_table
+from training.loop.model_card import markdown_table
 
 # What each row of a .csv file repeats, as far as the result has it.
 ORIGIN = ("data", "what", "split", "folds", "metric", "synthetic", "quick", "date", "command")

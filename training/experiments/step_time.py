@@ -12,8 +12,8 @@ import torch
 from samplecnn_hf import SampleCNNForAudioClassification
 from training.experiments.grid import Cell
 from training.experiments.tasks import Task
-from training.metrics import loss_function
-from training.train import create_accelerator
+from training.loop.metrics import loss_function
+from training.loop.run import create_accelerator
 
 WARM_UP, ROUNDS = 1, 5
 

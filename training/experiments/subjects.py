@@ -14,15 +14,14 @@ from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassificat
 from samplecnn_hf.analysis import ClipExcitations, ExcitationRecorder
 from samplecnn_hf.loading import load_classifier
 from training.data import load_source
-from training.data.prepared import PreparedClips, prepare, prepared_folder
+from training.data.prepared import PreparedClips, prepare
 from training.data.segments import to_float
-from training.data.source import DataError, Source
-from training.data.synthetic import is_synthetic
-from training.evaluate import check_labels, check_split
+from training.data.source import Source
+from training.errors import DataError, RecipeError
 from training.experiments.grid import Cell, Trained, run_grid
 from training.experiments.tasks import PAPER_TASKS, QUICK_CLIPS, Task, chosen_tasks
-from training.hardware import prepare_cpu
-from training.recipe import RecipeError
+from training.loop.evaluation import check_labels, check_split
+from training.loop.hardware import prepare_cpu
 
 FOR_TRAINING = ("tasks", "synthetic", "recipe", "num_epochs", "folds")  # options
 FOR_DATA = ("source", "data_dir")
@@ -160,9 +159,8 @@ def _read_results(folder: Path) -> dict:
 def _sounds(source: Source, data_dir: str, cache_dir: str | None, extractor, args: argparse.Namespace) -> Sounds:
     split = args.split or ("test" if "test" in source.splits else "validation")
     check_split(source, split, data_dir)
-    folder = prepared_folder(cache_dir, source.name, data_dir, extractor.sampling_rate)
-    clips = prepare(source, extractor.sampling_rate, folder, [split])[split]
+    clips = prepare(source, extractor.sampling_rate, cache_dir, [split])[split]
     most = QUICK_CLIPS if args.quick else args.max_clips
     count = min(len(clips), most or len(clips))
     indices = [i * len(clips) // count for i in range(count)]
-    return Sounds(Path(data_dir).absolute().name, split, is_synthetic(Path(data_dir)), clips, indices)
+    return Sounds(Path(data_dir).absolute().name, split, source.synthetic, clips, indices)

@@ -7,16 +7,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-import yaml
-
-from training.cross_validate import folds_of
 from training.data import load_source
-from training.data.source import Clip, DataError, Source
-from training.data.synthetic import ensure_stand_in
-from training.hub_folder import PAPER as PAPER_FILE
-from training.recipe import Recipe, RecipeError, parse_recipe
+from training.data.source import Clip, Source
+from training.errors import DataError, RecipeError
+from training.loop.cross_validation import folds_of
+from training.paper import paper_score
+from training.recipe import Recipe, parse_recipe
+from training.synthetic import ensure_stand_in
 
-PAPER = yaml.safe_load(PAPER_FILE.read_text(encoding="utf-8"))
 RECIPES = Path(__file__).parents[1] / "recipes"
 PAPER_TASKS = {
     "magnatagatune": RECIPES / "mtt" / "paper.yaml",
@@ -113,7 +111,7 @@ class Task:
 
     def paper_score(self, variant: str) -> float | None:
         """Mean of three runs of the plain recipe (Fig. 6, where other tables repeat it)."""
-        return PAPER["figure_6"].get(self.recipe.source, {}).get(variant)
+        return paper_score(self.recipe.source, variant)
 
 
 def few_clips(clips: Sequence[Clip], count: int) -> list[Clip]:

@@ -14,7 +14,7 @@ import zipfile
 import pytest
 
 from training.data.archive import unpack
-from training.data.source import DataError
+from training.errors import DataError
 
 NUM_ARCHIVES = 400
 MAX_BYTES = 200_000

@@ -1,7 +1,7 @@
 import pytest
 
 from training.data.claim import claim, is_claimed, remove_claimed
-from training.data.source import DataError
+from training.errors import DataError
 
 MARK = "MARK.txt"
 

@@ -8,10 +8,11 @@ import pytest
 from datasets import Audio, Dataset, Features, List, Value
 
 from training.data import SOURCES, load_source
-from training.data.dcase2017 import AUDIO_FOLDERS
-from training.data.dcase2017 import LABELS as SCENES
-from training.data.million_song import TAGS
-from training.data.source import Clip, DataError, Source
+from training.data.source import Clip, Source
+from training.data.sources.dcase2017 import AUDIO_FOLDERS
+from training.data.sources.dcase2017 import LABELS as SCENES
+from training.data.sources.million_song import TAGS
+from training.errors import DataError
 
 
 def write_table(path: Path, rows, delimiter: str):

@@ -13,7 +13,8 @@ from datasets import load_dataset
 
 from training.data import prepared
 from training.data.prepared import prepare, prepared_folder
-from training.data.source import Clip, DataError, Source
+from training.data.source import Clip, Source
+from training.errors import DataError
 
 RATE = 22050
 

@@ -9,7 +9,8 @@ import soundfile
 
 from training.data import prepared
 from training.data.prepared import prepare
-from training.data.source import Clip, DataError, Source
+from training.data.source import Clip, Source
+from training.errors import DataError
 
 RATE = 22050
 

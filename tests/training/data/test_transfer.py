@@ -8,8 +8,8 @@ import pytest
 from urllib3 import Retry
 
 from training.data import transfer
-from training.data.source import DataError
 from training.data.transfer import RemoteFile, fetch
+from training.errors import DataError
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 

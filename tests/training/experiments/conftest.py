@@ -5,9 +5,9 @@ import json
 import pytest
 
 from samplecnn_hf import variants
-from training import metrics
-from training.data.synthetic import STAND_INS, StandIn
 from training.experiments import __main__ as experiments
+from training.loop import metrics
+from training.synthetic import STAND_INS, StandIn
 
 TINY_FAMILIES = {
     9: {"num_blocks": 6, "segment_length": 2187, "stem_channels": 8},
@@ -48,7 +48,7 @@ def on_tones(tiny_networks, tones, tmp_path):
 def on_chords(tiny_networks, write_chords, tmp_path, monkeypatch):
     """Options: chords in place of the synthetic music, one epoch of one seed."""
     monkeypatch.setitem(STAND_INS, "magnatagatune", StandIn(write_chords, num_epochs=1))
-    monkeypatch.setattr("training.data.magnatagatune.MIN_SECONDS", 0.0)  # chords are short
+    monkeypatch.setattr("training.data.sources.magnatagatune.MIN_SECONDS", 0.0)  # chords are short
     return [
         "--synthetic",
         "--tasks=magnatagatune",

@@ -10,10 +10,12 @@ from scipy.stats import ttest_ind
 from samplecnn_hf import create_config
 from training import train
 from training.data.source import Clip
-from training.experiments import EXPERIMENTS, figure_6, grid, table_3
+from training.experiments import EXPERIMENTS, grid
 from training.experiments import __main__ as experiments
+from training.experiments.figures import figure_6
 from training.experiments.grid import Trained
 from training.experiments.output import markdown
+from training.experiments.tables import table_3
 from training.experiments.tasks import PAPER, PAPER_TASKS, Task, few_clips
 from training.recipe import parse_recipe
 

@@ -11,10 +11,10 @@ from safetensors.numpy import load_file
 from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassification, create_config
 from samplecnn_hf.analysis import ClipExcitations, ExcitationRecorder, estimate_filters
 from tests.conftest import with_labels
-from training.data import folder
-from training.data.source import DataError
+from training.data.sources import folder
+from training.errors import DataError
 from training.experiments import __main__ as experiments
-from training.experiments import figure_10
+from training.experiments.figures import figure_10
 
 LABELS = ["high", "low", "middle"]
 

@@ -24,12 +24,12 @@ from samplecnn_hf.analysis import (
     log_likeness,
     relate_to_loudness,
 )
-from training.data.synthetic.music import INSTALL, write_music
-from training.data.synthetic.speech import write_spoken_commands
-from training.experiments import table_5
 from training.experiments.grid import Cell, Trained
+from training.experiments.tables import table_5
 from training.experiments.tasks import RECIPES, Task
 from training.recipe import Recipe, parse_recipe
+from training.synthetic.music import INSTALL, write_music
+from training.synthetic.speech import write_spoken_commands
 from training.train import train
 
 pytestmark = pytest.mark.slow

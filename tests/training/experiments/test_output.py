@@ -5,7 +5,7 @@ from markdown_it import MarkdownIt
 
 from samplecnn_hf.text import printable
 from tests.conftest import NASTY_NAMES
-from training.experiments import figure_8
+from training.experiments.figures import figure_8
 from training.experiments.output import page
 
 

@@ -1,5 +1,5 @@
 """
-Metrics of clips with any number of labels, for the library `evaluate`: those of `training.metrics`.
+Metrics of clips with any number of labels, for the library `evaluate`: those of `training.loop.metrics`.
 
     metric = evaluate.load("training/evaluate_metrics/audio_tagging")
     metric.compute(predictions=probabilities, references=targets)  # both [clips, labels]
@@ -9,7 +9,7 @@ import datasets
 import evaluate
 import numpy as np
 
-from training.metrics import multi_label_metrics
+from training.loop.metrics import multi_label_metrics
 
 
 class AudioTagging(evaluate.Metric):

@@ -1,5 +1,5 @@
 """
-Metrics of clips with one label each, for the library `evaluate`: those of `training.metrics`.
+Metrics of clips with one label each, for the library `evaluate`: those of `training.loop.metrics`.
 
     metric = evaluate.load("training/evaluate_metrics/keyword_spotting")
     metric.compute(predictions=probabilities, references=labels)  # [clips, labels] and [clips]
@@ -9,7 +9,7 @@ import datasets
 import evaluate
 import numpy as np
 
-from training.metrics import single_label_metrics
+from training.loop.metrics import single_label_metrics
 
 
 class KeywordSpotting(evaluate.Metric):

@@ -1,0 +1,73 @@
+"""`--pretrained` with `--freeze` and `--warm_statistics`, and the recipe that uses them."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from samplecnn_hf import SampleCNNForAudioClassification
+from training import train
+from training.errors import RecipeError
+from training.loop.training_run import TrainingRun
+
+RECIPE = Path(__file__).parents[2] / "training" / "recipes" / "finetune.yaml"
+FROZEN = ("samplecnn.front_end.", "samplecnn.blocks.0.", "samplecnn.blocks.1.")
+
+
+@pytest.fixture
+def options(tones, tmp_path, pretrained):
+    return [
+        f"--recipe={RECIPE}",
+        f"--pretrained={pretrained}",
+        f"--data_dir={tones}",
+        f"--output_dir={tmp_path / 'tuned'}",
+        f"--cache_dir={tmp_path / 'cache'}",
+        "--batch_size=8",
+        "--num_epochs=2",
+        "--freeze=3",
+    ]
+
+
+def state(folder: Path) -> dict[str, torch.Tensor]:
+    return SampleCNNForAudioClassification.from_pretrained(folder).state_dict()
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_frozen_layers_keep_weights_and_get_the_statistics_of_the_new_clips(options, tmp_path, pretrained, warm):
+    train.main([*options, f"--warm_statistics={warm}"])
+    before, after = state(pretrained), state(tmp_path / "tuned")
+    for name, tensor in before.items():
+        if name.startswith(FROZEN) and tensor.is_floating_point():
+            is_statistic = name.endswith(("running_mean", "running_var"))
+            assert torch.equal(tensor, after[name]) == (not (warm and is_statistic)), name
+    assert not torch.equal(before["samplecnn.blocks.4.conv.weight"], after["samplecnn.blocks.4.conv.weight"])
+
+
+def test_an_interrupted_run_ends_with_the_same_weights(options, tmp_path, monkeypatch):
+    train.main(options)
+    whole = TrainingRun.train_epoch
+
+    def train_epoch(run, rates):
+        if run.history:
+            raise KeyboardInterrupt
+        return whole(run, rates)
+
+    options = [option.replace("tuned", "again") for option in options]
+    with monkeypatch.context() as context:
+        context.setattr(TrainingRun, "train_epoch", train_epoch)
+        with pytest.raises(SystemExit, match="--resume"):
+            train.main(options)
+    train.main([*options, "--resume"])
+    again = state(tmp_path / "again")
+    assert all(torch.equal(tensor, again[name]) for name, tensor in state(tmp_path / "tuned").items())
+
+
+def test_more_layers_than_there_are(options, tmp_path):
+    with pytest.raises(SystemExit, match="^error: --freeze must be at most 6 for "):
+        train.main([*options, "--freeze=7"])
+    assert not (tmp_path / "tuned").exists()
+
+
+def test_nothing_can_be_frozen_without_a_pretrained_network(tmp_path):
+    with pytest.raises(RecipeError, match="give --pretrained"):
+        train.parse_recipe([f"--recipe={RECIPE}", "--data_dir=data", "--output_dir=run"])

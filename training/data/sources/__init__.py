@@ -1,0 +1,1 @@
+"""One file per kind of data set; `load` lists its labelled clips."""

@@ -1,0 +1,103 @@
+"""DCASE 2017, task 4: ten seconds from the street, with the warning sounds and vehicles heard; as distributed.
+
+groundtruth_weak_label_training_set.csv      tab-separated, no header: file, start, end, label; a file has as many
+groundtruth_weak_label_testing_set.csv       rows as labels
+groundtruth_weak_label_evaluation_set.csv
+unbalanced_train_segments_training_set_audio_formatted_and_segmented_downloads/Y<file>
+unbalanced_train_segments_testing_set_audio_formatted_and_segmented_downloads/Y<file>
+evaluation_set_formatted_audio_segments/Y<file>
+
+The labels are in the order of the challenge's description. The evaluation set is the test split. The training and
+testing sets are pooled, and the paper's authors draw the validation split from them: a tenth of each class's rows, so
+that a file drawn for one of its labels takes the others along.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from training.data.source import Clip, Source
+from training.data.tables import check_names, read_rows, refuse_rows
+from training.errors import DataError
+
+LABELS = [
+    "Train horn",
+    "Air horn, truck horn",
+    "Car alarm",
+    "Reversing beeps",
+    "Ambulance (siren)",
+    "Police car (siren)",
+    "Fire engine, fire truck (siren)",
+    "Civil defense siren",
+    "Screaming",
+    "Bicycle",
+    "Skateboard",
+    "Car",
+    "Car passing by",
+    "Bus",
+    "Truck",
+    "Motorcycle",
+    "Train",
+]
+AUDIO_FOLDERS = {
+    "training": "unbalanced_train_segments_training_set_audio_formatted_and_segmented_downloads",
+    "testing": "unbalanced_train_segments_testing_set_audio_formatted_and_segmented_downloads",
+    "evaluation": "evaluation_set_formatted_audio_segments",
+}
+VALIDATION_FRACTION = 0.1
+VALIDATION_SEED = 123
+
+
+def load(data_dir: Path) -> Source:
+    """List the clips of the three sets.
+
+    Raises:
+        DataError: a faulty table, an unknown label, or an empty split.
+    """
+    rows = {name: _read_rows(data_dir / f"groundtruth_weak_label_{name}_set.csv") for name in AUDIO_FOLDERS}
+    clips = {name: _make_clips(data_dir / folder, rows[name]) for name, folder in AUDIO_FOLDERS.items()}
+
+    pooled = clips["training"] | clips["testing"]
+    for file in clips["training"].keys() & clips["testing"].keys():  # listed in both: the labels of both
+        labels = {*clips["training"][file].labels, *clips["testing"][file].labels}
+        pooled[file] = replace(pooled[file], labels=tuple(sorted(labels)))
+    held_out = draw_validation(rows["training"] + rows["testing"])
+    splits = {
+        "train": [clip for file, clip in pooled.items() if file not in held_out],
+        "validation": [clip for file, clip in pooled.items() if file in held_out],
+        "test": list(clips["evaluation"].values()),
+    }
+    return Source("dcase2017", data_dir, LABELS, "multi_label_classification", splits, "f1_samples@0.1")
+
+
+def draw_validation(rows: list[tuple[str, int]]) -> set[str]:
+    """Choose the files of the validation split, from the file and label of each row, in the order of the tables.
+
+    The draw is that of the authors' code, `DataFrame.sample(frac=0.1, random_state=123)` on the rows of each class.
+    In numpy's words it is the start of a permutation by the legacy generator, whose numbers never change.
+    """
+    drawn = set()
+    for label in range(len(LABELS)):
+        files = [file for file, row_label in rows if row_label == label]
+        order = np.random.RandomState(VALIDATION_SEED).permutation(len(files))
+        drawn.update(files[i] for i in order[: round(VALIDATION_FRACTION * len(files))])
+    return drawn
+
+
+def _read_rows(path: Path) -> list[tuple[str, int]]:
+    index = {name: label for label, name in enumerate(LABELS)}
+    rows = read_rows(path, "\t")
+    if len(rows[0][1]) != 4:
+        raise DataError(f"{path} needs four columns separated by tabs (file, start, end, label): download it again")
+    unknown = [f"row {line}: {cells[3]!r} is none of the labels" for line, cells in rows if cells[3] not in index]
+    refuse_rows(unknown, path, "correct the row")
+    check_names(list({cells[0] for _, cells in rows}), path)
+    return [(cells[0], index[cells[3]]) for _, cells in rows]
+
+
+def _make_clips(folder: Path, rows: list[tuple[str, int]]) -> dict[str, Clip]:
+    labels = {file: set() for file, _ in rows}
+    for file, label in rows:
+        labels[file].add(label)
+    return {file: Clip(folder / f"Y{file}", tuple(sorted(found))) for file, found in labels.items()}

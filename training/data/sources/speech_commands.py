@@ -1,0 +1,70 @@
+"""Google Speech Commands: one-second spoken words, in the layout of the published archive.
+
+word/HASH_nohash_N.wav      take N of the word by the speaker HASH
+validation_list.txt         the files of the validation split, one `word/file` a line
+testing_list.txt            the files of the test split; everything else is for training
+_background_noise_/*.wav    long recordings without words
+"""
+
+import hashlib
+from pathlib import Path
+
+from training.data.source import Clip, Source
+from training.data.tables import check_names, refuse_rows
+from training.errors import DataError
+
+BACKGROUND_NOISE = "_background_noise_"
+SPLIT_LISTS = {"validation": "validation_list.txt", "test": "testing_list.txt"}
+
+_HASH_BUCKETS = 2**27  # of the published rule
+
+
+def load(data_dir: Path) -> Source:
+    """List the clips of an unpacked Speech Commands archive; the labels are its word folders, sorted.
+
+    Raises:
+        DataError: no words, a missing split list, a listed file that is missing, or an empty split.
+    """
+    words = sorted(p.name for p in data_dir.iterdir() if p.is_dir() and not p.name.startswith(("_", ".")))
+    clips = {
+        f"{word}/{path.name}": Clip(path, (label,))
+        for label, word in enumerate(words)
+        for path in sorted((data_dir / word).glob("*.wav"))
+    }
+    if not clips:
+        raise DataError(
+            f"{data_dir} holds no word/*.wav: give the folder where the Speech Commands archive is unpacked"
+        )
+
+    listed = {split: _read_list(data_dir / name, clips) for split, name in SPLIT_LISTS.items()}
+    held_out = set().union(*listed.values())
+    splits = {"train": [clip for name, clip in clips.items() if name not in held_out]}
+    splits |= {split: [clips[name] for name in names] for split, names in listed.items()}
+    noise = tuple(sorted((data_dir / BACKGROUND_NOISE).glob("*.wav")))
+    return Source("speech_commands", data_dir, words, "single_label_classification", splits, "accuracy", noise)
+
+
+def assign_split(file_name: str, validation_percentage: float = 10, testing_percentage: float = 10) -> str:
+    """Choose "train", "validation" or "test" by the published hash rule of the archive.
+
+    Everything from `_nohash_` on is left out of the hash, so all takes of a speaker share a split, and a file
+    stays in its split when others are added.
+    """
+    speaker = Path(file_name).name.partition("_nohash_")[0]
+    bucket = int(hashlib.sha1(speaker.encode("utf-8", "surrogateescape")).hexdigest(), 16) % _HASH_BUCKETS
+    percentage = 100 * bucket / (_HASH_BUCKETS - 1)
+    if percentage < validation_percentage:
+        return "validation"
+    if percentage < validation_percentage + testing_percentage:
+        return "test"
+    return "train"
+
+
+def _read_list(path: Path, clips: dict[str, Clip]) -> list[str]:
+    if not path.is_file():
+        raise DataError(f"{path} is missing or not a file: unpack the whole archive, the split lists are part of it")
+    names = path.read_text(encoding="utf-8", errors="surrogateescape").split()  # as Path decodes the names of files
+    missing = [f"{name} is listed and missing" for name in names if name not in clips]
+    refuse_rows(missing, path, "unpack the whole archive again")
+    check_names(names, path)
+    return names

@@ -1,0 +1,37 @@
+"""What the machine can do, and how to let it."""
+
+import ctypes
+import os
+import sys
+
+import torch
+
+from training.errors import RecipeError
+
+
+def resolve_precision(mixed_precision: str, device: torch.device) -> str:
+    """`auto` -> `bf16` where the hardware computes it, else `no`. (Emulated bf16 is slower than float32.)"""
+    if mixed_precision == "fp16" and device.type == "cpu":
+        raise RecipeError("--mixed_precision fp16 needs a GPU; use bf16, no or auto")
+    if mixed_precision != "auto":
+        return mixed_precision
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    cpu = torch.cpu.get_capabilities()
+    return "bf16" if cpu.get("avx512_bf16") or cpu.get("amx_bf16") else "no"
+
+
+def num_cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def prepare_cpu(num_processes: int, threads: int | None):
+    """Use all cores (`accelerate launch` leaves a process one), and keep freed memory for the next step."""
+    torch.set_num_threads(threads or max(1, num_cores() // num_processes))
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        # glibc hands large blocks back to the kernel at once; getting them again, page by page, costs a training step
+        # about a third of its time (benchmarks/training_step.py).
+        m_trim_threshold, m_mmap_max = -1, -4
+        libc.mallopt(m_mmap_max, 0)
+        libc.mallopt(m_trim_threshold, -1)

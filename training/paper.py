@@ -1,0 +1,37 @@
+"""The numbers that the paper reports, from paper.yaml."""
+
+from collections.abc import Mapping, Sized
+from pathlib import Path
+
+import yaml
+
+from training.errors import DataError
+
+PAPER: dict = yaml.safe_load(Path(__file__).with_name("paper.yaml").read_text(encoding="utf-8"))
+
+
+def paper_score(source_name: str, variant: str) -> float | None:
+    """The mean score over three runs of a network with the plain recipe (Fig. 6), where the paper reports it."""
+    return PAPER["figure_6"].get(source_name, {}).get(variant)
+
+
+def check_paper_counts(source_name: str, clips: Mapping[str, Sized]) -> None:
+    """Check that a data set of Table I has as many clips per split as there; any other data set passes.
+
+    Args:
+        source_name: a key of `training.data.SOURCES`.
+        clips: the usable clips of each split, as `training.data.prepared.prepare` returns them.
+
+    Raises:
+        DataError: a split has another number of clips.
+    """
+    if source_name not in PAPER["datasets"]:
+        return
+    expected = PAPER["datasets"][source_name]["splits"]
+    found = {split: len(clips[split]) if split in clips else 0 for split in expected}
+    if found != expected:
+        counts = ", ".join(f"{expected[split]:,} {split} clips (found: {found[split]:,})" for split in expected)
+        raise DataError(
+            f"{source_name} needs {counts} as in Table I of the paper: complete the data, or train on these with "
+            "--paper_counts false"
+        )
