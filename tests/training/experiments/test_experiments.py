@@ -16,7 +16,8 @@ from training.experiments.figures import figure_6
 from training.experiments.grid import Trained
 from training.experiments.output import markdown
 from training.experiments.tables import table_3
-from training.experiments.tasks import PAPER, PAPER_TASKS, Task, few_clips
+from training.experiments.tasks import PAPER_TASKS, Task, few_clips
+from training.paper import PAPER
 from training.recipe import parse_recipe
 
 NO_OPTIONS = argparse.Namespace(alphas=False, channels="restart", partial_frames="drop")
