@@ -226,6 +226,11 @@ class SampleCNNConfig(PreTrainedConfig):
         return [self.id2label[i] for i in range(self.num_labels)]
 
     @property
+    def multi_label(self) -> bool:
+        """Whether a clip can have several labels (`problem_type`): sigmoid in place of softmax."""
+        return self.problem_type == "multi_label_classification"
+
+    @property
     def block_channels(self) -> list[int]:
         """Output channels of each block: doubled at `first_doubling` and at the last (once where they coincide)."""
         first, last = self.first_doubling, self.num_blocks - 1

@@ -122,7 +122,6 @@ def _compare(onnx_model: bytes, model: SampleCNNForAudioClassification, segment_
     """Raise `RuntimeError` unless onnxruntime answers as PyTorch, for numbers of clips and segments not traced."""
     import onnxruntime
 
-    multi_label = model.config.problem_type == "multi_label_classification"
     session = onnxruntime.InferenceSession(onnx_model, providers=["CPUExecutionProvider"])
     generator = torch.Generator().manual_seed(0)
     for batch, segments in ((1, 1), (3, 2)):
@@ -130,7 +129,7 @@ def _compare(onnx_model: bytes, model: SampleCNNForAudioClassification, segment_
         ours = model(input_values, return_dict=False)
         theirs = session.run(["logits", "segment_logits"], {"input_values": input_values.numpy()})
         for expected, logits in zip(ours, map(torch.from_numpy, theirs), strict=True):
-            probabilities = [x.sigmoid() if multi_label else x.softmax(-1) for x in (expected, logits)]
+            probabilities = [x.sigmoid() if model.config.multi_label else x.softmax(-1) for x in (expected, logits)]
             difference = (probabilities[0] - probabilities[1]).abs().max().item()
             if not difference <= TOLERANCE:  # NaN is no agreement
                 raise RuntimeError(

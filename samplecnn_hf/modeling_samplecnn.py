@@ -516,7 +516,7 @@ class SampleCNNForAudioClassification(SampleCNNPreTrainedModel):
 
         `attention_mask` [batch, segments] is 1 for real segments and 0 for padding.
         """
-        if self.config.problem_type == "multi_label_classification":
+        if self.config.multi_label:
             log_odds = _log_mean_exp(F.logsigmoid(segment_logits), attention_mask)
             return log_odds - _log_mean_exp(F.logsigmoid(-segment_logits), attention_mask)
         return _log_mean_exp(segment_logits.log_softmax(-1), attention_mask)

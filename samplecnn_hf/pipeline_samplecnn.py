@@ -182,7 +182,7 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
             return {"error": error}
         config = self.model.config
         if function_to_apply is None:
-            function_to_apply = "sigmoid" if config.problem_type == "multi_label_classification" else "softmax"
+            function_to_apply = "sigmoid" if config.multi_label else "softmax"
         answer = super().postprocess(
             ModelOutput(logits=logits), top_k=config.num_labels, function_to_apply=function_to_apply
         )

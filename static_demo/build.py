@@ -13,13 +13,13 @@ import html
 import json
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 from huggingface_hub import ModelCard, SpaceCardData
 from transformers.utils.logging import disable_progress_bar
 
 from samplecnn_hf.export import export_onnx
+from samplecnn_hf.files import replace_when_complete
 from samplecnn_hf.model_folder import CARD, read_card
 from samplecnn_hf.text import escape_markdown, one_line, printable
 
@@ -51,14 +51,12 @@ def build(model_folder: Path, output: Path, model_id: str | None = None) -> Path
         raise FileExistsError(f"{output} exists: remove it, or choose another folder")
 
     output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as temporary:
-        new = Path(temporary) / output.name
+    with replace_when_complete(output) as new:
         _write_page(new, model_folder.name)
         _write_card(new / "README.md", model_folder, model_id)
         for name in MODEL_FILES:
             shutil.copyfile(model_folder / name, new / name)
         export_onnx(model_folder, new / "model.onnx")
-        new.rename(output)
     return output
 
 

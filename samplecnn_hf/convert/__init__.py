@@ -18,7 +18,6 @@ every tensor has to fit.
 """
 
 import os
-import tempfile
 from pathlib import Path
 
 import torch
@@ -27,6 +26,7 @@ from transformers.utils import logging
 
 from ..configuration_samplecnn import SampleCNNConfig
 from ..feature_extraction_samplecnn import SampleCNNFeatureExtractor
+from ..files import replace_when_complete
 from ..modeling_samplecnn import SampleCNNForAudioClassification
 from .architecture import choose_problem_type, make_config, read_architecture, read_batch_norm, read_stem
 from .files import ConvertError, Weights, read_weights
@@ -115,11 +115,10 @@ def convert_checkpoint(
         **(_find_statistics(config) if implementation is SAMPLEAUDIO else {}),
     )
     output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.unfinished-") as temporary:
-        folder = Path(temporary) / output.name
+    with replace_when_complete(output) as folder:
         model.save_pretrained(folder)
         extractor.save_pretrained(folder)
-        return folder.rename(output)
+    return output
 
 
 def _find_statistics(config: SampleCNNConfig) -> dict:

@@ -168,6 +168,8 @@ def test_json_round_trip(tmp_path):
     assert loaded.id2label == {0: "yes", 1: "no", 2: "stop"}
     assert loaded.num_labels == 3
     assert loaded.thresholds == [0.1, 0.25, 1]
+    assert loaded.multi_label and not SampleCNNConfig().multi_label
+    assert "multi_label" not in loaded.to_dict()
 
 
 @pytest.mark.parametrize("labels", [{"num_labels": 3}, {"id2label": {0: "cat", 1: "dog"}}])

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from samplecnn_hf.files import write_file
+from samplecnn_hf.files import replace_when_complete, write_file
 
 
 @contextmanager
@@ -52,3 +52,29 @@ def test_full_disk_leaves_what_was_there(tmp_path, before):
 def test_no_folder(tmp_path):
     with pytest.raises(FileNotFoundError):
         write_file(tmp_path / "nowhere" / "file", "")
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_folder_appears_when_it_is_complete(tmp_path, error):
+    def make():
+        folder.mkdir()
+        (folder / "weights").touch()
+        assert not (tmp_path / "run").exists() and folder.name == "run"
+
+    with pytest.raises(error), replace_when_complete(tmp_path / "run") as folder:
+        make()
+        raise error
+    assert os.listdir(tmp_path) == []
+    with replace_when_complete(tmp_path / "run") as folder:
+        make()
+    assert os.listdir(tmp_path) == ["run"] and os.listdir(tmp_path / "run") == ["weights"]
+    (tmp_path / "plain").mkdir()
+    assert (tmp_path / "run").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_folder_with_files_is_not_replaced(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine").touch()
+    with pytest.raises(OSError), replace_when_complete(tmp_path / "run") as folder:
+        folder.mkdir()
+    assert os.listdir(tmp_path) == ["run"] and os.listdir(tmp_path / "run") == ["mine"]
