@@ -64,7 +64,7 @@ def test_results_of_something_else_are_kept(tiny_run, folds, tmp_path, content):
 
 
 def test_other_sources_have_no_folds(tiny_run):
-    with pytest.raises(SystemExit, match="not of speech_commands"):
+    with pytest.raises(SystemExit, match="only the source folder has folds"):
         cross_validate.main([*tiny_run, "--source=speech_commands"])
 
 

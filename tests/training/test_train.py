@@ -104,7 +104,7 @@ def test_resume_with_other_options_is_refused(tiny_run, tmp_path, monkeypatch, c
             train.main(tiny_run)
     with pytest.raises(SystemExit, match="holds an interrupted run: --resume it, or --overwrite it"):
         train.main(tiny_run)
-    with pytest.raises(SystemExit, match="the interrupted run had --seed 0, not 1"):
+    with pytest.raises(SystemExit, match="run was trained with --seed 0, not 1: give the same options to resume"):
         train.main([*tiny_run, "--resume", "--seed=1"])
     train.main([*tiny_run, "--resume"])
     written = (tmp_path / "run" / "model.safetensors").stat().st_mtime_ns

@@ -7,13 +7,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from training.data import load_source
 from training.data.source import Clip, Source
 from training.errors import DataError, RecipeError
-from training.loop.cross_validation import folds_of
 from training.paper import paper_score
 from training.recipe import Recipe, parse_recipe
-from training.synthetic import ensure_stand_in
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 PAPER_TASKS = {
@@ -79,19 +76,17 @@ class Task:
         recipe = self.recipe
         if self.by_fold:
             return next(iter(self.folds.values()))
-        if recipe.synthetic:
-            ensure_stand_in(recipe.source, Path(recipe.data_dir))
-        elif recipe.source in PAPER_TASKS and not Path(recipe.data_dir).is_dir():
+        if not recipe.synthetic and recipe.source in PAPER_TASKS and not Path(recipe.data_dir).is_dir():
             raise DataError(
                 f"{recipe.data_dir} is not there: python -m training.download {recipe.source} --data_dir "
                 f"{recipe.data_dir} gets the data; --data_dir names another folder, --synthetic makes a stand-in"
             )
-        return self._as_asked(load_source(recipe.source, recipe.data_dir))
+        return self._as_asked(recipe.load_source())
 
     @cached_property
     def folds(self) -> dict[str, Source]:
         """Raises `RecipeError` or `DataError` for data without folds."""
-        return {fold: self._as_asked(source) for fold, source in folds_of(self.recipe).items()}
+        return {fold: self._as_asked(source) for fold, source in self.recipe.load_folds().items()}
 
     def _as_asked(self, source: Source) -> Source:
         if not self.quick:

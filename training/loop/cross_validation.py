@@ -8,9 +8,7 @@ from pathlib import Path
 from accelerate import PartialState
 
 from samplecnn_hf.files import write_file
-from training.data.source import Source
-from training.data.sources.folder import load_folds
-from training.errors import DataError, RecipeError
+from training.errors import RecipeError
 from training.loop.run import create_accelerator, run_description, train
 from training.loop.run_folder import RunFolder
 from training.recipe import Recipe
@@ -24,12 +22,12 @@ def cross_validate(recipe: Recipe) -> dict:
         Mean and standard deviation of the accuracy over the folds, and each fold's scores.
 
     Raises:
-        RecipeError, DataError: as `training.train.train` and `folds_of`.
+        RecipeError, DataError: as `train` and `Recipe.load_folds`.
     """
     create_accelerator(recipe)
     summary_file = Path(recipe.output_dir) / "results.json"
     check_summary_file(summary_file)
-    sources = folds_of(recipe)
+    sources = recipe.load_folds()
     recipes = {
         fold: replace(recipe, keep="last", output_dir=str(Path(recipe.output_dir) / f"fold{fold}")) for fold in sources
     }
@@ -75,18 +73,3 @@ def begin_again(recipes: dict[str, Recipe]) -> dict[str, Recipe]:
                     pass
     PartialState().wait_for_everyone()
     return {fold: replace(recipe, resume=True) for fold, recipe in recipes.items()}
-
-
-def folds_of(recipe: Recipe) -> dict[str, Source]:
-    """
-    The recipe's data, once for each fold: that is the validation split, the others are the training split.
-
-    Raises:
-        RecipeError: a source that has no folds.
-        DataError: as `training.data.sources.folder.load_folds`, or no such folder.
-    """
-    if recipe.source != "folder":
-        raise RecipeError(f"folds are those of the source folder, by file name; not of {recipe.source}")
-    if not Path(recipe.data_dir).is_dir():
-        raise DataError(f"{recipe.data_dir} is not a folder: give the folder that holds the data")
-    return load_folds(Path(recipe.data_dir).absolute())

@@ -193,7 +193,7 @@ def describe_data(results: dict) -> dict[str, str]:
 
 def paper_score(results: dict) -> float | None:
     """What the paper reports for the same network, input and data set (Fig. 6)."""
-    if results["recipe"].get("overrides") or results["recipe"]["do_normalize"]:
+    if results["recipe"].get("model_kwargs") or results["recipe"]["do_normalize"]:
         return None
     return paper.paper_score(results["source"], results["recipe"]["variant"])
 

@@ -12,6 +12,7 @@ import torch
 
 from samplecnn_hf import SampleCNNForAudioClassification
 from training.data.source import Source
+from training.errors import RecipeError
 from training.loop.complexity import giga_macs, segments_per_second
 from training.loop.evaluation import evaluation_loader, predict
 from training.loop.metrics import (
@@ -22,6 +23,9 @@ from training.loop.metrics import (
     tune_thresholds,
     unscored_labels,
 )
+from training.loop.model_card import public_path
+from training.loop.run_folder import RunFolder
+from training.recipe import Recipe
 
 
 def final_evaluation(run, model: SampleCNNForAudioClassification) -> dict[str, dict]:
@@ -82,10 +86,32 @@ def collect_results(run, model: SampleCNNForAudioClassification) -> dict:
     }
 
 
-def is_of(results: dict, source: Source) -> bool:
-    """Whether a run was trained and scored on the labels and as many clips, usable or not, as `source` lists."""
+def finished_results(recipe: Recipe, source: Source, num_processes: int = 1) -> dict | None:
+    """
+    Results of the finished run in `recipe.output_dir`. None: there is none, or it was interrupted.
+
+    Raises:
+        RecipeError: the run there has other options, processes or clips.
+    """
+    folder = RunFolder(recipe.output_dir)
+    if folder.is_begun:
+        begun = folder.begun()
+        recipe.check_same_run(begun["recipe"])
+        if begun["num_processes"] != num_processes:
+            raise RecipeError(
+                f"{recipe.output_dir} was trained with {begun['num_processes']} processes, not {num_processes}: "
+                "resume with as many, or choose another folder"
+            )
+        return None
+    results = folder.results()
+    if results is None:
+        return None
+    # Results hold no absolute paths; the data are compared by their clips.
+    same_model = results["recipe"].get("pretrained") == public_path(recipe.pretrained)
+    recipe.check_same_run(results["recipe"], ignore=("data_dir", "pretrained") if same_model else ("data_dir",))
     listed = {split: clips + results["clips_left_out"][split] for split, clips in results["clips"].items()}
-    return (results["labels"], listed) == (
-        source.labels,
-        {split: len(clips) for split, clips in source.splits.items()},
-    )
+    if (results["labels"], listed) != (source.labels, {split: len(clips) for split, clips in source.splits.items()}):
+        raise RecipeError(
+            f"{recipe.output_dir} was trained on other clips than {recipe.data_dir} has now: choose another folder"
+        )
+    return results

@@ -2,24 +2,20 @@
 
 import json
 import os
-from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
-from pathlib import Path
 
 from accelerate import Accelerator, PartialState
 from accelerate.utils import DataLoaderConfiguration, parse_flag_from_env, set_seed
 
-from training.data import load_source
 from training.data.source import Source
 from training.errors import RecipeError
 from training.loop.hardware import prepare_cpu, resolve_precision
-from training.loop.model_card import public_path, write_hub_folder
-from training.loop.results import collect_results, is_of
+from training.loop.model_card import write_hub_folder
+from training.loop.results import collect_results, finished_results
 from training.loop.run_folder import RunFolder
 from training.loop.training_run import TrainingRun
 from training.recipe import Recipe
-from training.synthetic import ensure_stand_in
 
 
 def create_accelerator(recipe: Recipe) -> Accelerator:
@@ -56,16 +52,14 @@ def train(recipe: Recipe, source: Source | None = None) -> dict:
     with held if accelerator.is_main_process else nullcontext():
         accelerator.wait_for_everyone()
         resumed = recipe.resume and folder.is_begun
-        if recipe.resume and not resumed and (results := folder.results()):
-            check_finished(recipe, results, source or open_source(recipe))
-            accelerator.print(f"{recipe.output_dir} is finished already")
-            return results
-        begun = run_description(recipe)
-        if resumed:
-            check_resumable(recipe, folder.begun(), begun)
-        begins = accelerator.is_main_process and not resumed
-        with folder.beginning(begun) if begins else nullcontext():
-            source = source or open_source(recipe)
+        if recipe.resume:
+            source = source or recipe.load_source()
+            if results := finished_results(recipe, source, accelerator.num_processes):
+                accelerator.print(f"{recipe.output_dir} is finished already")
+                return results
+        starts = accelerator.is_main_process and not resumed
+        with folder.beginning(run_description(recipe)) if starts else nullcontext():
+            source = source or recipe.load_source()
             set_seed(recipe.seed)
             run = TrainingRun(recipe, source, folder, accelerator)
         accelerator.wait_for_everyone()
@@ -81,44 +75,6 @@ def train(recipe: Recipe, source: Source | None = None) -> dict:
     return results
 
 
-def open_source(recipe: Recipe) -> Source:
-    if recipe.synthetic:
-        ensure_stand_in(recipe.source, Path(recipe.data_dir))
-    return load_source(recipe.source, recipe.data_dir)
-
-
 def run_description(recipe: Recipe) -> dict:
     """What must be the same for a run to go on."""
     return {"recipe": asdict(recipe), "num_processes": PartialState().num_processes}
-
-
-def check_resumable(recipe: Recipe, begun: dict, now: dict):
-    """Raise `RecipeError` where the interrupted run, `begun`, is another than the one to be trained `now`."""
-    check_same_run(recipe, begun["recipe"], "interrupted")
-    before, count = begun["num_processes"], now["num_processes"]
-    if before != count:
-        raise RecipeError(
-            f"the interrupted run had {before} processes, not {count}; --resume it with as many, or start anew with "
-            "--overwrite"
-        )
-
-
-def check_finished(recipe: Recipe, results: dict, source: Source):
-    """Raise `RecipeError` where the finished run is another one. Its `results` hold no absolute paths to compare."""
-    earlier, but = results["recipe"], ["data_dir"]
-    if earlier.get("pretrained") == public_path(recipe.pretrained):
-        but.append("pretrained")
-    check_same_run(recipe, earlier, "finished", but)
-    if not is_of(results, source):
-        raise RecipeError(
-            f"{recipe.output_dir} was trained on other clips than {recipe.data_dir} holds now: choose another "
-            "--output_dir, or --overwrite it"
-        )
-
-
-def check_same_run(recipe: Recipe, earlier: dict, state: str, but: Sequence[str] = ()):
-    """Raise `RecipeError` where the options, `but` some, are not those of the earlier run."""
-    if changed := recipe.changed_option(earlier, but):
-        raise RecipeError(
-            f"the {state} run had --{changed}; --resume with the same options, or start anew with --overwrite"
-        )

@@ -258,7 +258,7 @@ def create_model(recipe: Recipe, source: Source):
     )
     if recipe.freeze > 1 + model.config.num_blocks:
         raise RecipeError(f"--freeze must be at most {1 + model.config.num_blocks} for {recipe.pretrained}")
-    recipe.take_over(extractor)
+    recipe.adopt_extractor(extractor)
     return model, extractor
 
 

@@ -85,7 +85,7 @@ def test_two_processes_resume(tiny_run, tmp_path):
     process.terminate()  # and it does the same to its two workers
     process.wait()
     assert not (tmp_path / "run").exists(), "the run ended before it could be killed"
-    with pytest.raises(SystemExit, match="the interrupted run had 2 processes, not 1"):
+    with pytest.raises(SystemExit, match="was trained with 2 processes, not 1"):
         train.main([*tiny_run, "--resume"])
     process = start("run", "--resume")
     assert "resumed after epoch" in process.communicate()[0].decode() and process.returncode == 0
@@ -108,7 +108,7 @@ def test_interrupted_overwriting_goes_on_with_the_new_run(tiny_run, interrupted,
     else:
         interrupted("--seed=1", "--overwrite", after=after)
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == old
-    with pytest.raises(SystemExit, match="the interrupted run had --seed 1, not 0"):
+    with pytest.raises(SystemExit, match="run was trained with --seed 1, not 0"):
         train.main([*tiny_run, "--resume"])
     capsys.readouterr()
     train.main([*tiny_run, "--seed=1", "--resume"])
@@ -119,7 +119,7 @@ def test_interrupted_overwriting_goes_on_with_the_new_run(tiny_run, interrupted,
 
 def test_finished_run_with_other_options_is_not_taken_for_this_one(tiny_run):
     train.main([*tiny_run, "--num_epochs=1"])
-    with pytest.raises(SystemExit, match="the finished run had --num_epochs 1, not 3; --resume with the same options"):
+    with pytest.raises(SystemExit, match="run was trained with --num_epochs 1, not 3: give the same options"):
         train.main([*tiny_run, "--resume"])
 
 
