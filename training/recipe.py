@@ -11,9 +11,9 @@ from transformers import PreTrainedConfig
 from samplecnn_hf import SampleCNNConfig, SampleCNNFeatureExtractor, create_config
 from samplecnn_hf.configuration_samplecnn import BOUNDS
 from training.data import load_source
+from training.data.folds import load_folds
 from training.data.source import Source
-from training.data.sources.folder import load_folds
-from training.errors import DataError, RecipeError
+from training.errors import RecipeError
 from training.options import Limits, check_options, option, parse_arguments, read_yaml
 from training.synthetic import STAND_INS, ensure_stand_in
 
@@ -221,18 +221,8 @@ class Recipe:
         return load_source(self.source, self.data_dir)
 
     def load_folds(self) -> dict[str, Source]:
-        """
-        The data set once per fold, which is the validation split; the other folds are the training split.
-
-        Raises:
-            RecipeError: a source without folds.
-            DataError: the folder does not exist or has no folds.
-        """
-        if self.source != "folder":
-            raise RecipeError(f"only the source folder has folds, by file name; not {self.source}")
-        if not Path(self.data_dir).is_dir():
-            raise DataError(f"{self.data_dir} is not a folder: give the folder of the data set")
-        return load_folds(Path(self.data_dir).absolute())
+        """The data set once per fold held out, as `training.data.folds.load_folds`. Raises `DataError`."""
+        return load_folds(self.source, self.data_dir)
 
     @property
     def inputs(self) -> tuple[str | None, ...]:

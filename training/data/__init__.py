@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from training.data.folds import FOLD_PREFIX, load_fold
 from training.data.source import Source, check_text
 from training.data.sources import dcase2017, folder, hub, magnatagatune, million_song, speech_commands
 from training.errors import DataError
@@ -27,13 +28,13 @@ def load_source(name: str, data_dir: str | Path) -> Source:
         DataError: unknown name, no such folder or fold, a path that is not UTF-8 text, or whatever the data set's own
             loader finds wrong.
     """
-    if name not in SOURCES and not name.startswith(folder.FOLD):
+    if name not in SOURCES and not name.startswith(FOLD_PREFIX):
         raise DataError(f"unknown data set {name!r}: choose one of {', '.join(sorted(SOURCES))}")
     check_text(str(data_dir), "data_dir")
     if name == "hub":
         return hub.load(str(data_dir))
     if not Path(data_dir).is_dir():
         raise DataError(f"{data_dir} is not a folder: give the folder that holds the data")
-    if name.startswith(folder.FOLD):
-        return folder.load_fold(Path(data_dir).absolute(), name.removeprefix(folder.FOLD))
+    if name.startswith(FOLD_PREFIX):
+        return load_fold(name, Path(data_dir).absolute())
     return SOURCES[name](Path(data_dir).absolute())

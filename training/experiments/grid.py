@@ -7,13 +7,31 @@ interrupted one goes on from its last epoch. One that was begun with other optio
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from training.experiments.tasks import Repetition, Task
-from training.loop.results import finished_results
+from samplecnn_hf import SampleCNNConfig
+from training.data.folds import Repetition
+from training.data.source import Source
+from training.errors import RecipeError
+from training.experiments.tasks import Task
+from training.loop.results import is_of
 from training.loop.run import train
+from training.loop.run_folder import RunFolder
 from training.recipe import Recipe
+
+
+@dataclass
+class CellRecipe(Recipe):
+    """A recipe whose network differs from `variant` in some fields of its config, such as `se_ratio`."""
+
+    overrides: dict = field(default_factory=dict)
+
+    def create_config(self, labels: list[str], problem_type: str) -> SampleCNNConfig:
+        config = super().create_config(labels, problem_type)
+        for name, value in self.overrides.items():
+            setattr(config, name, value)
+        return config
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,10 +57,10 @@ class Cell:
     def name(self) -> str:
         return "-".join([self.variant, *(f"{key}={value}" for key, value in {**self.config, **self.options}.items())])
 
-    def recipe(self, task: Task, *, run: str = "seed0", **options) -> Recipe:
+    def recipe(self, task: Task, *, run: str = "seed0", **options) -> CellRecipe:
         folder = Path(task.recipe.output_dir) / task.name / f"{self.name}-{run}"
         changes = {"variant": self.variant, "output_dir": str(folder), "resume": True}
-        return replace(task.recipe, **{**changes, "model_kwargs": self.config, **options, **self.options})
+        return CellRecipe(**{**asdict(task.recipe), **changes, **options, **self.options}, overrides=self.config)
 
 
 @dataclass(frozen=True)
@@ -79,7 +97,7 @@ def run_grid(
             if (results := finished_results(recipe, repetition.source)) is None:
                 todo.append((run, recipe, repetition.source))
             else:
-                run.results.append({**results, "recipe": asdict(recipe)})  # with the paths of this machine
+                run.results.append(results)
     planned = len(cells) * len(repetitions)
     print(f"{task.name}: {planned - len(todo)} of {planned} runs are done already", flush=True)
     if not todo:
@@ -88,6 +106,26 @@ def run_grid(
         print(f"run {number} of {planned}: {recipe.output_dir}", flush=True)
         run.results.append(train(recipe, source))
         after_run(trained)
+
+
+def finished_results(recipe: CellRecipe, source: Source) -> dict | None:
+    """Results of the run, if it is finished. Raises `RecipeError` if it was begun with other options or data."""
+    folder = RunFolder(recipe.output_dir)
+    if folder.is_begun:
+        results, earlier = None, folder.begun()["recipe"]
+    elif results := folder.results():
+        earlier = results["recipe"]
+    else:
+        return None
+    if changed := recipe.changed_option(earlier, but=("data_dir",)):  # the clips are looked at below
+        raise RecipeError(
+            f"{recipe.output_dir} was begun with {changed}: give the same options, or another --runs_dir"
+        )
+    if results and not is_of(results, source):
+        raise RecipeError(
+            f"{recipe.output_dir} was trained on other clips than {recipe.data_dir} holds now: give another --runs_dir"
+        )
+    return results and {**results, "recipe": asdict(recipe)}  # the file leaves out where it is on this machine
 
 
 def score_row(task: Task, trained: Trained) -> dict:

@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from training.data import load_source
+from training.data.folds import Repetition, load_folds, repeat_by_fold, repeat_by_seed
 from training.data.source import Clip, Source
 from training.errors import DataError, RecipeError
 from training.paper import paper_score
 from training.recipe import Recipe, parse_recipe
+from training.synthetic import ensure_stand_in
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 PAPER_TASKS = {
@@ -20,15 +23,6 @@ PAPER_TASKS = {
 }
 QUICK_CLIPS = 24  # of each split, or as many as there are labels
 QUICK_OPTIONS = {"num_epochs": 1, "max_segments": 1, "batch_size": 8, "paper_counts": False}
-
-
-@dataclass(frozen=True, eq=False)
-class Repetition:
-    """One of the runs of a network, which differ in the seed, or in the fold that is held out."""
-
-    name: str
-    source: Source
-    options: dict  # of the recipe
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,17 +70,20 @@ class Task:
         recipe = self.recipe
         if self.by_fold:
             return next(iter(self.folds.values()))
-        if not recipe.synthetic and recipe.source in PAPER_TASKS and not Path(recipe.data_dir).is_dir():
+        if recipe.synthetic:
+            ensure_stand_in(recipe.source, Path(recipe.data_dir))
+        elif recipe.source in PAPER_TASKS and not Path(recipe.data_dir).is_dir():
             raise DataError(
                 f"{recipe.data_dir} is not there: python -m training.download {recipe.source} --data_dir "
                 f"{recipe.data_dir} gets the data; --data_dir names another folder, --synthetic makes a stand-in"
             )
-        return self._as_asked(recipe.load_source())
+        return self._as_asked(load_source(recipe.source, recipe.data_dir))
 
     @cached_property
     def folds(self) -> dict[str, Source]:
-        """Raises `RecipeError` or `DataError` for data without folds."""
-        return {fold: self._as_asked(source) for fold, source in self.recipe.load_folds().items()}
+        """Raises `DataError` for data without folds."""
+        folds = load_folds(self.recipe.source, self.recipe.data_dir)
+        return {fold: self._as_asked(source) for fold, source in folds.items()}
 
     def _as_asked(self, source: Source) -> Source:
         if not self.quick:
@@ -95,9 +92,7 @@ class Task:
         return replace(source, splits={split: few_clips(clips, count) for split, clips in source.splits.items()})
 
     def repetitions(self, num_seeds: int) -> list[Repetition]:
-        if self.by_fold:  # nothing, not even the epoch, is chosen on the fold that is held out
-            return [Repetition(f"fold{fold}", source, {"keep": "last"}) for fold, source in self.folds.items()]
-        return [Repetition(f"seed{seed}", self.source, {"seed": seed}) for seed in range(num_seeds)]
+        return repeat_by_fold(self.folds) if self.by_fold else repeat_by_seed(self.source, num_seeds)
 
     @property
     def split(self) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from accelerate import PartialState
 
 from samplecnn_hf.files import write_file
+from training.data.folds import repeat_by_fold
 from training.errors import RecipeError
 from training.loop.run import create_accelerator, run_description, train
 from training.loop.run_folder import RunFolder
@@ -29,7 +30,8 @@ def cross_validate(recipe: Recipe) -> dict:
     check_summary_file(summary_file)
     sources = recipe.load_folds()
     recipes = {
-        fold: replace(recipe, keep="last", output_dir=str(Path(recipe.output_dir) / f"fold{fold}")) for fold in sources
+        fold: replace(recipe, **repetition.options, output_dir=str(Path(recipe.output_dir) / repetition.name))
+        for fold, repetition in zip(sources, repeat_by_fold(sources), strict=True)
     }
     if recipe.overwrite and not recipe.resume:
         recipes = begin_again(recipes)

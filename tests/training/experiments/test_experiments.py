@@ -166,7 +166,7 @@ def test_interrupted_grid_goes_on(run, on_tones, trained, tmp_path, monkeypatch,
 
     assert run("table_2", *run_two) == result and len(trained) == 7  # nothing was left to do
     with pytest.raises(
-        SystemExit, match="stem27x27-fixed-seed0 was trained with --num_epochs 1, not 2: give the same opt"
+        SystemExit, match="stem27x27-fixed-seed0 was begun with num_epochs 1, not 2: give the same opt"
     ):
         run("table_2", *on_tones, "--num_epochs=2")
     assert len(trained) == 7
@@ -179,7 +179,7 @@ def test_a_run_of_train_py_counts_until_the_data_change(run, on_tones, tones, tr
     assert trained == ["basic-8-stem27x27-fixed-seed0", "basic-8-stem9x9-fixed-seed0"]
 
     (tones / "test.csv").unlink()
-    with pytest.raises(SystemExit, match="was trained on other clips than .*tones has now: choose another folder"):
+    with pytest.raises(SystemExit, match="was trained on other clips than .*tones holds now: give another --runs_dir"):
         run("table_2", *on_tones)
 
 
@@ -275,7 +275,7 @@ def test_what_a_t_test_needs(music, scores, said):
         (["--data_dir=missing"], "--data_dir holds the data of one task: name it"),
         (["--tasks", "dcase2017", "--source=folder"], "--tasks are the paper's; leave it out with --source"),
         (["--source=folder"], "--data_dir is missing"),
-        (["--tasks", "dcase2017", "--synthetic", "--folds"], "only the source folder has folds"),
+        (["--tasks", "dcase2017", "--synthetic", "--folds"], "dcase2017 has no folds"),
         (["--seeds=0"], "--seeds must be at least 1; got 0"),
         (["--threads=-1"], "--threads must be at least 1; got -1"),
     ],

@@ -18,12 +18,11 @@ from training.data.tables import refuse_null_bytes, refuse_rows
 from training.errors import DataError
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".mp3"}
-FOLD = "folder-fold"  # the name of a source with a fold held out begins with it
 SPLIT_NAMES = {"train": ("train",), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
 
 
 @dataclass(frozen=True)
-class _Example:
+class Example:
     path: Path
     class_name: str
     found_in: str  # for error messages: the file and row, or the folder
@@ -39,57 +38,16 @@ def load(data_dir: Path) -> Source:
     if (data_dir / "train.csv").exists():
         examples = {split: list(_read_csv(path)) for split, path in _find_splits(data_dir, ".csv").items()}
     elif (data_dir / "train").is_dir():
-        examples = {split: list(_read_classes(path)) for split, path in _find_splits(data_dir, "").items()}
+        examples = {split: list(read_class_folders(path)) for split, path in _find_splits(data_dir, "").items()}
     else:
         examples = {split: [] for split in SPLIT_NAMES}
-        for example in _read_classes(data_dir):
+        for example in read_class_folders(data_dir):
             examples[assign_split(example.path.name)].append(example)
 
-    return _make_source("folder", data_dir, examples)
+    return make_source("folder", data_dir, examples)
 
 
-def load_folds(data_dir: Path) -> dict[str, Source]:
-    """Class folders whose file names begin with the number of their fold (`2-dog.wav`), for cross-validation.
-
-    Returns:
-        For each fold a source that has it as the validation split and the others for training.
-
-    Raises:
-        DataError: no audio, a file without a fold, fewer than two folds, or a class that is not in all the others.
-    """
-    examples = list(_read_classes(data_dir))
-    folds = sorted({_fold(example.path) for example in examples})
-    if len(folds) < 2:
-        raise DataError(
-            f"{data_dir} needs files of two folds or more, such as <class>/1-dog.wav and <class>/2-dog.wav"
-        )
-    sources = {}
-    for fold in folds:
-        splits = {"train": [], "validation": []}
-        for example in examples:
-            splits["validation" if _fold(example.path) == fold else "train"].append(example)
-        sources[fold] = _make_source(f"{FOLD}{fold}", data_dir, splits)
-    return sources
-
-
-def load_fold(data_dir: Path, fold: str) -> Source:
-    """One of `load_folds`. Raises `DataError` if it is not there, and as that."""
-    folds = load_folds(data_dir)
-    if fold not in folds:
-        raise DataError(f"{data_dir} has no fold {fold!r}; it has {', '.join(folds)}")
-    return folds[fold]
-
-
-def _fold(path: Path) -> str:
-    fold, separator, _ = path.name.partition("-")
-    if not (separator and fold.isdecimal()):
-        raise DataError(
-            f"{path} does not begin with the number of its fold and a hyphen, such as 2-dog.wav: rename it"
-        )
-    return fold
-
-
-def _make_source(name: str, data_dir: Path, examples: dict[str, list[_Example]]) -> Source:
+def make_source(name: str, data_dir: Path, examples: dict[str, list[Example]]) -> Source:
     _check_splits(data_dir, examples)
     labels = sorted({example.class_name for split in examples.values() for example in split})
     if len(labels) < 2:
@@ -114,7 +72,7 @@ def _find_splits(data_dir: Path, suffix: str) -> dict[str, Path]:
     return splits
 
 
-def _read_csv(path: Path) -> Iterator[_Example]:
+def _read_csv(path: Path) -> Iterator[Example]:
     if not path.is_file():
         raise DataError(f"{path} is not a file: replace it by a table with the columns file and class")
     try:
@@ -136,23 +94,23 @@ def _read_csv(path: Path) -> Iterator[_Example]:
     outside = [f"row {line}: {file} leads out of {path.parent}" for line, file, _ in rows if _leads_out(file)]
     refuse_rows(outside, path, "give a path relative to that folder")
     for line, file, class_name in rows:
-        yield _Example(path.parent / file, class_name, f"{path}, row {line}")
+        yield Example(path.parent / file, class_name, f"{path}, row {line}")
 
 
 def _leads_out(file: str) -> bool:
     return bool(Path(file).anchor) or ".." in Path(file).parts
 
 
-def _read_classes(folder: Path) -> Iterator[_Example]:
+def read_class_folders(folder: Path) -> Iterator[Example]:
     for class_dir in sorted(folder.iterdir()):
         if not class_dir.is_dir() or class_dir.name.startswith(("_", ".")):
             continue
         for path in sorted(class_dir.iterdir()):
             if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith("."):
-                yield _Example(path, class_dir.name, str(class_dir))
+                yield Example(path, class_dir.name, str(class_dir))
 
 
-def _check_splits(data_dir: Path, examples: dict[str, list[_Example]]) -> None:
+def _check_splits(data_dir: Path, examples: dict[str, list[Example]]) -> None:
     if not any(examples.values()):
         raise DataError(
             f"no audio (wav, flac, ogg, mp3) in {data_dir}: lay it out as <class>/*.wav, "

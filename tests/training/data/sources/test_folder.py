@@ -3,7 +3,6 @@ from pathlib import Path
 import pytest
 
 from training.data import load_source
-from training.data.sources.folder import load_folds
 from training.data.sources.speech_commands import assign_split
 from training.errors import DataError
 
@@ -131,35 +130,6 @@ def test_data_that_cannot_be_trained_on(tmp_path, files, message):
     write(tmp_path, files)
     with pytest.raises(DataError, match=message):
         load_source("folder", tmp_path)
-
-
-def test_folds(tmp_path):
-    write(tmp_path, dict.fromkeys([f"{name}/{fold}-{name}.ogg" for name in ("dog", "rain") for fold in (1, 2, 5)], ""))
-    sources = load_folds(tmp_path)
-    assert list(sources) == ["1", "2", "5"]
-    assert describe(sources["2"], tmp_path) == {
-        "train": [(f"{name}/{fold}-{name}.ogg", name) for name in ("dog", "rain") for fold in (1, 5)],
-        "validation": [("dog/2-dog.ogg", "dog"), ("rain/2-rain.ogg", "rain")],
-    }
-    assert len({source.name for source in sources.values()}) == 3
-    assert load_source(sources["2"].name, tmp_path) == sources["2"]  # what results.json says
-    with pytest.raises(DataError, match="has no fold '3'; it has 1, 2, 5"):
-        load_source("folder-fold3", tmp_path)
-
-
-@pytest.mark.parametrize(
-    "names, message",
-    [
-        (["dog/1-a.wav", "dog/b.wav"], "b.wav does not begin with the number of its fold"),
-        (["dog/1-a.wav", "rain/1-b.wav"], "needs files of two folds or more"),
-        (["dog/1-a.wav", "rain/2-b.wav"], "'dog' is in validation but never in train"),
-        ([], "needs files of two folds or more"),
-    ],
-)
-def test_folds_that_cannot_be_held_out(tmp_path, names, message):
-    write(tmp_path, dict.fromkeys(names, ""))
-    with pytest.raises(DataError, match=message):
-        load_folds(tmp_path)
 
 
 @needs_arabic
