@@ -1,145 +1,113 @@
 """
-Networks times seeds, or folds: the runs of an experiment, each in a folder `RUNS_DIR/<data>/<network>-seed<n>`.
+Training runs of an experiment: networks x seeds, or folds, each in a folder `RUNS_DIR/<data>/<network>-seed<n>`.
 
-A folder's name tells what was trained, so experiments share their runs: a finished one is never trained again, and an
-interrupted one goes on from its last epoch. One that was begun with other options is refused, not reused.
+The name of a folder tells what was trained, so experiments share their runs: a finished run is loaded, an interrupted
+one is resumed from its last epoch, and one that was started with other options is refused.
 """
 
 import statistics
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from samplecnn_hf import SampleCNNConfig
 from training.data.folds import Repetition
-from training.data.source import Source
-from training.errors import RecipeError
-from training.experiments.tasks import Task
-from training.loop.results import is_of
+from training.experiments.task import Task
+from training.loop.results import finished_results
 from training.loop.run import train
-from training.loop.run_folder import RunFolder
 from training.recipe import Recipe
 
 
-@dataclass
-class CellRecipe(Recipe):
-    """A recipe whose network differs from `variant` in some fields of its config, such as `se_ratio`."""
-
-    overrides: dict = field(default_factory=dict)
-
-    def create_config(self, labels: list[str], problem_type: str) -> SampleCNNConfig:
-        config = super().create_config(labels, problem_type)
-        for name, value in self.overrides.items():
-            setattr(config, name, value)
-        return config
-
-
 @dataclass(frozen=True, eq=False)
-class Cell:
-    """One network of an experiment: a row of its table.
+class Network:
+    """A network to train: a row of the experiment's table.
 
     Attributes:
         variant: name of the network, see `samplecnn_hf.list_variants()`.
-        columns: what the table says of it before its score.
-        paper, paper_sd: the paper's score and its standard deviation, where they are known.
-        config: fields of the config that differ from the variant's.
-        options: fields of the recipe that differ from the task's.
+        columns: columns of the row before the score.
+        paper: the paper's score, where known.
+        model_kwargs: fields of the config that differ from the variant's.
+        paper_sd: standard deviation of the paper's score, where known.
+        recipe_changes: fields of the recipe that differ from the task's.
     """
 
     variant: str
     columns: dict
     paper: float | None = None
+    model_kwargs: dict = field(default_factory=dict)
     paper_sd: float | None = None
-    config: dict = field(default_factory=dict)
-    options: dict = field(default_factory=dict)
+    recipe_changes: dict = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        return "-".join([self.variant, *(f"{key}={value}" for key, value in {**self.config, **self.options}.items())])
+        changes = {**self.model_kwargs, **self.recipe_changes}
+        return "-".join([self.variant, *(f"{key}={value}" for key, value in changes.items())])
 
-    def recipe(self, task: Task, *, run: str = "seed0", **options) -> CellRecipe:
-        folder = Path(task.recipe.output_dir) / task.name / f"{self.name}-{run}"
-        changes = {"variant": self.variant, "output_dir": str(folder), "resume": True}
-        return CellRecipe(**{**asdict(task.recipe), **changes, **options, **self.options}, overrides=self.config)
+    def recipe(self, task: Task, run_name: str = "seed0", **changes) -> Recipe:
+        """The task's recipe with the changes of this network and of one of its runs."""
+        return replace(
+            task.recipe,
+            variant=self.variant,
+            model_kwargs={**task.recipe.model_kwargs, **self.model_kwargs},
+            output_dir=str(Path(task.recipe.output_dir, task.name, f"{self.name}-{run_name}")),
+            resume=True,
+            **changes,
+            **self.recipe_changes,
+        )
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A cell with what training/loop/results.py tells of its finished runs, one a seed or fold.
+class NetworkResults:
+    """A network and the results of its finished runs (see training/loop/results.py), one per seed or fold."""
 
-    The network of `results` is in the folder `results["recipe"]["output_dir"]`.
-    """
-
-    cell: Cell
-    results: list[dict]
+    network: Network
+    runs: list[dict]
 
     def scores(self, split: str, metric: str) -> list[float]:
-        """One a run; a metric that the clips did not allow is left out."""
-        scores = (results["metrics"][split].get(metric) for results in self.results)
+        """Scores of the runs, without those where the metric is undefined."""
+        scores = (results["metrics"][split].get(metric) for results in self.runs)
         return [score for score in scores if score is not None]
 
 
 def run_grid(
-    task: Task, cells: Sequence[Cell], repetitions: Sequence[Repetition], after_run: Callable[[list[Trained]], None]
-):
-    """
-    Train every cell with the first seed, or without the first fold, then every cell with the second, and so on;
-    `after_run` is told what there is so far.
+    task: Task, networks: Sequence[Network], repetitions: Sequence[Repetition]
+) -> Iterator[list[NetworkResults]]:
+    """Train all networks for the first seed or fold, then all for the second, and so on.
+
+    Yields:
+        The results so far, after each training run; once if all runs are finished already.
 
     Raises:
-        RecipeError: a run that was begun with other options or data. All are looked at before the first is trained.
+        RecipeError: a run was started with other options or data; all are checked before the first is trained.
     """
-    trained = [Trained(cell, []) for cell in cells]
+    trained = [NetworkResults(network, []) for network in networks]
     todo = []
     for repetition in repetitions:
-        for run in trained:
-            recipe = run.cell.recipe(task, run=repetition.name, **repetition.options)
-            if (results := finished_results(recipe, repetition.source)) is None:
-                todo.append((run, recipe, repetition.source))
+        for network_results in trained:
+            recipe = network_results.network.recipe(task, repetition.name, **repetition.options)
+            if results := finished_results(recipe, repetition.source):
+                network_results.runs.append({**results, "recipe": asdict(recipe)})  # with the paths of this machine
             else:
-                run.results.append(results)
-    planned = len(cells) * len(repetitions)
-    print(f"{task.name}: {planned - len(todo)} of {planned} runs are done already", flush=True)
+                todo.append((network_results, recipe, repetition.source))
+    num_runs = len(networks) * len(repetitions)
+    print(f"{task.name}: {num_runs - len(todo)} of {num_runs} runs are done already", flush=True)
     if not todo:
-        after_run(trained)
-    for number, (run, recipe, source) in enumerate(todo, start=planned - len(todo) + 1):
-        print(f"run {number} of {planned}: {recipe.output_dir}", flush=True)
-        run.results.append(train(recipe, source))
-        after_run(trained)
+        yield trained
+    for number, (network_results, recipe, source) in enumerate(todo, start=num_runs - len(todo) + 1):
+        print(f"run {number} of {num_runs}: {recipe.output_dir}", flush=True)
+        network_results.runs.append(train(recipe, source))
+        yield trained
 
 
-def finished_results(recipe: CellRecipe, source: Source) -> dict | None:
-    """Results of the run, if it is finished. Raises `RecipeError` if it was begun with other options or data."""
-    folder = RunFolder(recipe.output_dir)
-    if folder.is_begun:
-        results, earlier = None, folder.begun()["recipe"]
-    elif results := folder.results():
-        earlier = results["recipe"]
-    else:
-        return None
-    if changed := recipe.changed_option(earlier, but=("data_dir",)):  # the clips are looked at below
-        raise RecipeError(
-            f"{recipe.output_dir} was begun with {changed}: give the same options, or another --runs_dir"
-        )
-    if results and not is_of(results, source):
-        raise RecipeError(
-            f"{recipe.output_dir} was trained on other clips than {recipe.data_dir} holds now: give another --runs_dir"
-        )
-    return results and {**results, "recipe": asdict(recipe)}  # the file leaves out where it is on this machine
-
-
-def score_row(task: Task, trained: Trained) -> dict:
-    """What every table has of a network: its name, its scores over the runs, and the paper's."""
-    cell = trained.cell
-    row = {**cell.columns, "network": cell.name, **mean_and_sd(trained.scores(task.split, task.source.metric))}
-    row["paper"] = cell.paper
-    if cell.paper_sd is not None:
-        row["paper sd"] = cell.paper_sd
-    return row
+def score_row(task: Task, trained: NetworkResults) -> dict:
+    """Row of a network in a score table: its columns and name, its scores over the runs, and the paper's."""
+    network = trained.network
+    scores = trained.scores(task.source.scored_split, task.source.metric)
+    row = {**network.columns, "network": network.name, **mean_and_sd(scores), "paper": network.paper}
+    return row if network.paper_sd is None else {**row, "paper sd": network.paper_sd}
 
 
 def mean_and_sd(scores: list[float]) -> dict:
-    """Number of scores, mean, and the standard deviation of two or more; None is not known."""
+    """Number, mean and standard deviation of the scores; None where there are too few."""
     return {
         "runs": len(scores),
         "mean": statistics.fmean(scores) if scores else None,

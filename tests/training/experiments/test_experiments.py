@@ -6,6 +6,7 @@ import json
 
 import pytest
 from scipy.stats import ttest_ind
+from training.experiments.tasks import PAPER_TASKS, Task, few_clips
 
 from samplecnn_hf import create_config
 from training import train
@@ -16,7 +17,6 @@ from training.experiments.figures import figure_6
 from training.experiments.grid import Trained
 from training.experiments.output import markdown
 from training.experiments.tables import table_3
-from training.experiments.tasks import PAPER_TASKS, Task, few_clips
 from training.paper import PAPER
 from training.recipe import parse_recipe
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from training.experiments.tasks import RECIPES, Task
 
 from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassification
 from samplecnn_hf.analysis import (
@@ -26,7 +27,6 @@ from samplecnn_hf.analysis import (
 )
 from training.experiments.grid import Cell, Trained
 from training.experiments.tables import table_5
-from training.experiments.tasks import RECIPES, Task
 from training.recipe import Recipe, parse_recipe
 from training.synthetic.music import INSTALL, write_music
 from training.synthetic.speech import write_spoken_commands

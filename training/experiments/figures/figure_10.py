@@ -2,45 +2,44 @@
 
 import math
 
-import numpy as np
-
 from samplecnn_hf.analysis import LoudnessRelation, plot_loudness, relate_to_loudness
 from training.errors import DataError
+from training.experiments.experiment import Analysis
 
-TITLE = "Fig. 10: channel magnitude and excitation over loudness, section VII-C"
-BLOCK_TYPE = "se"
-TOGETHER = False
-PAPER = {1: ("rises strongly", "falls")}  # by block
-PAPER_ABOVE = ("weaker, higher up", "weaker, higher up")
+PAPER_FIRST_BLOCK = ("rises strongly", "falls")
+PAPER_OTHER_BLOCKS = ("weaker, higher up", "weaker, higher up")
 
 
-def analyse(subject, args) -> tuple[list[dict], dict[str, np.ndarray]]:
-    try:
-        relation = relate_to_loudness(clip for clip, _ in subject.excitations())
-    except ValueError as error:  # a single segment
-        raise DataError(f"{subject.sounds}: {error}") from error
-    correlations = zip(relation.magnitude_correlations, relation.excitation_correlations, strict=True)
-    rows = []
-    for block, (magnitude, excitation) in enumerate(correlations, start=1):
-        paper = PAPER.get(block, PAPER_ABOVE)
-        rows.append(
-            {
-                "model": subject.name,
-                "block": block,
-                "segments": len(relation.rms),
-                "r of magnitude and RMS": _known(magnitude),
-                "paper: magnitude": paper[0],
-                "r of excitation and RMS": _known(excitation),
-                "paper: excitation": paper[1],
-            }
-        )
-    return rows, {"rms": relation.rms, "magnitudes": relation.magnitudes, "excitations": relation.excitations}
+class Figure10(Analysis):
+    name = "figure_10"
+    title = "Fig. 10: channel magnitude and excitation over loudness, section VII-C"
+
+    def analyse(self, network):
+        try:
+            relation = relate_to_loudness(clip for clip, _ in network.excitations())
+        except ValueError as error:  # a single segment
+            raise DataError(f"{network.clips}: {error}") from error
+        correlations = zip(relation.magnitude_correlations, relation.excitation_correlations, strict=True)
+        rows = []
+        for block, (magnitude, excitation) in enumerate(correlations, start=1):
+            paper_magnitude, paper_excitation = PAPER_FIRST_BLOCK if block == 1 else PAPER_OTHER_BLOCKS
+            rows.append(
+                {
+                    "model": network.name,
+                    "block": block,
+                    "segments": len(relation.rms),
+                    "r of magnitude and RMS": _none_if_nan(magnitude),
+                    "paper: magnitude": paper_magnitude,
+                    "r of excitation and RMS": _none_if_nan(excitation),
+                    "paper: excitation": paper_excitation,
+                }
+            )
+        return rows, {"rms": relation.rms, "magnitudes": relation.magnitudes, "excitations": relation.excitations}
+
+    def plot(self, rows, arrays):
+        return plot_loudness(LoudnessRelation(**arrays))
 
 
-def _known(r: float) -> float | None:
-    """None where loudness or activation never changes."""
+def _none_if_nan(r: float) -> float | None:
+    """Return a correlation as JSON can hold it; it is NaN where loudness or activation is constant."""
     return None if math.isnan(r) else float(r)
-
-
-def plots(tables, arrays) -> dict:
-    return {"figure_10": plot_loudness(LoudnessRelation(**arrays))}

@@ -1,43 +1,63 @@
-"""Fig. 7: the spectra of the waveforms that excite each layer's filters most, beside the mel scale."""
+"""Fig. 7: the spectra of the waveforms that maximise each layer's filters, beside the mel scale."""
 
-import argparse
+from dataclasses import dataclass
 
 import numpy as np
 
 from samplecnn_hf.analysis import FilterEstimates, estimate_filters, input_rms, log_likeness, plot_filters
 from samplecnn_hf.analysis.plots import plot_text
 from training.errors import RecipeError
+from training.experiments.experiment import Analysis
+from training.options import option
 
-TITLE = "Fig. 7: what the filters of the lower layers listen to, section VI"
-BLOCK_TYPE = "basic"
-TOGETHER = True
-LAYERS = 6  # of the paper, from the bottom
-
-
-def add_arguments(parser: argparse.ArgumentParser):
-    parser.add_argument("--layers", type=_layers, help="such as 1-3 (default: 1-6, the paper's; with --quick, 1-2)")
-    parser.add_argument("--seed", type=int, default=0, help="of the noise to begin with (default: %(default)s)")
+NUM_LAYERS = 6  # in the paper, from the bottom
+NUM_QUICK_LAYERS = 2
 
 
-def _layers(text: str) -> range:
-    first, _, last = text.partition("-")
-    if not (first.isdecimal() and (last or first).isdecimal() and 1 <= int(first) <= int(last or first)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no range of layers, such as 1-3")
-    return range(int(first), int(last or first) + 1)
+@dataclass(frozen=True)
+class Figure7(Analysis):
+    layers: str | None = option(None, "range of layers, such as 1-3 (default: 1-6 as in the paper; with --quick, 1-2)")
+    seed: int = option(0, "seed of the initial noise (default: 0)")
 
+    name = "figure_7"
+    title = "Fig. 7: what the filters of the lower layers listen to, section VI"
+    block_type = "basic"
+    needs_clips = False
+    combined = True
 
-def analyse(subject, args) -> tuple[list[dict], dict[str, np.ndarray]]:
-    highest = subject.model.config.num_blocks + 1
-    layers = args.layers or range(1, min(2 if args.quick else LAYERS, highest) + 1)
-    if layers[-1] > highest:
-        raise RecipeError(f"{subject.name} has {highest} layers; --layers asks for layer {layers[-1]}")
-    rows, waveforms = [], {}
-    for layer in layers:
-        print(f"{subject.name}: layer {layer} of {layers[0]}-{layers[-1]}", flush=True)
-        estimates = estimate_filters(subject.model, layer, rms=input_rms(subject.extractor), seed=args.seed)
-        rows.append({"model": subject.name, **_row(estimates)})
-        waveforms[f"{subject.name}/{layer}"] = estimates.waveforms
-    return rows, waveforms
+    def analyse(self, network):
+        num_layers = network.model.config.num_blocks + 1
+        first, last = self._range(min(NUM_QUICK_LAYERS if network.quick else NUM_LAYERS, num_layers))
+        if last > num_layers:
+            raise RecipeError(f"{network.name} has {num_layers} layers; --layers asks for layer {last}")
+        rows, waveforms = [], {}
+        for layer in range(first, last + 1):
+            print(f"{network.name}: layer {layer} of {first}-{last}", flush=True)
+            estimates = estimate_filters(network.model, layer, rms=input_rms(network.extractor), seed=self.seed)
+            rows.append({"model": network.name, **_row(estimates)})
+            waveforms[f"{network.name}/{layer}"] = estimates.waveforms
+        return rows, waveforms
+
+    def _range(self, default_last: int) -> tuple[int, int]:
+        """First and last layer, counted from 1."""
+        if self.layers is None:
+            return 1, default_last
+        first, _, last = self.layers.partition("-")
+        last = last or first
+        if not (first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last)):
+            raise RecipeError(f"--layers must be a range of layers, such as 1-3; got {self.layers!r}")
+        return int(first), int(last)
+
+    def plot(self, rows, arrays):
+        figure = plot_filters(
+            [
+                FilterEstimates(row["layer"], row["sampling rate"], arrays[f"{row['model']}/{row['layer']}"])
+                for row in rows
+            ]
+        )
+        for axes, row in zip(figure.axes, rows, strict=False):  # the last axes hold the colour bar
+            axes.set_title(f"{plot_text(row['model'])}, layer {row['layer']}", fontsize="medium")
+        return figure
 
 
 def _row(estimates: FilterEstimates) -> dict:
@@ -53,14 +73,3 @@ def _row(estimates: FilterEstimates) -> dict:
         "peak: 3rd quartile (Hz)": high,
         "paper": "linear" if estimates.layer == 1 else "more log-like with each layer",
     }
-
-
-def plots(tables, arrays) -> dict:
-    rows = tables["figure_7"]
-    layers = [
-        FilterEstimates(row["layer"], row["sampling rate"], arrays[f"{row['model']}/{row['layer']}"]) for row in rows
-    ]
-    figure = plot_filters(layers)
-    for axes, row in zip(figure.axes, rows, strict=False):  # the last axes are the colour bar's
-        axes.set_title(f"{plot_text(row['model'])}, layer {row['layer']}", fontsize="medium")
-    return {"figure_7": figure}

@@ -1,24 +1,25 @@
-"""Fig. 8: how much the excitations differ from class to class, in each block."""
+"""Fig. 8: how much the excitations differ between classes, per block."""
 
 from samplecnn_hf.analysis import class_excitations, plot_deviations
-
-TITLE = "Fig. 8: standard deviation of the excitations over the classes in each block, section VII-A"
-BLOCK_TYPE = "se"
-TOGETHER = True
+from training.experiments.experiment import Analysis
 
 
-def analyse(subject, args) -> tuple[list[dict], dict]:
-    deviations = class_excitations(subject.excitations(), subject.labels).deviations().tolist()
-    paper = {1: "high for music alone", len(deviations): "highest, or next to it"}
-    rows = [
-        {"model": subject.name, "block": block, "standard deviation": deviation, "paper": paper.get(block, "rises")}
-        for block, deviation in enumerate(deviations, start=1)
-    ]
-    return rows, {}
+class Figure8(Analysis):
+    name = "figure_8"
+    title = "Fig. 8: standard deviation of the excitations over the classes in each block, section VII-A"
+    combined = True
 
+    def analyse(self, network):
+        deviations = class_excitations(network.excitations(), network.labels).deviations().tolist()
+        paper = {1: "high for music alone", len(deviations): "highest, or next to it"}
+        rows = [
+            {"model": network.name, "block": block, "standard deviation": value, "paper": paper.get(block, "rises")}
+            for block, value in enumerate(deviations, start=1)
+        ]
+        return rows, {}
 
-def plots(tables, arrays) -> dict:
-    deviations = {}
-    for row in tables["figure_8"]:
-        deviations.setdefault(row["model"], []).append(row["standard deviation"])
-    return {"figure_8": plot_deviations(deviations)}
+    def plot(self, rows, arrays):
+        deviations = {}
+        for row in rows:
+            deviations.setdefault(row["model"], []).append(row["standard deviation"])
+        return plot_deviations(deviations)

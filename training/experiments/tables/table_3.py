@@ -1,70 +1,108 @@
-"""Table III: what the blocks cost (parameters, multiply-accumulates, time) and what they reach."""
+"""Table III: cost of the blocks (parameters, multiply-accumulates, time) and their scores."""
 
-import argparse
+import time
+from dataclasses import dataclass
+from functools import cache
+
+import torch
 
 from samplecnn_hf import create_config
+from training.experiments.experiment import GridExperiment
 from training.experiments.figures.figure_6 import BLOCKS
-from training.experiments.grid import Cell, score_row
+from training.experiments.grid import Network, score_row
 from training.experiments.plots import plot_scores, plot_trade_off
-from training.experiments.step_time import step_seconds
-from training.loop.complexity import giga_macs, on_meta_device
+from training.experiments.task import Task
+from training.loop.complexity import giga_macs
+from training.loop.metrics import loss_function
+from training.loop.run import create_accelerator
+from training.loop.training_run import create_model, create_optimizer
+from training.options import option
 from training.paper import PAPER
 
-TITLE = "Table III: complexity and score of the blocks, section V-B2"
-TASKS = ("magnatagatune",)
-ALPHAS = range(-4, 5)  # exponents of 2
+ALPHAS = [2.0**exponent for exponent in range(-4, 5)]
+WARM_UP, ROUNDS = 1, 5
 
 
-def add_arguments(parser: argparse.ArgumentParser):
-    parser.add_argument("--alphas", action="store_true", help="more SE networks: all alphas from 2^-4 to 2^4")
+@dataclass(frozen=True)
+class Table3(GridExperiment):
+    alphas: bool = option(False, "train more SE networks: all alphas from 2^-4 to 2^4")
 
+    name = "table_3"
+    title = "Table III: complexity and score of the blocks, section V-B2"
+    default_tasks = ("magnatagatune",)
 
-def cells(task, args) -> list[Cell]:
-    known = task.recipe.source == "magnatagatune"
-    found = [
-        _cell(task, row["variant"].partition("-")[0], row.get("overrides", {}), row if known else {})
-        for row in PAPER["table_3"]
-    ]
-    if not args.alphas:
-        return found
-    default, names = create_config(task.network("se")).se_ratio, {cell.name for cell in found}
-    ratios = [2.0**exponent for exponent in ALPHAS if 2.0**exponent != default]
-    return found + [cell for ratio in ratios if (cell := _cell(task, "se", {"se_ratio": ratio}, {})).name not in names]
+    def networks(self, task):
+        measured = task.recipe.source == "magnatagatune"
+        networks = [
+            _network(task, row["variant"].partition("-")[0], row.get("overrides", {}), row if measured else {})
+            for row in PAPER["table_3"]
+        ]
+        if self.alphas:
+            known = {network.columns["alpha"] for network in networks if network.columns["block"] == BLOCKS["se"]}
+            networks += [_network(task, "se", {"se_ratio": alpha}, {}) for alpha in ALPHAS if alpha not in known]
+        return networks
 
+    def tables(self, task, trained):
+        costs = cost_of_networks(task, tuple(results.network for results in trained))
+        rows = []
+        for cost, results in zip(costs, trained, strict=True):
+            relative = {
+                "parameters": cost["parameters"],
+                "parameters / basic": cost["parameters"] / costs[0]["parameters"],
+                "10^9 MACs": cost["giga_macs"],
+                "ms per step": 1000 * cost["seconds"],
+                "time / basic": cost["seconds"] / costs[0]["seconds"],
+            }
+            rows.append({"block": None, "alpha": None, **relative, **score_row(task, results)})  # in this order
+        return {"table_3": rows}
 
-def _cell(task, block_type: str, config: dict, paper: dict) -> Cell:
-    config = {name: float(value) for name, value in config.items()}  # 1 and 1.0 are one network, with one name
-    variant = task.network(block_type)
-    alpha = config.get("se_ratio", create_config(variant).se_ratio) if "se" in block_type else None
-    columns = {"block": BLOCKS[block_type], "alpha": alpha, "paper: time": paper.get("time")}
-    return Cell(variant, columns, paper.get("score"), config=config)
-
-
-def tables(task, trained) -> dict[str, list[dict]]:
-    cells = tuple(run.cell for run in trained)
-    configs = [cell.recipe(task).create_config(task.source.labels, task.source.problem_type) for cell in cells]
-    parameters = [on_meta_device(config).num_parameters() for config in configs]
-    seconds = step_seconds(task, cells)
-    rows = []
-    for i, run in enumerate(trained):
-        cost = {
-            "parameters": parameters[i],
-            "parameters / basic": parameters[i] / parameters[0],
-            "10^9 MACs": giga_macs(configs[i]),
-            "ms a step": 1000 * seconds[i],
-            "time / basic": seconds[i] / seconds[0],
+    def plots(self, tables):
+        rows = [{**row, "name": _label(row)} for row in tables["table_3"]]
+        se = sorted((row for row in rows if row["block"] == "SE"), key=lambda row: row["alpha"])
+        return {
+            "table_3": plot_trade_off(rows, x="time / basic", label="name"),
+            "table_3_alphas": plot_scores(se, x="alpha"),
         }
-        rows.append({"block": None, "alpha": None, **cost, **score_row(task, run)})  # in this order
-    return {"table_3": rows}
 
 
-def plots(tables) -> dict:
-    rows = [{**row, "name": _name(row)} for row in tables["table_3"]]
-    figures = {"table_3": plot_trade_off(rows, x="time / basic", label="name")}
-    se = sorted((row for row in rows if row["block"] == "SE"), key=lambda row: row["alpha"])
-    figures["table_3_alphas"] = plot_scores(se, x="alpha")
-    return figures
+def _network(task: Task, block_type: str, kwargs: dict, paper: dict) -> Network:
+    kwargs = {name: float(value) for name, value in kwargs.items()}  # 1 and 1.0 are one network, with one name
+    variant = task.variant(block_type)
+    alpha = kwargs.get("se_ratio", create_config(variant).se_ratio) if "se" in block_type else None
+    columns = {"block": BLOCKS[block_type], "alpha": alpha, "paper: time": paper.get("time")}
+    return Network(variant, columns, paper.get("score"), kwargs)
 
 
-def _name(row: dict) -> str:
+def _label(row: dict) -> str:
     return row["block"] if row["alpha"] is None else f"{row['block']}, alpha {row['alpha']:g}"
+
+
+@cache  # the tables of a task are updated after each of its runs
+def cost_of_networks(task: Task, networks: tuple[Network, ...]) -> list[dict]:
+    """Parameters, multiply-accumulates and seconds per training step (the fastest round) of each network.
+
+    The networks take turns, so other load on the machine affects all alike. An epoch on the same data has the same
+    number of steps, so ratios of these times are those of the paper's epochs.
+    """
+    source, accelerator = task.source, create_accelerator(task.recipe)
+    costs, steps = [], []
+    for network in networks:
+        recipe = network.recipe(task)
+        model, extractor = create_model(recipe, source)
+        costs.append({"parameters": model.num_parameters(), "giga_macs": giga_macs(model.config), "seconds": []})
+        model, optimizer = accelerator.prepare(model.train(), create_optimizer(recipe, model))
+        steps.append((model, optimizer, 0.1 * torch.randn(recipe.batch_size, extractor.segment_length)))
+    targets = torch.eye(len(source.labels))[torch.arange(task.recipe.batch_size) % len(source.labels)]
+    targets = targets.to(accelerator.device)
+
+    for _ in range(WARM_UP + (1 if task.quick else ROUNDS)):
+        for cost, (model, optimizer, segments) in zip(costs, steps, strict=True):
+            start = time.perf_counter()
+            logits = model(segments.to(accelerator.device)).logits
+            loss = loss_function(logits.float(), targets, source.problem_type)
+            accelerator.backward(loss)
+            optimizer.step()
+            optimizer.zero_grad()
+            loss.item()  # waits for the device
+            cost["seconds"].append(time.perf_counter() - start)
+    return [{**cost, "seconds": min(cost["seconds"][WARM_UP:])} for cost in costs]

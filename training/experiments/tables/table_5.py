@@ -1,39 +1,49 @@
-"""Table V and Fig. 11: every segment brought to zero mean and unit variance, or left as it is."""
+"""Table V and Fig. 11: segments normalised to zero mean and unit variance, or not."""
 
 from statistics import fmean
 
+from training.experiments.experiment import GridExperiment
 from training.experiments.figures.figure_6 import BLOCKS
-from training.experiments.grid import Cell, Trained, score_row
+from training.experiments.grid import Network, NetworkResults
 from training.experiments.plots import plot_differences, plot_scores
+from training.experiments.task import Task
 from training.paper import PAPER
 
-TITLE = "Table V and Fig. 11: segments normalised or not, and what it changes for each label, section VII-D"
+
+class Table5(GridExperiment):
+    name = "table_5"
+    title = "Table V and Fig. 11: segments normalised or not, and what it changes for each label, section VII-D"
+
+    def networks(self, task):
+        networks = []
+        for block_type in ("basic", "se"):
+            variant = task.variant(block_type)
+            key = (task.recipe.source, variant)
+            paper = next((row for row in PAPER["table_5"] if (row["dataset"], row["variant"]) == key), {})
+            for kind, changes in (("normalized", {"do_normalize": True}), ("plain", {})):
+                columns = {"block": BLOCKS[block_type], "input": kind}
+                score = paper.get(kind, {})
+                networks.append(
+                    Network(variant, columns, score.get("mean"), paper_sd=score.get("sd"), recipe_changes=changes)
+                )
+        return networks
+
+    def tables(self, task, trained):
+        normalized, plain = (results for results in trained if results.network.columns["block"] == BLOCKS["se"])
+        rows = label_differences(task, plain, normalized)
+        return super().tables(task, trained) | ({"figure_11": rows} if rows else {})
+
+    def plots(self, tables):
+        figures = {"table_5": plot_scores(tables["table_5"], x="block", series="input", line=False)}
+        if "figure_11" in tables:
+            figures["figure_11"] = plot_differences(tables["figure_11"], "plain - normalized")
+        return figures
 
 
-def cells(task, args) -> list[Cell]:
-    found = []
-    for block_type in ("basic", "se"):
-        variant = task.network(block_type)
-        known = (row for row in PAPER["table_5"] if (row["dataset"], row["variant"]) == (task.recipe.source, variant))
-        paper = next(known, {})
-        for kind, options in (("normalized", {"do_normalize": True}), ("plain", {})):
-            columns = {"block": BLOCKS[block_type], "input": kind}
-            score = paper.get(kind, {})
-            found.append(Cell(variant, columns, score.get("mean"), score.get("sd"), options=options))
-    return found
-
-
-def tables(task, trained) -> dict[str, list[dict]]:
-    tables = {"table_5": [score_row(task, run) for run in trained]}
-    normalized, plain = (run for run in trained if run.cell.columns["block"] == BLOCKS["se"])
-    rows = differences(task, plain, normalized)
-    return tables | ({"figure_11": rows} if rows else {})  # both networks are there, and labels that can be scored
-
-
-def differences(task, plain: Trained, normalized: Trained) -> list[dict]:
-    """Score of each label without normalisation minus that with it, the largest first; means over the runs."""
+def label_differences(task: Task, plain: NetworkResults, normalized: NetworkResults) -> list[dict]:
+    """Score per label without normalisation minus that with it, mean over the runs, in descending order."""
     metric = {"roc_auc": "roc_auc", "accuracy": "f1"}.get(task.source.metric, "f1@0.1")
-    before, after = (label_scores(run, task.split, metric) for run in (plain, normalized))
+    before, after = (_label_scores(results, task.source.scored_split, metric) for results in (plain, normalized))
     rows = [
         {
             "label": label,
@@ -48,18 +58,11 @@ def differences(task, plain: Trained, normalized: Trained) -> list[dict]:
     return sorted(rows, key=lambda row: -row["plain - normalized"])
 
 
-def label_scores(run: Trained, split: str, metric: str) -> dict[str, float]:
-    """Mean over the runs; labels that cannot be scored are left out."""
+def _label_scores(results: NetworkResults, split: str, metric: str) -> dict[str, float]:
+    """Mean over the runs, without labels that cannot be scored."""
     scores = {}
-    for results in run.results:
-        for row in results["per_label"][split]:
+    for run in results.runs:
+        for row in run["per_label"][split]:
             if row[metric] is not None:
                 scores.setdefault(row["label"], []).append(row[metric])
     return {label: fmean(values) for label, values in scores.items()}
-
-
-def plots(tables) -> dict:
-    figures = {"table_5": plot_scores(tables["table_5"], x="block", series="input", line=False)}
-    if "figure_11" in tables:
-        figures["figure_11"] = plot_differences(tables["figure_11"], "plain - normalized")
-    return figures
