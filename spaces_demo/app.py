@@ -1,7 +1,9 @@
 """
-SampleCNN in a browser: what a network hears in a clip, when, and how it looks inside.
+Gradio demo: classify audio with SampleCNN, see the probabilities over time, and inspect the network.
 
-    python spaces_demo/app.py runs/quickstart ORG/NAME   # folders or Hub ids; on a Space, `models` of its README.md
+    python spaces_demo/app.py runs/quickstart ORG/NAME   # model folders or Hub ids
+
+On a Space, the models are those listed under `models` in README.md.
 """
 
 import argparse
@@ -11,153 +13,170 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # no request leaves the machine; read at import
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read at import
 if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-    # glibc gives threads heaps of their own, and each would grow as large as a clip's feature maps: one is enough.
+    # One heap for all threads: otherwise each thread's heap grows to the size of a clip's feature maps.
     libc.mallopt(-8, 1)  # M_ARENA_MAX; before the imports below start threads
 
 import gradio as gr
+from gradio.components.plot import PlotData
 from huggingface_hub import SpaceCard
 from transformers.utils.logging import disable_progress_bar
 
-from models import Heard, Models
+from audio import MAX_FILE_SIZE, MAX_MINUTES, AudioInput
+from models import Models
 from samplecnn_hf.analysis import plot_clip_excitations, plot_filters
-from sounds import MAX_FILE_SIZE, MAX_MINUTES, Sound
+from samplecnn_hf.text import one_line
 
 FOLDER = Path(__file__).parent
 EXAMPLES = sorted(str(path) for path in (FOLDER / "examples").iterdir())
 TOP_LABELS = 5
-PLOT_WIDTH = 5  # inches: legible on a phone
-FILTER_LAYERS = 4  # deeper ones take minutes
-KEEP_UPLOADS = 600  # seconds
-# One clip at a time: the network uses all cores. Who comes later waits; beyond that, visitors are asked to come back.
+PLOT_WIDTH = 5  # inches; the text stays legible on a phone
+PLOT_DPI = 200
+MAX_FILTER_LAYER = 4  # higher layers take minutes
+UPLOAD_LIFETIME = 600  # seconds
+# A network uses all cores, so one clip is processed at a time; MAX_QUEUE further requests wait.
 ONE_AT_A_TIME = {"concurrency_id": "network", "concurrency_limit": 1}
-LONGEST_QUEUE = 64
+MAX_QUEUE = 64
 
 INTRODUCTION = f"""
 # SampleCNN
 
-Convolutional networks whose filters are **3 samples long**, on the raw waveform: no spectrogram.
-([Kim, Lee and Nam, 2019](https://doi.org/10.1109/JSTSP.2019.2909479))
+Audio classification from the raw waveform, with convolutions of **3 samples** instead of a spectrogram
+([Kim, Lee and Nam, 2019](https://doi.org/10.1109/JSTSP.2019.2909479)).
 
-Clips of up to {MAX_MINUTES} minutes; wav, flac, ogg or mp3.
-What you send is deleted within {2 * KEEP_UPLOADS // 60} minutes.
+WAV, FLAC, OGG or MP3, up to {MAX_MINUTES} minutes. Uploads are deleted within {2 * UPLOAD_LIFETIME // 60} minutes.
 """
+INTERPRETATION = (
+    "**Excitations**: the channel weights (0 to 1) of each squeeze-and-excitation block, averaged over the clip. "
+    "**Filters**: for each filter of a layer, the spectrum of the input that maximizes its activation, found by "
+    "gradient ascent from noise; filters are sorted by peak frequency."
+)
 CSS = ".gradio-container {max-width: 960px !important; margin: auto}"
 
 
+class DescribedPlotData(PlotData):
+    chart: str  # gradio starts the alt text of the image with it
+
+
+class Figure(gr.Plot):
+    """A matplotlib figure with an alt text."""
+
+    is_template = True  # rendered as its parent class
+
+    def __init__(self, description: str, elem_id: str):
+        self.description = description
+        super().__init__(show_label=False, elem_id=elem_id)
+
+    def postprocess(self, value):
+        if value is None:
+            return None
+        value.set_dpi(PLOT_DPI)
+        return DescribedPlotData(**super().postprocess(value).model_dump(), chart=self.description)
+
+
 def build_demo(models: Models) -> gr.Blocks:
-    """The page with its three tabs; every button is also a function of the API (`gradio_client`)."""
-    with gr.Blocks(title="SampleCNN", delete_cache=(KEEP_UPLOADS, KEEP_UPLOADS)) as demo:
+    """The page with its three tabs; every button is also an endpoint of the API (`gradio_client`)."""
+    with gr.Blocks(title="SampleCNN", delete_cache=(UPLOAD_LIFETIME, UPLOAD_LIFETIME)) as demo:
         gr.Markdown(INTRODUCTION)
-        with gr.Tab("Listen"):
-            listen_tab(models)
-        with gr.Tab("Compare"):
+        with gr.Tab("Classify"):
+            classify_tab(models)
+        with gr.Tab("Compare models"):
             compare_tab(models)
-        with gr.Tab("Inside"):
-            inside_tab(models)
+        with gr.Tab("Inspect the network"):
+            inspect_tab(models)
     return demo
 
 
-def listen_tab(models: Models):
+def classify_tab(models: Models):
     with gr.Row():
         with gr.Column():
-            audio, model = sound_input(), picker(models)
+            audio, model = audio_input(), model_dropdown(models)
             button = gr.Button("Classify", variant="primary")
             gr.Examples(EXAMPLES, audio, label="Examples")
         with gr.Column():
-            answer = gr.Markdown(elem_id="answer")
+            summary = gr.Markdown(elem_id="summary")
             label = gr.Label(num_top_classes=TOP_LABELS, label="Probabilities", show_heading=False)
-    gr.Markdown("### When: each segment by itself")
-    timeline = gr.Plot(show_label=False, elem_id="timeline")
-    with gr.Accordion("The timeline as numbers", open=False):
-        table = gr.Dataframe(label="Probabilities by segment")
+    gr.Markdown("### Probabilities over time, one column per segment")
+    timeline = Figure("Label probabilities over time:", elem_id="timeline")
+    with gr.Accordion("Probabilities as a table", open=False):
+        table = gr.Dataframe(label="One row per segment")
 
     def classify(audio: str, model: str):
-        """Probabilities of the labels of an audio file, and their timeline over its segments, as picture and table."""
-        heard = models[model].listen(audio)
-        return heard.answer, probabilities(heard), sharp(heard.plot(PLOT_WIDTH)), heard.table()
+        """Classify an audio file: summary, label probabilities, and the probabilities per segment (plot and table)."""
+        prediction = models[model].predict(audio)
+        return (
+            prediction.summary,
+            prediction.label_probabilities(),
+            prediction.plot(PLOT_WIDTH),
+            prediction.table(),
+        )
 
-    button.click(classify, [audio, model], [answer, label, timeline, table], api_name="classify", **ONE_AT_A_TIME)
-
-
-def probabilities(heard: Heard) -> dict[str, float]:
-    """For `gr.Label`."""
-    return dict(zip(heard.labels, heard.scores.tolist(), strict=True))
+    button.click(classify, [audio, model], [summary, label, timeline, table], api_name="classify", **ONE_AT_A_TIME)
 
 
 def compare_tab(models: Models):
-    audio = sound_input()
+    audio = audio_input()
     with gr.Row():
-        pickers = [picker(models, index) for index in (0, -1)]
+        dropdowns = [model_dropdown(models, index) for index in (0, -1)]
     button = gr.Button("Compare", variant="primary")
     with gr.Row():
-        labels = [gr.Label(num_top_classes=TOP_LABELS, label=title) for title in ("First", "Second")]
+        labels = [gr.Label(num_top_classes=TOP_LABELS, label=title) for title in ("First model", "Second model")]
 
     def compare(audio: str, first: str, second: str):
-        """Probabilities of the labels of an audio file by two models."""
-        return [probabilities(models[name].listen(audio)) for name in (first, second)]
+        """Classify an audio file with two models and return the label probabilities of each."""
+        return [models[name].predict(audio).label_probabilities() for name in (first, second)]
 
-    button.click(compare, [audio, *pickers], labels, api_name="compare", **ONE_AT_A_TIME)
+    button.click(compare, [audio, *dropdowns], labels, api_name="compare", **ONE_AT_A_TIME)
 
 
-def inside_tab(models: Models):
-    gr.Markdown(
-        "**Excitations**: by how much each squeeze-and-excitation block lets each of its channels through, for this "
-        "clip. **Filters**: the spectrum of the sound that excites each filter of a layer most, found by gradient "
-        "ascent from noise; the filters are sorted by where that spectrum peaks."
-    )
+def inspect_tab(models: Models):
+    gr.Markdown(INTERPRETATION)
     with gr.Row():
         with gr.Column():
-            audio, model = sound_input(), picker(models)
+            audio, model = audio_input(), model_dropdown(models)
             excitations_button = gr.Button("Show excitations", variant="primary")
         with gr.Column():
-            layer = gr.Slider(1, FILTER_LAYERS, value=3, step=1, label="Layer (1 is the first convolution)")
+            layer = gr.Slider(1, MAX_FILTER_LAYER, value=3, step=1, label="Layer (1: first convolution)")
             filters_button = gr.Button("Show filters")
-    excitations_plot = gr.Plot(show_label=False, elem_id="excitations")
-    filters_plot = gr.Plot(show_label=False, elem_id="filters")
+    excitations_plot = Figure("Excitation per block and channel:", elem_id="excitations")
+    filters_plot = Figure("Spectra of the estimated filters of a layer, sorted by peak frequency:", elem_id="filters")
 
     def excitations(audio: str, model: str):
-        """Excitations of every squeeze-and-excitation block for an audio file, as a picture."""
-        return sharp(plot_clip_excitations(models[model].excitations(audio), width=PLOT_WIDTH))
+        """Plot the excitations of every squeeze-and-excitation block for an audio file."""
+        return plot_clip_excitations(models[model].excitations(audio), width=PLOT_WIDTH)
 
     @lru_cache(maxsize=64)
     def estimate(model: str, layer: int):
         return models[model].filters(layer)
 
     def filters(model: str, layer: int):
-        """What the filters of a layer listen to, as a picture; the first visitor waits for it."""
-        return sharp(plot_filters([estimate(model, int(layer))], width=PLOT_WIDTH))
+        """Plot the estimated filters of a layer; the estimate is computed once per model and layer."""
+        return plot_filters([estimate(model, int(layer))], width=PLOT_WIDTH)
 
     excitations_button.click(excitations, [audio, model], excitations_plot, api_name="excitations", **ONE_AT_A_TIME)
     filters_button.click(filters, [model, layer], filters_plot, api_name="filters", **ONE_AT_A_TIME)
 
 
-def sharp(figure):
-    """With enough pixels for a wide screen."""
-    figure.set_dpi(200)
-    return figure
+def audio_input() -> AudioInput:
+    return AudioInput(sources=["upload", "microphone"], type="filepath", label="Audio", buttons=["download"])
 
 
-def sound_input() -> Sound:
-    return Sound(sources=["upload", "microphone"], type="filepath", label="Sound", buttons=["download"])
-
-
-def picker(models: Models, index: int = 0) -> gr.Dropdown:
+def model_dropdown(models: Models, index: int = 0) -> gr.Dropdown:
     return gr.Dropdown(models.names, value=models.names[index], label="Model")
 
 
 def main(argv: list[str] | None = None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="*", help="folders or Hub ids (default: the `models` of README.md)")
-    parser.add_argument("--port", type=int, help="port to listen on (default: the first free one from 7860)")
+    parser.add_argument("models", nargs="*", help="model folders or Hub ids (default: `models` of README.md)")
+    parser.add_argument("--port", type=int, help="port to listen on (default: first free port from 7860)")
     args = parser.parse_args(argv)
     model_ids = args.models or SpaceCard.load(FOLDER / "README.md").data.models
     if not model_ids:
-        parser.error("name a model, a folder or a Hub id: here, or on a Space as `models` in README.md")
+        parser.error("no models: give folders or Hub ids or, on a Space, list `models` in README.md")
     disable_progress_bar()  # of loading weights
     try:
-        build_demo(Models(model_ids)).queue(max_size=LONGEST_QUEUE).launch(
+        build_demo(Models(model_ids)).queue(max_size=MAX_QUEUE).launch(
             server_port=args.port,
             max_file_size=MAX_FILE_SIZE,
             theme=gr.themes.Soft(font=["system-ui", "sans-serif"]),
@@ -165,7 +184,7 @@ def main(argv: list[str] | None = None):
             footer_links=["api"],
         )
     except (OSError, ValueError) as error:
-        sys.exit(f"error: {' '.join(str(error).split())}")
+        sys.exit(f"error: {one_line(error)}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The networks that the deployer offers, and what they say about a clip."""
+"""The models of the demo and their predictions for a clip."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from audio import read_clip, user_error
 from samplecnn_hf import SampleCNNFeatureExtractor
 from samplecnn_hf.analysis import (
     ClipExcitations,
@@ -20,98 +21,101 @@ from samplecnn_hf.analysis import (
 )
 from samplecnn_hf.loading import load_classifier
 from samplecnn_hf.text import escape_markdown, printable
-from sounds import read_clip, refusal
 
 
 @dataclass(frozen=True)
-class Heard:
+class Prediction:
     """
-    What a network says about a clip.
+    A model's prediction for a clip.
 
     Attributes:
-        labels: names, in the order of the network's outputs, each on one line.
-        scores: probability of each label, as `pipeline` gives it [labels].
-        answer: the same in a sentence of Markdown.
-        starts: of the segments, in seconds [segments].
-        timeline: probabilities in each segment [segments, labels].
-        seconds: length of the clip, which is at least one segment.
+        labels: label names in the order of the model's outputs, each on one line.
+        probabilities: of the clip, as `pipeline` returns them [labels].
+        summary: the predicted label or labels, in Markdown.
+        segment_probabilities: [segments, labels].
+        starts: start time of each segment in seconds [segments].
+        duration: of the clip in seconds, at least one segment.
     """
 
     labels: list[str]
-    scores: np.ndarray
-    answer: str
+    probabilities: np.ndarray
+    summary: str
+    segment_probabilities: np.ndarray
     starts: np.ndarray
-    timeline: np.ndarray
-    seconds: float
+    duration: float
+
+    def label_probabilities(self) -> dict[str, float]:
+        """Value of a `gr.Label`."""
+        return dict(zip(self.labels, self.probabilities.tolist(), strict=True))
 
     def plot(self, width: float):
-        return plot_timeline(self.timeline, self.labels, self.starts, self.seconds, width=width)
+        """Plot the segment probabilities as a `matplotlib` figure, `width` inches wide."""
+        return plot_timeline(self.segment_probabilities, self.labels, self.starts, self.duration, width=width)
 
     def table(self) -> pd.DataFrame:
-        table = pd.DataFrame(self.timeline.round(4), columns=self.labels)
-        table.insert(0, "second", self.starts.round(2), allow_duplicates=True)  # a label may be called that
+        """Segment probabilities, one row per segment."""
+        table = pd.DataFrame(self.segment_probabilities.round(4), columns=self.labels)
+        table.insert(0, "start (s)", self.starts.round(2), allow_duplicates=True)  # a label may have this name
         return table
 
 
-class Listener:
-    """A network with its feature extractor, loaded with this package's code: no code of the model's folder runs."""
+class Classifier:
+    """A model and its feature extractor, loaded without executing code from the model repository."""
 
     def __init__(self, model_id: str):
         self.model, self.extractor = load_classifier(model_id)
-        # A model may be told to hear the beginning of a clip only; the timeline shows all of it.
-        self.whole_clips = SampleCNNFeatureExtractor.from_dict(
+        # The model may use only the first segments of a clip; the timeline covers all of it.
+        self.timeline_extractor = SampleCNNFeatureExtractor.from_dict(
             self.extractor.to_dict(), max_segments=None, drop_last=False
         )
-        config = self.model.config
-        self.labels = [printable(label) for label in config.labels]
-        self.multi_label = config.problem_type == "multi_label_classification"
+        self.labels = [printable(label) for label in self.model.config.labels]
 
     @torch.inference_mode()
-    def listen(self, path: str | None) -> Heard:
-        """Raises `gr.Error` where there is nothing to listen to."""
+    def predict(self, path: str | None) -> Prediction:
+        """Classify an audio file. Raises `gr.Error` if it cannot be read."""
         waveform = self.extractor.fill(read_clip(path, self.extractor))
-        segments = self.whole_clips.normalize(self.whole_clips.segment(waveform))
+        segments = self.timeline_extractor.normalize(self.timeline_extractor.segment(waveform))
         logits = self.model(torch.from_numpy(segments)[None]).segment_logits[0]
-        timeline = (logits.sigmoid() if self.multi_label else logits.softmax(-1)).double().numpy()
-        scores = timeline[: len(self.extractor.segment_starts(len(waveform)))].mean(0)
-        rate, segment_length = self.extractor.sampling_rate, self.extractor.segment_length
-        starts = np.array(self.whole_clips.segment_starts(len(waveform))) / rate
-        seconds = max(len(waveform), segment_length) / rate
-        return Heard(self.labels, scores, self.answer(scores), starts, timeline, seconds)
+        by_segment = (logits.sigmoid() if self.model.config.multi_label else logits.softmax(-1)).double().numpy()
+        probabilities = by_segment[: len(self.extractor.segment_starts(len(waveform)))].mean(0)
+        rate = self.extractor.sampling_rate
+        starts = np.array(self.timeline_extractor.segment_starts(len(waveform))) / rate
+        duration = max(len(waveform), self.extractor.segment_length) / rate
+        return Prediction(self.labels, probabilities, self.summary(probabilities), by_segment, starts, duration)
 
-    def answer(self, scores: np.ndarray) -> str:
-        """The label, or the labels that reach their tuned threshold (one half without), in a sentence."""
+    def summary(self, probabilities: np.ndarray) -> str:
+        """The best label or, for a multi-label model, those that reach their threshold (0.5 unless tuned)."""
         bold = [f"**{escape_markdown(label)}**" for label in self.labels]
-        if not self.multi_label:
-            best = int(scores.argmax())
-            return f"{bold[best]}, with a probability of {scores[best]:.0%}"
+        if not self.model.config.multi_label:
+            best = int(probabilities.argmax())
+            return f"{bold[best]}, with a probability of {probabilities[best]:.0%}"
         thresholds = np.array(self.model.config.thresholds or [0.5] * len(self.labels))
-        heard = [bold[i] for i in np.argsort(-scores) if scores[i] >= thresholds[i]]
-        return f"Heard: {', '.join(heard)}" if heard else "No label reaches its threshold."
+        detected = [bold[i] for i in np.argsort(-probabilities) if probabilities[i] >= thresholds[i]]
+        return f"Detected: {', '.join(detected)}" if detected else "No label reaches its threshold."
 
     @cached_property
     def recorder(self) -> ExcitationRecorder:
-        return ExcitationRecorder(self.model, self.whole_clips)
+        return ExcitationRecorder(self.model, self.timeline_extractor)
 
     def excitations(self, path: str | None) -> ClipExcitations:
-        """Raises `gr.Error` where there is nothing to listen to, or no squeeze-and-excitation block."""
+        """Excitations for an audio file. Raises `gr.Error` if it cannot be read, or for a model without SE blocks."""
         waveform = self.extractor.fill(read_clip(path, self.extractor))
         try:
             return self.recorder(waveform, self.extractor.sampling_rate)
         except ValueError as error:
-            raise refusal(f"This is {error}.") from error
+            raise user_error(str(error)) from error
 
     def filters(self, layer: int) -> FilterEstimates:
-        """What the filters of a layer listen to; takes seconds for the lowest layers and minutes for high ones."""
+        """Estimate the filters of a layer by gradient ascent: seconds for the lowest layers, minutes for high ones."""
         return estimate_filters(self.model, layer, rms=input_rms(self.extractor))
 
 
 class Models:
-    """The offered networks by the names that the picker shows: Hub ids, or the names of local folders."""
+    """The classifiers of the demo by name: a Hub id, or the name of a local folder."""
 
     def __init__(self, model_ids: Sequence[str]):
-        self.listeners = {self.name(model_id): Listener(model_id) for model_id in model_ids}
-        if len(self.listeners) < len(model_ids):
+        self.classifiers = {self.name(model_id): Classifier(model_id) for model_id in model_ids}
+        if len(self.classifiers) < len(model_ids):
             raise ValueError(f"two models have the same name: {', '.join(map(self.name, model_ids))}")
 
     @staticmethod
@@ -120,10 +124,10 @@ class Models:
 
     @property
     def names(self) -> list[str]:
-        return list(self.listeners)
+        return list(self.classifiers)
 
-    def __getitem__(self, name: str) -> Listener:
-        """Only what the deployer offers: a visitor's text never becomes a path."""
-        if name not in self.listeners:
-            raise refusal(f"This demo offers no such model; it has {', '.join(self.names)}.")
-        return self.listeners[name]
+    def __getitem__(self, name: str) -> Classifier:
+        """Look up by name only: text from a visitor is never used as a path or Hub id."""
+        if name not in self.classifiers:
+            raise user_error(f"Unknown model: choose one of {', '.join(self.names)}.")
+        return self.classifiers[name]
