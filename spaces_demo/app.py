@@ -105,12 +105,7 @@ def classify_tab(models: Models):
     def classify(audio: str, model: str):
         """Classify an audio file: summary, label probabilities, and the probabilities per segment (plot and table)."""
         prediction = models[model].predict(audio)
-        return (
-            prediction.summary,
-            prediction.label_probabilities(),
-            prediction.plot(PLOT_WIDTH),
-            prediction.table(),
-        )
+        return prediction.summary, prediction.label_probabilities(), prediction.plot(PLOT_WIDTH), prediction.table()
 
     button.click(classify, [audio, model], [summary, label, timeline, table], api_name="classify", **ONE_AT_A_TIME)
 

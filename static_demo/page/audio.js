@@ -1,29 +1,29 @@
-// From a file or the microphone to mono samples at the network's rate.
+// Audio from a file or the microphone, as mono samples at the model's sampling rate.
 
 export const MAX_SECONDS = 600;
 
-/** What went wrong, and what to do about it, in words for the person in front of the page. */
+/** An error whose message is shown to the user: what is wrong, and what to do. */
 export class AudioError extends Error {}
 
-const TOO_LONG = `This is longer than ${MAX_SECONDS / 60} minutes: please choose a shorter piece.`;
+const TOO_LONG = `The audio is longer than ${MAX_SECONDS / 60} minutes: please choose a shorter file.`;
 
-/** A file of any format that the browser plays -> Float32Array at `samplingRate` (Hz). */
+/** Decode a file of any format that the browser supports: Float32Array at `samplingRate` (Hz). */
 export async function decode(file, samplingRate) {
-  if ((await announcedSeconds(file)) > MAX_SECONDS) throw new AudioError(TOO_LONG);
-  const context = new OfflineAudioContext(1, 1, samplingRate); // it resamples to its own rate
+  if ((await metadataDuration(file)) > MAX_SECONDS) throw new AudioError(TOO_LONG);
+  const context = new OfflineAudioContext(1, 1, samplingRate); // decodeAudioData resamples to this rate
   let buffer;
   try {
     buffer = await context.decodeAudioData(await file.arrayBuffer());
   } catch {
-    throw new AudioError(`“${file.name}” could not be read as sound: please choose a wav, flac, ogg or mp3 file.`);
+    throw new AudioError(`“${file.name}” could not be decoded: please choose a wav, flac, ogg or mp3 file.`);
   }
-  if (buffer.length === 0) throw new AudioError(`There is no sound in “${file.name}”.`);
+  if (buffer.length === 0) throw new AudioError(`“${file.name}” is empty: please choose another file.`);
   if (buffer.duration > MAX_SECONDS) throw new AudioError(TOO_LONG);
   return mixDown(buffer);
 }
 
-/** What the file says about its length, without decoding it; NaN where it says nothing. */
-function announcedSeconds(file) {
+/** Duration in seconds from the file's metadata, without decoding; NaN if unknown. */
+function metadataDuration(file) {
   return new Promise((resolve) => {
     const player = new Audio();
     const url = URL.createObjectURL(file);
@@ -32,7 +32,7 @@ function announcedSeconds(file) {
       resolve(Number.isFinite(player.duration) ? player.duration : NaN);
     };
     player.onloadedmetadata = player.onerror = settle;
-    setTimeout(settle, 3000); // some phones load nothing for a player that nobody touched
+    setTimeout(settle, 3000); // some mobile browsers do not load metadata without a user gesture
     player.preload = "metadata";
     player.src = url;
   });
@@ -44,9 +44,9 @@ function mixDown(buffer) {
   return channels[0].map((_, i) => channels.reduce((sum, channel) => sum + channel[i], 0) / channels.length);
 }
 
-/** Start listening. Returns a function that stops, and resolves to what was heard as a wav file. */
+/** Start recording. Returns a function that stops and resolves to a wav file. */
 export async function record() {
-  if (!navigator.mediaDevices) throw new AudioError("Browsers give the microphone to pages on https or localhost.");
+  if (!navigator.mediaDevices) throw new AudioError("The microphone is available on https and localhost only: please choose a file.");
   const context = new AudioContext();
   await context.audioWorklet.addModule("recorder.js");
   const recorder = new AudioWorkletNode(context, "recorder", { channelCount: 1, channelCountMode: "explicit" });
@@ -56,29 +56,29 @@ export async function record() {
     await context.close();
     throw error;
   });
-  context.createMediaStreamSource(stream).connect(recorder).connect(context.destination); // it plays silence
+  context.createMediaStreamSource(stream).connect(recorder).connect(context.destination); // plays silence
 
   return async () => {
     for (const track of stream.getTracks()) track.stop();
     await context.close();
-    if (blocks.length === 0) throw new AudioError("Nothing was recorded: please speak before you stop.");
+    if (blocks.length === 0) throw new AudioError("Nothing was recorded: please record for a longer time.");
     return new File([encodeWav(blocks, context.sampleRate)], "Recording");
   };
 }
 
 async function openMicrophone() {
-  // What improves telephone calls would take music and noises away.
+  // Speech enhancement would remove music and noise.
   const audio = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
   try {
     return await navigator.mediaDevices.getUserMedia({ audio });
   } catch (error) {
-    const refused = "The browser did not allow the microphone: please allow it beside the address, or choose a file.";
-    const absent = "No microphone was found: please connect one, or choose a file.";
-    throw new AudioError(error.name === "NotAllowedError" ? refused : absent);
+    const denied = "Access to the microphone was denied: please allow it in the address bar, or choose a file.";
+    const missing = "No microphone was found: please connect one, or choose a file.";
+    throw new AudioError(error.name === "NotAllowedError" ? denied : missing);
   }
 }
 
-/** Blocks of samples -> mono 16-bit wav. */
+/** Encode blocks of samples as a mono 16-bit wav file. */
 function encodeWav(blocks, samplingRate) {
   const numSamples = blocks.reduce((sum, block) => sum + block.length, 0);
   const view = new DataView(new ArrayBuffer(44 + 2 * numSamples));
@@ -86,13 +86,13 @@ function encodeWav(blocks, samplingRate) {
   text(0, "RIFF");
   view.setUint32(4, 36 + 2 * numSamples, true);
   text(8, "WAVEfmt ");
-  view.setUint32(16, 16, true); // bytes of the format
+  view.setUint32(16, 16, true); // size of the format chunk in bytes
   view.setUint16(20, 1, true); // PCM
   view.setUint16(22, 1, true); // channels
   view.setUint32(24, samplingRate, true);
-  view.setUint32(28, 2 * samplingRate, true); // bytes a second
-  view.setUint16(32, 2, true); // bytes a sample of all channels
-  view.setUint16(34, 16, true); // bits a sample
+  view.setUint32(28, 2 * samplingRate, true); // bytes per second
+  view.setUint16(32, 2, true); // bytes per frame
+  view.setUint16(34, 16, true); // bits per sample
   text(36, "data");
   view.setUint32(40, 2 * numSamples, true);
   let offset = 44;

@@ -1,13 +1,13 @@
-// The network: model.onnx, run by onnxruntime-web.
+// Runs model.onnx with onnxruntime-web.
 
 import * as ort from "./onnxruntime/ort.wasm.bundle.min.mjs";
 import { cutSegment, fill, segmentStarts } from "./segments.js";
 
-const SEGMENTS_AT_A_TIME = 2; // bounds the memory of long sound
-const UNNAMED = { 0: "LABEL_0", 1: "LABEL_1" }; // the only labels that transformers leaves out of config.json
+const BATCH_SIZE = 2; // segments; limits the memory for long clips
+const DEFAULT_LABELS = { 0: "LABEL_0", 1: "LABEL_1" }; // transformers omits these from config.json
 
-ort.env.wasm.numThreads = 1; // more need HTTP headers that few servers send
-ort.env.wasm.proxy = true; // in a worker, so that the page stays alive
+ort.env.wasm.numThreads = 1; // more threads require cross-origin isolation (COOP and COEP headers)
+ort.env.wasm.proxy = true; // run in a worker, so that the page stays responsive
 
 export async function loadClassifier() {
   const [config, settings, session] = await Promise.all([
@@ -29,15 +29,16 @@ class Classifier {
   #probabilities;
 
   constructor(config, settings, session) {
-    this.labels = Object.values(config.id2label ?? UNNAMED); // in the order of their numbers
+    this.labels = Object.values(config.id2label ?? DEFAULT_LABELS); // integer keys are in ascending order
     this.settings = settings;
     this.#session = session;
     this.#probabilities = config.problem_type === "multi_label_classification" ? sigmoid : softmax;
   }
 
   /**
-   * The probabilities of a waveform (Float32Array, mono, at settings.sampling_rate): `clip`, one a label, the mean of
-   * `segments`, one such array for each of `starts` (samples). `onProgress` gets the part that is done, 0 to 1.
+   * Classify a waveform (Float32Array, mono, at settings.sampling_rate). Returns the probability of each label for
+   * each segment (`segments`), their mean (`clip`), and the first sample of each segment (`starts`). `onProgress` is
+   * called with the fraction of segments done.
    */
   async classify(waveform, { signal, onProgress }) {
     const filled = fill(waveform, this.settings);
@@ -45,7 +46,7 @@ class Classifier {
     const segments = [];
     while (segments.length < starts.length) {
       onProgress(segments.length / starts.length);
-      const batch = starts.slice(segments.length, segments.length + SEGMENTS_AT_A_TIME);
+      const batch = starts.slice(segments.length, segments.length + BATCH_SIZE);
       segments.push(...(await this.#run(filled, batch)));
       signal.throwIfAborted();
     }

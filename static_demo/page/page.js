@@ -1,79 +1,79 @@
-// The page: takes sound, shows what the network hears in it.
+// The page: audio input and results.
 
 import { AudioError, MAX_SECONDS, decode, record } from "./audio.js";
 import { drawTimeline, formatSeconds } from "./timeline.js";
 
-const SHOWN = 5; // labels
+const TOP_LABELS = 5;
 
 const $ = (id) => document.getElementById(id);
 const loading = load();
-let work = new AbortController(); // what is being classified; new sound takes its place
-let asking = false; // for the microphone
+let work = new AbortController(); // aborts the classification when there is new audio
+let openingMicrophone = false;
 let stopRecording = null;
 
 async function load() {
-  if (typeof WebAssembly !== "object") throw new AudioError("This browser has no WebAssembly to run the network.");
+  if (typeof WebAssembly !== "object") throw new AudioError("This browser does not support WebAssembly, which runs the model: please use another browser.");
   const { loadClassifier } = await import("./classifier.js");
   const classifier = await loadClassifier();
   const { sampling_rate, segment_length } = classifier.settings;
   const seconds = formatSeconds(segment_length / sampling_rate);
-  $("about").textContent = `SampleCNN: ${classifier.labels.length} labels, from the raw waveform, ${seconds} at a time`;
+  $("about").textContent = `SampleCNN: ${classifier.labels.length} labels, raw waveform, segments of ${seconds}`;
   return classifier;
 }
 
-/** Classify a file, or what a recording leaves; whatever goes wrong is told on the page. */
-async function listenTo(file) {
+/** Classify a file or a recording; errors are shown on the page. */
+async function classify(file) {
   work.abort();
   work = new AbortController();
   const { signal } = work;
   $("error").textContent = "";
   $("results").hidden = true;
   try {
-    say("Loading the network…");
+    setStatus("Loading the model…");
     const classifier = await loading;
     signal.throwIfAborted();
-    say("Reading the sound…");
+    setStatus("Decoding the audio…");
     const waveform = await decode(file, classifier.settings.sampling_rate);
     signal.throwIfAborted();
-    const onProgress = (progress) => say("Listening…", { progress });
-    const answer = await classifier.classify(waveform, { signal, onProgress });
-    show(file.name, waveform.length, answer, classifier);
+    const onProgress = (progress) => setStatus("Classifying…", { progress });
+    const prediction = await classifier.classify(waveform, { signal, onProgress });
+    show(file.name, waveform.length, prediction, classifier);
   } catch (error) {
-    if (!signal.aborted) tell(error);
+    if (!signal.aborted) showError(error);
   }
 }
 
-function say(status, { progress = null, unseen = false } = {}) {
-  if ($("status").textContent !== status) $("status").textContent = status; // said once
-  $("status").classList.toggle("unseen", unseen);
+function setStatus(status, { progress = null, visuallyHidden = false } = {}) {
+  if ($("status").textContent !== status) $("status").textContent = status; // announced once by screen readers
+  $("status").classList.toggle("visually-hidden", visuallyHidden);
   $("progress").hidden = progress === null;
   $("progress").value = progress ?? 0;
 }
 
-function tell(error) {
-  say("");
+function showError(error) {
+  setStatus("");
   if (!(error instanceof AudioError)) console.error(error);
   $("error").textContent =
-    error instanceof AudioError ? error.message : `Something went wrong in this browser (${error.message}).`;
+    error instanceof AudioError ? error.message : `Unexpected error: ${error.message}`;
 }
 
 function show(name, numSamples, { clip, segments, starts }, { labels, settings }) {
   const { sampling_rate, segment_length } = settings;
   const order = clip.map((_, i) => i).sort((a, b) => clip[b] - clip[a]);
-  const top = order.slice(0, SHOWN);
+  const top = order.slice(0, TOP_LABELS);
 
   const seconds = numSamples / sampling_rate;
-  const heard = Math.min(seconds, (starts.at(-1) + segment_length) / sampling_rate);
+  const classifiedSeconds = Math.min(seconds, (starts.at(-1) + segment_length) / sampling_rate);
   $("clip").textContent = name;
-  const cut = heard < seconds - 0.05 ? `, of which the network hears the first ${formatSeconds(heard)}` : "";
+  const cut = classifiedSeconds < seconds - 0.05 ? `, first ${formatSeconds(classifiedSeconds)} classified` : "";
   $("length").textContent = formatSeconds(seconds) + cut;
   $("labels").replaceChildren(...top.map((i) => bar(labels[i], clip[i])));
 
   $("over-time").hidden = segments.length === 1;
   const tracks = top.map((i) => ({ label: labels[i], probabilities: segments.map((p) => p[i]) }));
-  drawTimeline($("timeline"), tracks, starts.map((start) => start / sampling_rate), heard);
+  drawTimeline($("timeline"), tracks, starts.map((start) => start / sampling_rate), classifiedSeconds);
   $("results").hidden = false;
-  say(`${name}: ${labels[top[0]]}, ${percent(clip[top[0]])}`, { unseen: true }); // it is on the page anyway
+  setStatus(`${name}: ${labels[top[0]]}, ${percent(clip[top[0]])}`, { visuallyHidden: true }); // for screen readers
 }
 
 function bar(label, probability) {
@@ -88,19 +88,19 @@ function bar(label, probability) {
 const percent = (probability) => `${(100 * probability).toFixed(1)} %`;
 
 async function toggleRecording() {
-  if (asking) return;
+  if (openingMicrophone) return;
   if (stopRecording) return finishRecording();
-  asking = true;
+  openingMicrophone = true;
   work.abort();
-  say("");
+  setStatus("");
   $("error").textContent = "";
   try {
-    stopRecording = clockAround(await record());
+    stopRecording = withClock(await record());
     $("record").textContent = "Stop";
   } catch (error) {
-    tell(error);
+    showError(error);
   } finally {
-    asking = false;
+    openingMicrophone = false;
   }
 }
 
@@ -108,13 +108,13 @@ function finishRecording() {
   const stop = stopRecording;
   stopRecording = null;
   $("record").textContent = "Record";
-  return stop().then(listenTo, tell);
+  return stop().then(classify, showError);
 }
 
-/** Shows how long a recording has been going on, and ends it at the limit. */
-function clockAround(stop) {
+/** Show the length of the recording until `stop` is called, at the latest after MAX_SECONDS. */
+function withClock(stop) {
   const start = performance.now();
-  say("Recording…");
+  setStatus("Recording…");
   const clock = setInterval(() => {
     const seconds = (performance.now() - start) / 1000;
     $("clock").textContent = formatSeconds(seconds);
@@ -129,17 +129,17 @@ function clockAround(stop) {
 
 $("record").addEventListener("click", toggleRecording);
 $("file").addEventListener("change", ({ target }) => {
-  if (target.files.length) listenTo(target.files[0]);
-  target.value = ""; // so that the same file can be chosen again
+  if (target.files.length) classify(target.files[0]);
+  target.value = ""; // choosing the same file again fires another event
 });
 
 for (const type of ["dragenter", "dragover", "dragleave", "drop"]) {
   document.addEventListener(type, (event) => {
-    event.preventDefault(); // or the browser would open the file in place of the page
+    event.preventDefault(); // the browser would open the file instead
     const leaves = type === "drop" || (type === "dragleave" && !event.relatedTarget);
-    $("sound").classList.toggle("dragging", !leaves);
-    if (type === "drop" && event.dataTransfer.files.length) listenTo(event.dataTransfer.files[0]);
+    $("audio").classList.toggle("dragging", !leaves);
+    if (type === "drop" && event.dataTransfer.files.length) classify(event.dataTransfer.files[0]);
   });
 }
 
-loading.catch(tell);
+loading.catch(showError);

@@ -1,4 +1,4 @@
-// On the browser's audio thread: hands what the microphone hears to audio.js.
+// Runs on the audio thread and sends blocks of samples from the microphone to audio.js.
 
 class Recorder extends AudioWorkletProcessor {
   process([[channel]]) {

@@ -1,7 +1,7 @@
-// How a waveform becomes segments: samplecnn_hf/feature_extraction_samplecnn.py, with the same settings
-// (preprocessor_config.json).
+// Segments of a waveform, as in samplecnn_hf/feature_extraction_samplecnn.py, with the settings of
+// preprocessor_config.json.
 
-/** A short waveform, filled up as the settings say; any other as it is. */
+/** Pad, tile or repeat a waveform that is shorter than a segment (`short_clips`). */
 export function fill(waveform, { segment_length, hop_length, max_segments, short_clips, padding_value }) {
   const count = short_clips === "repeat" ? (max_segments ?? 1) : 1;
   const length = segment_length + (count - 1) * (hop_length ?? segment_length);
@@ -15,7 +15,7 @@ export function fill(waveform, { segment_length, hop_length, max_segments, short
   return Float32Array.from({ length }, (_, i) => sample(i));
 }
 
-/** First sample of each segment of a filled waveform. */
+/** First sample of each segment of a waveform returned by `fill`. */
 export function segmentStarts(numSamples, { segment_length, hop_length, drop_last, max_segments }) {
   const hop = hop_length ?? segment_length;
   const hops = (numSamples - segment_length) / hop;
@@ -23,7 +23,7 @@ export function segmentStarts(numSamples, { segment_length, hop_length, drop_las
   return Array.from({ length: Math.min(count, max_segments ?? Infinity) }, (_, i) => i * hop);
 }
 
-/** One segment of a filled waveform: Float32Array of segment_length samples, padded and normalised. */
+/** One segment, padded and normalized: Float32Array of segment_length samples. */
 export function cutSegment(waveform, start, settings) {
   const { segment_length, padding_value } = settings;
   const segment = new Float32Array(segment_length).fill(padding_value);

@@ -1,9 +1,9 @@
-// Probabilities over time: a strip for each label.
+// Probabilities over time: one row per label.
 
 const SVG = "http://www.w3.org/2000/svg";
 const HEIGHT = 28;
 
-/** Seconds as people write them: "2.7 s", "1:05". */
+/** Format seconds: "2.7 s", "1:05". */
 export function formatSeconds(seconds) {
   if (seconds < 60) return `${seconds.toFixed(1)} s`;
   const whole = Math.round(seconds);
@@ -11,20 +11,20 @@ export function formatSeconds(seconds) {
 }
 
 /**
- * Rows of a label and its strip, and an axis. `tracks` are { label, probabilities }, one probability for each of
- * `times`, the seconds at which the segments start; `end` is where the last one ends.
+ * Draw one row per track and a time axis. `tracks`: { label, probabilities }, one probability per segment; `times`:
+ * start of each segment in seconds; `end`: end of the last segment.
  */
 export function drawTimeline(container, tracks, times, end) {
   const rows = tracks.flatMap(({ label, probabilities }) => [
     element("span", "track-label", label),
-    strip(label, probabilities, times, end),
+    plotTrack(label, probabilities, times, end),
   ]);
   const axis = element("div", "axis");
   axis.append(...[0, end / 2, end].map((seconds) => element("span", "", formatSeconds(seconds))));
   container.replaceChildren(...rows, axis);
 }
 
-function strip(label, probabilities, times, end) {
+function plotTrack(label, probabilities, times, end) {
   const svg = document.createElementNS(SVG, "svg");
   const path = document.createElementNS(SVG, "path");
   const steps = probabilities.map((p, i) => `V${HEIGHT * (1 - p)}H${times[i + 1] ?? end}`);
@@ -34,7 +34,7 @@ function strip(label, probabilities, times, end) {
   svg.setAttribute("role", "img");
   const highest = probabilities.indexOf(Math.max(...probabilities));
   const percent = Math.round(100 * probabilities[highest]);
-  svg.setAttribute("aria-label", `${label}: highest, ${percent} %, at ${formatSeconds(times[highest])}`);
+  svg.setAttribute("aria-label", `${label}: maximum probability ${percent} % at ${formatSeconds(times[highest])}`);
   svg.append(path);
   return svg;
 }

@@ -1,4 +1,4 @@
-"""The folder that `static_demo.build` makes: complete, with a card for the Hub, or not there at all."""
+"""The folder that `static_demo.build` writes."""
 
 import json
 
@@ -13,7 +13,7 @@ LOCK = module.PAGE.with_name("package-lock.json")
 
 @pytest.fixture
 def runtime(tmp_path, monkeypatch):
-    """Stands in for node_modules."""
+    """Replaces node_modules."""
     folder = tmp_path / "dist"
     folder.mkdir()
     for name in module.RUNTIME_FILES:
@@ -24,7 +24,7 @@ def runtime(tmp_path, monkeypatch):
 
 @pytest.fixture
 def exported(monkeypatch):
-    """Stands in for the export, which has its own tests."""
+    """Replaces the export, which is tested in samplecnn_hf/test_export.py."""
     monkeypatch.setattr(module, "export_onnx", lambda folder, output: output.write_bytes(b"onnx"))
 
 
@@ -64,7 +64,7 @@ def test_card_of_the_space(tmp_path, runtime, exported, model_folder, model_id):
     assert card.text.strip().startswith("# birds & bees")
 
 
-def test_licence_of_a_model_without_a_card_is_not_made_up(tmp_path, runtime, exported, model_folder):
+def test_no_license_without_a_model_card(tmp_path, runtime, exported, model_folder):
     (model_folder / "README.md").unlink()
     assert SpaceCard.load(build(model_folder, tmp_path / "page") / "README.md").data.license is None
 
@@ -78,20 +78,20 @@ def test_onnxruntime_is_not_installed(tmp_path, runtime, model_folder):
 @pytest.mark.parametrize("name", ["", "config.json", "preprocessor_config.json"])
 def test_no_model(tmp_path, runtime, model_folder, name):
     (model_folder / name).rename(tmp_path / "elsewhere")
-    with pytest.raises(FileNotFoundError, match="there is no model in .*birds & bees"):
+    with pytest.raises(FileNotFoundError, match="no model in .*birds & bees"):
         build(model_folder, tmp_path / "page")
     assert not (tmp_path / "page").exists()
 
 
-def test_what_is_there_is_kept(tmp_path, runtime, exported, model_folder):
+def test_an_existing_folder_is_kept(tmp_path, runtime, exported, model_folder):
     (tmp_path / "page").mkdir()
     (tmp_path / "page" / "diary.txt").write_text("dear diary")
-    with pytest.raises(FileExistsError, match="remove it, or choose another folder"):
+    with pytest.raises(FileExistsError, match="remove it or choose another folder"):
         build(model_folder, tmp_path / "page")
     assert (tmp_path / "page" / "diary.txt").read_text() == "dear diary"
 
 
-def test_export_that_fails_leaves_nothing_and_one_line(tmp_path, runtime, monkeypatch, model_folder):
+def test_a_failed_export_leaves_no_files(tmp_path, runtime, monkeypatch, model_folder):
     def fail(folder, output):
         raise RuntimeError("the exported network's\nprobabilities differ")
 
@@ -103,7 +103,7 @@ def test_export_that_fails_leaves_nothing_and_one_line(tmp_path, runtime, monkey
     assert set(tmp_path.iterdir()) == before
 
 
-def test_command_says_where_the_page_is(tmp_path, runtime, exported, model_folder, capsys):
+def test_command_prints_the_folder(tmp_path, runtime, exported, model_folder, capsys):
     main([str(model_folder), str(tmp_path / "page")])
     assert json.loads(capsys.readouterr().out)["output"] == str(tmp_path / "page")
     assert (tmp_path / "page" / "index.html").is_file()
