@@ -1,8 +1,7 @@
 """
-The networks of the paper as a textbook writes them: 1-D layers; convolution, batch norm, ReLU, max-pooling.
+Reference implementation of the paper's networks with standard 1-D layers, as in other PyTorch implementations.
 
-What every public PyTorch SampleCNN does. Tests hold our networks to its outputs and gradients, benchmarks compare
-their speed with its speed.
+The tests compare outputs and gradients with it, the benchmarks compare the speed.
 """
 
 import torch
@@ -56,12 +55,12 @@ class PlainResidualBlock(nn.Module):
 
     def forward(self, x):
         if self.strided:
-            x = x[..., : x.shape[-1] // 3 * 3]  # whole groups of three
+            x = x[..., : x.shape[-1] // 3 * 3]  # a multiple of three
         return self.pool(torch.relu(self.shortcut(x) + self.se(self.body(x))))
 
 
 class PlainSampleCNN(nn.Module):
-    """Parameters carry the names of the checkpoint, so that both networks load the same state dict."""
+    """Parameters have the names of `SampleCNNForAudioClassification`: both load the same state dict."""
 
     def __init__(self, config):
         super().__init__()
@@ -93,7 +92,7 @@ class PlainSampleCNN(nn.Module):
         self.classifier.out_proj = nn.Linear(embedding, config.num_labels)
 
     def forward(self, segments):
-        """[segments, samples] -> logits [segments, labels]."""
+        """Compute logits [segments, labels] from segments [segments, samples]."""
         stem = self.samplecnn.front_end
         x = self.stem_pool(torch.relu(stem.norm(stem.conv(segments.unsqueeze(1)))))
         levels = []

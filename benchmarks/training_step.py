@@ -1,81 +1,71 @@
 """
-Speed of a training step: ours against a plain network of nn.Conv1d layers, in the same run on the same machine.
+Training throughput of this package's network and of a plain network of nn.Conv1d layers.
 
-    python -m benchmarks.training_step        # se-8, batch 23; writes benchmarks/results/training_step.json
+    python -m benchmarks.training_step        # writes benchmarks/results/training_step.json
 
-Each way runs in a process of its own, in turns, because one of them is about how the process handles memory.
+Each configuration runs in new processes, alternating with the others: one of them changes the memory allocator.
 """
 
-import json
 import platform
 import statistics
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
+from benchmarks.common import in_new_process, write_results
 from benchmarks.plain import PlainSampleCNN
 from samplecnn_hf import SampleCNNForAudioClassification, create_config
 from training.loop.hardware import prepare_cpu
 
-RESULTS = Path(__file__).parent / "results" / "training_step.json"
-VARIANT, BATCH_SIZE, STEPS, ROUNDS = "se-8", 23, 8, 3
-# name: our network?, bf16 autocast?, keep freed memory?
-WAYS = {
-    "plain Conv1d, float32": (False, False, False),
-    "plain Conv1d, bf16": (False, True, False),
-    "ours, float32": (True, False, False),
-    "ours, bf16": (True, True, False),
-    "ours, bf16, freed memory kept (training/train.py)": (True, True, True),
+VARIANT, BATCH_SIZE, WARMUP_STEPS, STEPS, ROUNDS = "se-8", 23, 3, 8, 3
+BASELINE = "plain Conv1d, float32"
+# Arguments of `measure`: model class, bfloat16 autocast, keep freed memory.
+CONFIGURATIONS = {
+    BASELINE: (PlainSampleCNN, False, False),
+    "plain Conv1d, bf16": (PlainSampleCNN, True, False),
+    "ours, float32": (SampleCNNForAudioClassification, False, False),
+    "ours, bf16": (SampleCNNForAudioClassification, True, False),
+    "ours, bf16, freed memory kept (training/train.py)": (SampleCNNForAudioClassification, True, True),
 }
 
 
-def measure(ours: bool, bf16: bool, keep_memory: bool) -> float:
-    """Training steps of BATCH_SIZE segments, after three to warm up; segments a second."""
+def measure(model_class: type, bf16: bool, keep_memory: bool) -> float:
+    """Train for `STEPS` steps after the warm-up and return segments per second."""
     if keep_memory:
         prepare_cpu(num_processes=1, threads=None)
     torch.manual_seed(0)
     config = create_config(VARIANT, num_labels=35)
-    model = (SampleCNNForAudioClassification if ours else PlainSampleCNN)(config).train()
+    model = model_class(config).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, nesterov=True, fused=True)
     segments = 0.1 * torch.randn(BATCH_SIZE, config.segment_length)
     labels = torch.randint(35, (BATCH_SIZE,))
-    for step in range(3 + STEPS):
-        if step == 3:
-            started = time.perf_counter()
+    for step in range(WARMUP_STEPS + STEPS):
+        if step == WARMUP_STEPS:
+            start = time.perf_counter()
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
             output = model(segments)
-        loss = F.cross_entropy((output.logits if ours else output).float(), labels)
-        loss.backward()
+        logits = output if torch.is_tensor(output) else output.logits
+        F.cross_entropy(logits.float(), labels).backward()
         optimizer.step()
         optimizer.zero_grad()
-    return BATCH_SIZE * STEPS / (time.perf_counter() - started)
+    return BATCH_SIZE * STEPS / (time.perf_counter() - start)
 
 
 def main():
-    if len(sys.argv) == 2:  # a process of its own for one way
-        print(measure(*WAYS[sys.argv[1]]))
-        return
-    speeds = {name: [] for name in WAYS}
+    speeds = {name: [] for name in CONFIGURATIONS}
     for _ in range(ROUNDS):
-        for name in WAYS:
-            command = [sys.executable, "-m", "benchmarks.training_step", name]
-            speeds[name].append(float(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+        for name, arguments in CONFIGURATIONS.items():
+            speeds[name].append(in_new_process(measure, *arguments))
     median = {name: statistics.median(values) for name, values in speeds.items()}
-    plain = median["plain Conv1d, float32"]
     results = {
         "network": VARIANT,
         "batch_size": BATCH_SIZE,
         "machine": f"{torch.get_num_threads()} threads, {platform.machine()}, torch {torch.__version__}",
-        "segments_a_second": {name: round(value, 1) for name, value in median.items()},
-        "ratio_to_plain_float32": {name: round(value / plain, 2) for name, value in median.items()},
+        "segments_per_second": {name: round(value, 1) for name, value in median.items()},
+        "ratio_to_plain_float32": {name: round(value / median[BASELINE], 2) for name, value in median.items()},
     }
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-    print(RESULTS.read_text())
+    write_results("training_step", results)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 """
-The last step of `make quickstart`: load the trained folder as any user would, and name a few held-out voices' words.
+Classify held-out clips with the model of `make quickstart`, loaded with `pipeline` as from the Hub.
 
     python -m examples.quickstart runs/quickstart
 """
@@ -10,34 +10,33 @@ from pathlib import Path
 
 from transformers import pipeline
 
-from training.data import load_source
+NEXT_STEPS = """
+The model is in {model}/: README.md is its model card, results.json has its metrics. Next steps:
 
-NEXT = """
-The model is in {model}/: its card is README.md, its numbers are in results.json. To go on:
-
-  your own recordings   .venv/bin/python -c "from transformers import pipeline; \\
-                          print(pipeline('audio-classification', '{model}', trust_remote_code=True)('YOUR.wav'))"
-  your own words        .venv/bin/accelerate launch training/train.py --recipe {recipe} \\
-                          --source folder --data_dir YOUR_FOLDER --output_dir runs/mine"""
+  classify a recording   .venv/bin/python -c "from transformers import pipeline; \\
+                           print(pipeline('audio-classification', '{model}', trust_remote_code=True)('YOUR.wav'))"
+  train on your data     .venv/bin/accelerate launch training/train.py \\
+                           --recipe training/recipes/speech_commands/modern.yaml \\
+                           --source folder --data_dir YOUR_FOLDER --output_dir runs/mine"""
 
 
-def main():
+def main(argv: list[str] | None = None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path, help="folder that training/train.py made")
-    args = parser.parse_args()
+    parser.add_argument("model", type=Path, help="folder written by training/train.py")
+    args = parser.parse_args(argv)
 
     classifier = pipeline("audio-classification", model=str(args.model), trust_remote_code=True)
-    results = json.loads((args.model / "results.json").read_text())
-    source = load_source("speech_commands", results["recipe"]["data_dir"])
-    test = source.splits["test"]
-    for clip in test[:: len(test) // 3][:3]:
-        answers = ", ".join(
-            f"{answer['label']} {answer['score']:.3f}" for answer in classifier(str(clip.path), top_k=3)
-        )
-        print(f"{source.labels[clip.labels[0]]:>8} {clip.path.name}  ->  {answers}")
-    print(f"\naccuracy on {results['clips']['test']} clips of voices never heard in training:", end=" ")
-    print(f"{results['metrics']['test']['accuracy']:.4f} (synthetic speech)")
-    print(NEXT.format(model=args.model, recipe="training/recipes/speech_commands/modern.yaml"))
+    results = json.loads((args.model / "results.json").read_text(encoding="utf-8"))
+    data_dir = Path(results["recipe"]["data_dir"])
+    test_files = (data_dir / "testing_list.txt").read_text(encoding="utf-8").split()  # word/file
+    for file in test_files[:: len(test_files) // 3][:3]:
+        word, name = file.split("/")
+        predictions = classifier(str(data_dir / file), top_k=3)
+        scores = ", ".join(f"{prediction['label']} {prediction['score']:.3f}" for prediction in predictions)
+        print(f"{word:>8} {name}  ->  {scores}")
+    accuracy, num_clips = results["metrics"]["test"]["accuracy"], results["clips"]["test"]
+    print(f"\naccuracy on {num_clips} test clips of unseen voices: {accuracy:.4f} (synthetic speech)")
+    print(NEXT_STEPS.format(model=args.model))
 
 
 if __name__ == "__main__":

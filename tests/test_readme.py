@@ -73,7 +73,7 @@ def test_cross_validation():
 
 def test_preparation():
     benchmark = json.loads((ROOT / "benchmarks" / "results" / "preparation.json").read_text())
-    for name, milliseconds in benchmark["milliseconds_a_clip"].items():
+    for name, milliseconds in benchmark["milliseconds_per_clip"].items():
         assert f"| {name} | {milliseconds} |" in README
     text = " ".join(README.split())
     assert f"{benchmark['speed_up_over_librosa']} times as fast" in text
@@ -84,7 +84,7 @@ def test_preparation():
 
 def test_speed():
     benchmark = json.loads((ROOT / "benchmarks" / "results" / "training_step.json").read_text())
-    for name, speed in benchmark["segments_a_second"].items():
+    for name, speed in benchmark["segments_per_second"].items():
         assert f"| {name} | {speed} | {benchmark['ratio_to_plain_float32'][name]} |" in README
 
 

@@ -1,0 +1,21 @@
+"""Shared by the benchmarks: measurements in new processes, and the files of results."""
+
+import json
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def in_new_process(function, *args):
+    """Call a function of a module in a new process, whose memory and allocator settings are its own."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
+        return executor.submit(function, *args).result()
+
+
+def write_results(name: str, results: dict):
+    """Write benchmarks/results/`name`.json and print it."""
+    text = json.dumps(results, indent=2) + "\n"
+    (RESULTS / f"{name}.json").write_text(text, encoding="utf-8")
+    print(text, end="")

@@ -1,0 +1,18 @@
+import json
+
+import pytest
+
+from benchmarks import common
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    """results(name): what a benchmark wrote, to a temporary folder."""
+    monkeypatch.setattr(common, "RESULTS", tmp_path)
+    return lambda name: json.loads((tmp_path / f"{name}.json").read_text())
+
+
+@pytest.fixture
+def call_directly(monkeypatch):
+    """call_directly(benchmark): it measures in this process instead of new ones."""
+    return lambda benchmark: monkeypatch.setattr(benchmark, "in_new_process", lambda function, *args: function(*args))
