@@ -1,4 +1,4 @@
-# Every target works as the first command in a fresh checkout: Python >= 3.11 with pip is all it takes.
+# Every target works in a fresh checkout with Python >= 3.11 and pip (the static demo also needs npm).
 #   another Python:      make test PYTHON=python3.12
 #   torch without CUDA:  PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make test
 
@@ -11,32 +11,32 @@ BIN := .venv/bin
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z_]+:.*## / { printf "%-12s%s\n", $$1, $$2 }' Makefile
 
-quickstart: runs/quickstart  ## make a small data set of spoken commands, train on it, listen to the result
+quickstart: runs/quickstart  ## train on a small synthetic speech data set and classify test clips
 	$(BIN)/python -m examples.quickstart runs/quickstart
 
-demo: runs/quickstart  ## the Gradio demo on the quickstart's network, which is trained first if it is not there
+demo: runs/quickstart  ## run the Gradio demo with the quickstart model
 	$(BIN)/python spaces_demo/app.py runs/quickstart
 
-static_demo: runs/static_demo  ## the page that classifies in the browser, nothing leaves the machine
+static_demo: runs/static_demo  ## serve the page that classifies in the browser, with the quickstart model
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory runs/static_demo 8000
 
-# A process per core, of about 1 GB each. --dist worksteal keeps most files in one process, which shares their fixtures.
+# One process per core, about 1.5 GB each. worksteal keeps most test files in one process, so that they share fixtures.
 test: .venv/.installed  ## run all tests in parallel, without the network
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
 
-style: .venv/.installed  ## format the code and mend what ruff can mend
+style: .venv/.installed  ## format the code and fix lint errors
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-quality: .venv/.installed  ## check format and code, change nothing
+quality: .venv/.installed  ## check formatting and lint
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
-clean:  ## remove what builds and tests leave behind; .venv, data and runs stay
+clean:  ## remove build and test artifacts; keep .venv, data and runs
 	rm -rf dist *.egg-info .pytest_cache .ruff_cache
 	find . -path ./.venv -prune -o -type d -name __pycache__ -exec rm -rf {} +
 
-# A folder that is there is kept; remove it to make it again.
+# Existing folders are kept: remove one to build it again.
 runs/quickstart: | .venv/.installed
 	$(BIN)/accelerate launch training/train.py \
 		--recipe training/recipes/speech_commands/quickstart.yaml --synthetic --output_dir $@ --resume
@@ -48,14 +48,14 @@ static_demo/node_modules: static_demo/package-lock.json
 	npm ci --prefix static_demo --no-fund --no-audit
 	@touch $@
 
-# The environment; the empty file .installed tells when it was last brought up to date.
+# The environment; the empty file .installed is its timestamp.
 .venv/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-		{ echo "samplecnn-hf needs Python 3.11 or newer, and $(PYTHON) is not: try make PYTHON=python3.11"; exit 1; }
+		{ echo "samplecnn-hf needs Python 3.11 or newer: try make PYTHON=python3.11"; exit 1; }
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@echo "Installing into .venv; this takes a few minutes the first time."
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
-	@# The synthesizer and the SoundFont of the synthetic music; their own dependencies are not needed.
+	@# Synthesizer and SoundFont of the synthetic music, without their dependencies.
 	$(BIN)/python -m pip install --quiet --no-deps -c constraints.txt \
 		'tinysoundfont; python_version < "3.13"' 'pretty_midi; python_version < "3.13"'  # no wheels for newer ones
 	@touch $@

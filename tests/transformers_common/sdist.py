@@ -16,6 +16,7 @@ from types import ModuleType
 
 import pytest
 import transformers
+from filelock import FileLock
 
 PACKAGE = "transformers_common_tests"
 FOLDER = Path(sys.prefix) / f"transformers-{transformers.__version__}-tests"
@@ -49,8 +50,9 @@ PUT_IN_PLACE = {
 def load(name: str) -> ModuleType:
     """Import one of transformers' test modules; skip the calling test module where it cannot be had."""
     pytest.importorskip("parameterized", reason="transformers' common tests need parameterized")
-    if not FOLDER.exists():
-        _extract(FOLDER)
+    with FileLock(f"{FOLDER}.lock"):  # processes of pytest-xdist collect at the same time
+        if not FOLDER.exists():
+            _extract(FOLDER)
     if PACKAGE not in sys.modules:
         _add_module(PACKAGE, {}, path=[str(FOLDER)])
         for below, contents in PUT_IN_PLACE.items():
