@@ -60,19 +60,15 @@ class DescribedPlotData(PlotData):
 
 
 class Figure(gr.Plot):
-    """A matplotlib figure with an alt text."""
+    """A matplotlib figure; the alt text is its label."""
 
     is_template = True  # rendered as its parent class
-
-    def __init__(self, description: str, elem_id: str):
-        self.description = description
-        super().__init__(show_label=False, elem_id=elem_id)
 
     def postprocess(self, value):
         if value is None:
             return None
         value.set_dpi(PLOT_DPI)
-        return DescribedPlotData(**super().postprocess(value).model_dump(), chart=self.description)
+        return DescribedPlotData(**super().postprocess(value).model_dump(), chart=f"{self.label}:")
 
 
 def build_demo(models: Models) -> gr.Blocks:
@@ -98,7 +94,7 @@ def classify_tab(models: Models):
             summary = gr.Markdown(elem_id="summary")
             label = gr.Label(num_top_classes=TOP_LABELS, label="Probabilities", show_heading=False)
     gr.Markdown("### Probabilities over time, one column per segment")
-    timeline = Figure("Label probabilities over time:", elem_id="timeline")
+    timeline = Figure(label="Label probabilities over time", show_label=False, elem_id="timeline")
     with gr.Accordion("Probabilities as a table", open=False):
         table = gr.Dataframe(label="One row per segment")
 
@@ -134,8 +130,8 @@ def inspect_tab(models: Models):
         with gr.Column():
             layer = gr.Slider(1, MAX_FILTER_LAYER, value=3, step=1, label="Layer (1: first convolution)")
             filters_button = gr.Button("Show filters")
-    excitations_plot = Figure("Excitation per block and channel:", elem_id="excitations")
-    filters_plot = Figure("Spectra of the estimated filters of a layer, sorted by peak frequency:", elem_id="filters")
+    excitations_plot = Figure(label="Excitation per block and channel", show_label=False, elem_id="excitations")
+    filters_plot = Figure(label="Spectra of the estimated filters of a layer", show_label=False, elem_id="filters")
 
     def excitations(audio: str, model: str):
         """Plot the excitations of every squeeze-and-excitation block for an audio file."""
