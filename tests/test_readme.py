@@ -94,6 +94,6 @@ def test_figures_on_recordings(data, name):
     folder = ROOT / "docs" / "experiments"
     result = json.loads((folder / data / f"{name}.json").read_text())
     assert not result["quick"] and result.get("runs", {}).get("finished") == result.get("runs", {}).get("planned")
-    assert (folder / data / f"{name}.md").read_text() == page(result, EXPERIMENTS[name], [name])
+    assert (folder / data / f"{name}.md").read_text() == page(result, EXPERIMENTS[name].title, [name])
     assert (folder / data / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     assert f"({data}/{name}.md)" in (folder / "README.md").read_text()

@@ -75,7 +75,7 @@ class Task:
     def family(self) -> str:
         """Number of blocks in the name of the recipe's variant: 9 for music, 8 for clips of one second."""
         family = (self.recipe.variant or "").partition("-")[2][:1]
-        if family not in ("8", "9"):
+        if self.recipe.pretrained or family not in ("8", "9"):
             raise RecipeError(
                 "the recipe must name a network of the paper's families, such as `variant: se-8` or se-9"
             )

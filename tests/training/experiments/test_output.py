@@ -5,7 +5,6 @@ from markdown_it import MarkdownIt
 
 from samplecnn_hf.text import printable
 from tests.conftest import NASTY_NAMES
-from training.experiments.figures import figure_8
 from training.experiments.output import page
 
 
@@ -13,7 +12,7 @@ from training.experiments.output import page
 def test_names_are_shown_as_they_are(name):
     rows = [{"model": name, "block": 1, "deviation": 0.5}]
     result = {"what": f"network {name}", "quick": False, "command": f"figure_8 {name}", "tables": {"figure_8": rows}}
-    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(page(result, figure_8, ["figure_8"]))
+    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(page(result, "Fig. 8", ["figure_8"]))
     assert "html_block" not in {token.type for token in tokens}
     inline = [token for token in tokens if token.type == "inline"]
     texts = ["".join(child.content for child in token.children) for token in inline]
