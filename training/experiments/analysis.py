@@ -43,17 +43,16 @@ class ClipOptions:
 class ClipSubset:
     """Clips of one split of a data set, spread evenly over it."""
 
-    data: str
+    source: Source
     split: str
-    synthetic: bool
     clips: PreparedClips
     indices: Sequence[int]
 
     def __str__(self) -> str:
         count, total = f"{len(self.indices):,}", f"{len(self.clips):,}"
         number = count if count == total else f"{count} of {total}"
-        kind = "synthetic clips" if self.synthetic else "clips"
-        return f"{number} {kind} of the {self.split} split of {self.data}"
+        kind = "synthetic clips" if self.source.synthetic else "clips"
+        return f"{number} {kind} of the {self.split} split of {Path(self.source.data_dir).name}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,18 +137,17 @@ def _load_given(model_id: str, options: TaskOptions, clip_options: ClipOptions |
             )
         source = load_source(source_name, data_dir)
         check_labels(source, model, data_dir, model_id)
-        clips = _choose_clips(source, data_dir, options.cache_dir, extractor, clip_options, options.quick)
+        clips = _choose_clips(source, options.cache_dir, extractor, clip_options, options.quick)
     return TrainedNetwork(name, model, extractor, results.get("synthetic"), clips, options.quick)
 
 
 def _load_trained(task: Task, block_type: str, clip_options: ClipOptions | None) -> TrainedNetwork:
     """The task's network with seed 0 or without the first fold; it is trained if it is not finished."""
     *_, (trained,) = run_grid(task, [Network(task.variant(block_type), {})], task.repetitions(1)[:1])
-    recipe, clips = trained.runs[0]["recipe"], None
-    model, extractor = _load(recipe["output_dir"], needs_excitations=clip_options is not None)
+    folder, clips = trained.runs[0]["recipe"]["output_dir"], None
+    model, extractor = _load(folder, needs_excitations=clip_options is not None)
     if clip_options:
-        data_dir, cache_dir = recipe["data_dir"], task.recipe.cache_dir
-        clips = _choose_clips(task.source, data_dir, cache_dir, extractor, clip_options, task.quick)
+        clips = _choose_clips(task.source, task.recipe.cache_dir, extractor, clip_options, task.quick)
     return TrainedNetwork(task.name, model, extractor, task.recipe.synthetic, clips, task.quick)
 
 
@@ -178,13 +176,11 @@ def _read_results(folder: Path) -> dict:
         raise DataError(f"{path} is damaged ({error!r}): give the folder that training/train.py wrote") from error
 
 
-def _choose_clips(
-    source: Source, data_dir: str, cache_dir: str | None, extractor, options: ClipOptions, quick: bool
-) -> ClipSubset:
+def _choose_clips(source: Source, cache_dir: str | None, extractor, options: ClipOptions, quick: bool) -> ClipSubset:
     split = options.split or source.scored_split
-    check_split(source, split, data_dir)
+    check_split(source, split, source.data_dir)
     clips = prepare(source, extractor.sampling_rate, cache_dir, [split])[split]
     limit = NUM_QUICK_CLIPS if quick else options.max_clips
     count = min(len(clips), limit or len(clips))
     indices = [i * len(clips) // count for i in range(count)]
-    return ClipSubset(Path(data_dir).absolute().name, split, source.synthetic, clips, indices)
+    return ClipSubset(source, split, clips, indices)

@@ -30,8 +30,9 @@ def plot_scores(rows: list[dict], x: str, series: str | None = None, line: bool 
 def plot_trade_off(rows: list[dict], x: str, label: str) -> Figure:
     """Plot one point per row: `mean` over column `x`, annotated with column `label`, and `paper` over `paper: ...`."""
     figure, axes = _subplots((7, 4))
-    _plot_measured(axes, [row[x] for row in rows], rows, 0, "measured", "none")
-    for i, row in enumerate(row for row in rows if row["mean"] is not None):
+    done = [row for row in rows if None not in (row["mean"], row[x])]
+    _plot_measured(axes, [row[x] for row in done], done, 0, "measured", "none")
+    for i, row in enumerate(done):
         offset = (5, -11 if i % 2 else 5)  # names of neighbours above and below
         axes.annotate(
             plot_text(row[label]), (row[x], row["mean"]), xytext=offset, textcoords="offset points", fontsize=8

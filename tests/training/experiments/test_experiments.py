@@ -68,7 +68,7 @@ def test_files_of_every_experiment_and_shared_runs(run, on_tones, trained, tmp_p
         assert row["parameters"] == results["parameters"]
         assert row["10^9 MACs"] == pytest.approx(results["giga_macs"], abs=1e-6)
         assert row["mean"] == results["metrics"]["test"]["accuracy"]
-        assert row["ms per step"] > 0
+        assert row["s per epoch"] == results["history"][0]["seconds"]
 
 
 def test_quick_check_on_synthetic_music(run, on_chords, tmp_path, capsys):

@@ -1,10 +1,6 @@
-"""Table III: cost of the blocks (parameters, multiply-accumulates, time) and their scores."""
+"""Table III: cost of the blocks (parameters, multiply-accumulates, training time) and their scores."""
 
-import time
 from dataclasses import dataclass
-from functools import cache
-
-import torch
 
 from samplecnn_hf import create_config
 from training.experiments.experiment import GridExperiment
@@ -12,15 +8,10 @@ from training.experiments.figures.figure_6 import BLOCKS
 from training.experiments.grid import Network, score_row
 from training.experiments.plots import plot_scores, plot_trade_off
 from training.experiments.task import Task
-from training.loop.complexity import giga_macs
-from training.loop.metrics import loss_function
-from training.loop.run import create_accelerator
-from training.loop.training_run import create_model, create_optimizer
 from training.options import option
 from training.paper import PAPER
 
 ALPHAS = [2.0**exponent for exponent in range(-4, 5)]
-WARM_UP, ROUNDS = 1, 5
 
 
 @dataclass(frozen=True)
@@ -43,17 +34,16 @@ class Table3(GridExperiment):
         return networks
 
     def tables(self, task, trained):
-        costs = cost_of_networks(task, tuple(results.network for results in trained))
         rows = []
-        for cost, results in zip(costs, trained, strict=True):
-            relative = {
-                "parameters": cost["parameters"],
-                "parameters / basic": cost["parameters"] / costs[0]["parameters"],
-                "10^9 MACs": cost["giga_macs"],
-                "ms per step": 1000 * cost["seconds"],
-                "time / basic": cost["seconds"] / costs[0]["seconds"],
-            }
-            rows.append({"block": None, "alpha": None, **relative, **score_row(task, results)})  # in this order
+        for results in trained:
+            run = results.runs[0] if results.runs else {"parameters": None, "giga_macs": None}
+            # The fastest epoch of all runs: other load on the machine only ever adds to the time.
+            seconds = min((epoch["seconds"] for run in results.runs for epoch in run["history"]), default=None)
+            cost = {"parameters": run["parameters"], "10^9 MACs": run["giga_macs"], "s per epoch": seconds}
+            rows.append({"block": None, "alpha": None, **cost, **score_row(task, results)})  # in this order
+        for row in rows:
+            row["parameters / basic"] = _ratio(row["parameters"], rows[0]["parameters"])
+            row["time / basic"] = _ratio(row["s per epoch"], rows[0]["s per epoch"])
         return {"table_3": rows}
 
     def plots(self, tables):
@@ -73,36 +63,9 @@ def _network(task: Task, block_type: str, kwargs: dict, paper: dict) -> Network:
     return Network(variant, columns, paper.get("score"), kwargs)
 
 
+def _ratio(value: float | None, base: float | None) -> float | None:
+    return value / base if value is not None and base else None
+
+
 def _label(row: dict) -> str:
     return row["block"] if row["alpha"] is None else f"{row['block']}, alpha {row['alpha']:g}"
-
-
-@cache  # the tables of a task are updated after each of its runs
-def cost_of_networks(task: Task, networks: tuple[Network, ...]) -> list[dict]:
-    """Parameters, multiply-accumulates and seconds per training step (the fastest round) of each network.
-
-    The networks take turns, so other load on the machine affects all alike. An epoch on the same data has the same
-    number of steps, so ratios of these times are those of the paper's epochs.
-    """
-    source, accelerator = task.source, create_accelerator(task.recipe)
-    costs, steps = [], []
-    for network in networks:
-        recipe = network.recipe(task)
-        model, extractor = create_model(recipe, source)
-        costs.append({"parameters": model.num_parameters(), "giga_macs": giga_macs(model.config), "seconds": []})
-        model, optimizer = accelerator.prepare(model.train(), create_optimizer(recipe, model))
-        steps.append((model, optimizer, 0.1 * torch.randn(recipe.batch_size, extractor.segment_length)))
-    targets = torch.eye(len(source.labels))[torch.arange(task.recipe.batch_size) % len(source.labels)]
-    targets = targets.to(accelerator.device)
-
-    for _ in range(WARM_UP + (1 if task.quick else ROUNDS)):
-        for cost, (model, optimizer, segments) in zip(costs, steps, strict=True):
-            start = time.perf_counter()
-            logits = model(segments.to(accelerator.device)).logits
-            loss = loss_function(logits.float(), targets, source.problem_type)
-            accelerator.backward(loss)
-            optimizer.step()
-            optimizer.zero_grad()
-            loss.item()  # waits for the device
-            cost["seconds"].append(time.perf_counter() - start)
-    return [{**cost, "seconds": min(cost["seconds"][WARM_UP:])} for cost in costs]
