@@ -142,12 +142,8 @@ def run_analysis(experiment: Analysis, networks: list[TrainedNetwork], command: 
 
 
 def _header(experiment: Experiment, command: str, data: str) -> dict:
-    return {
-        "experiment": experiment.name,
-        "command": command,
-        "date": datetime.date.today().isoformat(),
-        "data": data,
-    }
+    date = datetime.date.today().isoformat()
+    return {"experiment": experiment.name, "command": command, "date": date, "data": data}
 
 
 if __name__ == "__main__":

@@ -25,9 +25,23 @@ class Figure7(Analysis):
     needs_clips = False
     combined = True
 
+    def __post_init__(self):
+        self.range_of_layers()  # a wrong one is reported before anything is trained
+
+    def range_of_layers(self) -> tuple[int, int] | None:
+        """First and last layer that `layers` asks for, counted from 1."""
+        if self.layers is None:
+            return None
+        first, _, last = self.layers.partition("-")
+        last = last or first
+        if not (first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last)):
+            raise RecipeError(f"--layers must be a range of layers, such as 1-3; got {self.layers!r}")
+        return int(first), int(last)
+
     def analyse(self, network):
         num_layers = network.model.config.num_blocks + 1
-        first, last = self._range(min(NUM_QUICK_LAYERS if network.quick else NUM_LAYERS, num_layers))
+        default = 1, min(NUM_QUICK_LAYERS if network.quick else NUM_LAYERS, num_layers)
+        first, last = self.range_of_layers() or default
         if last > num_layers:
             raise RecipeError(f"{network.name} has {num_layers} layers; --layers asks for layer {last}")
         rows, waveforms = [], {}
@@ -38,23 +52,10 @@ class Figure7(Analysis):
             waveforms[f"{network.name}/{layer}"] = estimates.waveforms
         return rows, waveforms
 
-    def _range(self, default_last: int) -> tuple[int, int]:
-        """First and last layer, counted from 1."""
-        if self.layers is None:
-            return 1, default_last
-        first, _, last = self.layers.partition("-")
-        last = last or first
-        if not (first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last)):
-            raise RecipeError(f"--layers must be a range of layers, such as 1-3; got {self.layers!r}")
-        return int(first), int(last)
-
     def plot(self, rows, arrays):
-        figure = plot_filters(
-            [
-                FilterEstimates(row["layer"], row["sampling rate"], arrays[f"{row['model']}/{row['layer']}"])
-                for row in rows
-            ]
-        )
+        waveforms = [arrays[f"{row['model']}/{row['layer']}"] for row in rows]
+        layers = [(row["layer"], row["sampling rate"]) for row in rows]
+        figure = plot_filters([FilterEstimates(*layer, w) for layer, w in zip(layers, waveforms, strict=True)])
         for axes, row in zip(figure.axes, rows, strict=False):  # the last axes hold the colour bar
             axes.set_title(f"{plot_text(row['model'])}, layer {row['layer']}", fontsize="medium")
         return figure
