@@ -53,7 +53,7 @@ class GridExperiment(Experiment):
 
 
 class Analysis(Experiment):
-    """A look into trained networks.
+    """An analysis of trained networks: one table and one figure.
 
     Attributes:
         block_type: block type of the networks to train where none are given.
