@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart demo static_demo test style quality clean
+.PHONY: help quickstart demo static_demo test docs style quality clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z_]+:.*## / { printf "%-12s%s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,9 @@ style: .venv/.installed  ## format the code and fix lint errors
 quality: .venv/.installed  ## check formatting and lint
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+
+docs: .venv/.installed  ## build the documentation site in runs/site; warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 clean:  ## remove build and test artifacts; keep .venv, data and runs
 	rm -rf dist *.egg-info .pytest_cache .ruff_cache
