@@ -4,20 +4,18 @@ Fine-tune SampleCNN on a folder of sounds with `Trainer`.
     pip install . accelerate
     python examples/finetune.py runs/quickstart MY_SOUNDS runs/mine
 
-- MY_SOUNDS holds train/<class>/*.wav, validation/<class>/*.wav and, optionally, test/<class>/*.wav; or just
-  <class>/*.wav, a fifth of which is then kept for validation. flac, ogg and mp3 are read, too.
-- The lower blocks keep their weights (small data), but hear the new sounds' statistics first.
-- Checkpoints are in runs/mine.checkpoints; interrupted, the same command resumes from the last one. The best epoch is
-  kept.
-- The result has a model card, so that `samplecnn push runs/mine USER/NAME` accepts it.
+MY_SOUNDS holds train/<class>/*.wav, validation/<class>/*.wav and, optionally, test/<class>/*.wav; or just
+<class>/*.wav, of which a fifth is kept for validation. flac, ogg and mp3 files are read, too. The best epoch is kept.
+Checkpoints are in runs/mine.checkpoints; after an interruption, the same command resumes from the last one. The result
+has a model card, so that `samplecnn push runs/mine USER/NAME` accepts it.
 """
 
+import argparse
 import json
 import sys
 from functools import partial
 from pathlib import Path
 
-import soundfile
 import torch
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from torch.optim.swa_utils import update_bn
@@ -30,11 +28,11 @@ from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassificat
 
 NUM_EPOCHS = 12
 BATCH_SIZE = 16
-FROZEN_LAYERS = 5  # the front end and four blocks: they hear what most sounds have in common
+FROZEN_LAYERS = 5  # front end and four blocks: features that most sounds share
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 CARD = """# {name}
 
-SampleCNN on the raw waveform, fine-tuned from `{base}` on `{sounds}` (recorded at {rates}) by samplecnn-hf {version}.
+SampleCNN on the raw waveform, fine-tuned from `{base}` on `{sounds}` with samplecnn-hf.
 
 ```python
 from transformers import pipeline  # pip install "transformers>=5.4" torch soundfile soxr
@@ -55,28 +53,17 @@ The best epoch was chosen on the validation split.
 """
 
 
-def list_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*/*") if path.suffix.lower() in SUFFIXES)
-
-
 def list_splits(sounds: Path) -> dict[str, list[Path]]:
     """The audio files of each split; the class of a file is the name of its folder."""
+
+    def list_files(folder: Path) -> list[Path]:
+        return sorted(path for path in folder.glob("*/*") if path.suffix.lower() in SUFFIXES)
+
     splits = {split: list_files(sounds / split) for split in ("train", "validation", "test")}
     if not splits["train"]:
         files = list_files(sounds)
         splits |= {"train": [path for i, path in enumerate(files) if i % 5], "validation": files[::5]}
     return {split: files for split, files in splits.items() if files}
-
-
-def load_model(pretrained: str, labels: list[str]) -> SampleCNNForAudioClassification:
-    return SampleCNNForAudioClassification.from_pretrained(
-        pretrained,
-        id2label=dict(enumerate(labels)),
-        label2id={label: i for i, label in enumerate(labels)},
-        problem_type="single_label_classification",
-        ignore_mismatched_sizes=True,  # a new output layer
-        batch_norm_momentum=0.1,  # follow the new sounds within few steps
-    )
 
 
 def collate(paths: list[Path], extractor: SampleCNNFeatureExtractor, labels: list[str]) -> dict[str, torch.Tensor]:
@@ -85,23 +72,30 @@ def collate(paths: list[Path], extractor: SampleCNNFeatureExtractor, labels: lis
     return {**inputs, "labels": torch.tensor([labels.index(path.parent.name) for path in paths])}
 
 
+def load_model(pretrained: str, labels: list[str], loader: DataLoader) -> SampleCNNForAudioClassification:
+    """A pretrained network with a new output layer, adapted to the statistics of the new sounds, partly frozen."""
+    model = SampleCNNForAudioClassification.from_pretrained(
+        pretrained,
+        id2label=dict(enumerate(labels)),
+        label2id={label: i for i, label in enumerate(labels)},
+        problem_type="single_label_classification",
+        ignore_mismatched_sizes=True,  # a new output layer
+        batch_norm_momentum=0.1,  # statistics follow the new sounds within few steps
+    )
+    # All batch norms, those of the frozen layers included, start with the statistics of the new sounds.
+    update_bn((batch["input_values"][batch["attention_mask"].bool()] for batch in loader), model)  # without padding
+    model.samplecnn.freeze_layers(FROZEN_LAYERS)
+    return model
+
+
 def accuracy(predicted) -> dict[str, float]:
     return {"accuracy": float((predicted.predictions.argmax(-1) == predicted.label_ids).mean())}
 
 
-def write_card(output: Path, pretrained: str, sounds: Path, splits: dict[str, list[Path]], scores: dict[str, float]):
-    """What the Hub shows: what the network comes from, and its accuracy on each split."""
-    base = Path(pretrained).name if Path(pretrained).exists() else pretrained
-    rates = sorted({soundfile.info(path).samplerate for files in splits.values() for path in files})
+def write_card(output: Path, pretrained: str, sounds: str, splits: dict[str, list[Path]], scores: dict[str, float]):
+    """Write the model card: origin of the model, and accuracy on each split."""
     results = [
-        EvalResult(
-            task_type="audio-classification",
-            dataset_type=sounds.name,
-            dataset_name=sounds.name,
-            dataset_split=split,
-            metric_type="accuracy",
-            metric_value=round(score, 4),
-        )
+        EvalResult("audio-classification", sounds, sounds, "accuracy", round(score, 4), dataset_split=split)
         for split, score in scores.items()
     ]
     data = ModelCardData(
@@ -114,61 +108,51 @@ def write_card(output: Path, pretrained: str, sounds: Path, splits: dict[str, li
         eval_results=results,
     )
     rows = "\n".join(f"| {split} | {len(splits[split])} | {score:.4f} |" for split, score in scores.items())
-    text = CARD.format(
-        name=output.name,
-        base=base,
-        sounds=sounds.name,
-        rates=", ".join(f"{rate:,} Hz" for rate in rates),
-        rows=rows,
-        version=samplecnn_hf.__version__,
-        bibtex=Path(samplecnn_hf.__file__).with_name("paper.bib").read_text().strip(),
-    )
+    bibtex = Path(samplecnn_hf.__file__).with_name("paper.bib").read_text().strip()
+    base = Path(pretrained).name if Path(pretrained).exists() else pretrained  # no local path
+    text = CARD.format(name=output.name, base=base, sounds=sounds, rows=rows, bibtex=bibtex)
     ModelCard(f"---\n{data.to_yaml()}\n---\n\n{text}").save(output / "README.md")
 
 
 def check_splits(splits: dict[str, list[Path]], labels: list[str], sounds: Path):
     if len(labels) < 2 or len(splits["train"]) < BATCH_SIZE or "validation" not in splits:
-        sys.exit(
-            f"error: {sounds} needs two classes, {BATCH_SIZE} training files, and validation files: "
-            f"see the top of {Path(__file__).name}"
-        )
-    if strange := sorted({path.parent.name for files in splits.values() for path in files} - set(labels)):
-        sys.exit(f"error: {sounds} has no training files of the class {strange[0]!r}, which another split has")
+        sys.exit(f"error: {sounds} needs two classes, {BATCH_SIZE} training files and validation files: see --help")
+    if unknown := {path.parent.name for files in splits.values() for path in files} - set(labels):
+        sys.exit(f"error: {sounds} has no training files of the class {min(unknown)!r}, which another split has")
 
 
 def open_checkpoints(folder: Path, pretrained: str, splits: dict[str, list[Path]]) -> str | None:
-    """The last checkpoint in a folder, which must be of the same network and files."""
-    made_from = json.dumps({"pretrained": pretrained, **{split: list(map(str, splits[split])) for split in splits}})
-    record = folder / "made_from.json"
-    if folder.exists() and not (record.is_file() and record.read_text() == made_from):
+    """The last checkpoint in a folder, which must be of the same network and files; None for a new folder."""
+    run = json.dumps([pretrained, *(f"{split} {path}" for split, paths in splits.items() for path in paths)])
+    record = folder / "run.json"
+    if folder.exists() and not (record.is_file() and record.read_text() == run):
         sys.exit(f"error: {folder} holds the checkpoints of another run: remove it, or choose another output folder")
     folder.mkdir(parents=True, exist_ok=True)
-    record.write_text(made_from)
+    record.write_text(run)
     return get_last_checkpoint(folder)
 
 
 def main():
-    if len(sys.argv) != 4:
-        sys.exit(__doc__)
-    pretrained, sounds, output = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
-    splits = list_splits(sounds)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pretrained", help="folder or Hub id of a trained model")
+    parser.add_argument("sounds", type=Path, help="folder of audio files")
+    parser.add_argument("output", type=Path, help="folder to write")
+    args = parser.parse_args()
+    splits = list_splits(args.sounds)
     labels = sorted({path.parent.name for path in splits.get("train", [])})
-    check_splits(splits, labels, sounds)
-    if output.exists():
-        sys.exit(f"error: {output} exists: choose another folder, or remove it")
-    checkpoints = output.with_name(f"{output.name}.checkpoints")
-    checkpoint = open_checkpoints(checkpoints, pretrained, splits)
+    check_splits(splits, labels, args.sounds)
+    if args.output.exists():
+        sys.exit(f"error: {args.output} exists: choose another folder, or remove it")
+    checkpoints = args.output.with_name(f"{args.output.name}.checkpoints")
+    last_checkpoint = open_checkpoints(checkpoints, args.pretrained, splits)
 
     torch.manual_seed(0)
-    extractor = SampleCNNFeatureExtractor.from_pretrained(pretrained)
-    model = load_model(pretrained, labels)
+    extractor = SampleCNNFeatureExtractor.from_pretrained(args.pretrained)
     to_batch = partial(collate, extractor=extractor, labels=labels)
-    # The batch norms, those of the frozen layers too, start with the statistics of the new sounds.
     loader = DataLoader(splits["train"], BATCH_SIZE, shuffle=True, drop_last=True, collate_fn=to_batch)
-    update_bn((batch["input_values"][batch["attention_mask"].bool()] for batch in loader), model)  # no padding
-    model.samplecnn.freeze_layers(FROZEN_LAYERS)
+    model = load_model(args.pretrained, labels, loader)
 
-    arguments = TrainingArguments(
+    training_args = TrainingArguments(
         checkpoints,
         num_train_epochs=NUM_EPOCHS,
         learning_rate=1e-3,
@@ -176,7 +160,7 @@ def main():
         warmup_steps=0.1,  # of all steps
         per_device_train_batch_size=BATCH_SIZE,
         per_device_eval_batch_size=1,
-        dataloader_drop_last=True,  # the batch norms need more than one clip; evaluation, one by one, drops none
+        dataloader_drop_last=True,  # batch norm needs more than one clip; evaluation, one by one, drops none
         eval_strategy="epoch",
         save_strategy="epoch",
         save_total_limit=1,
@@ -186,18 +170,18 @@ def main():
         report_to="none",
     )
     trainer = Trainer(
-        model, arguments, to_batch, splits["train"], splits["validation"], extractor, compute_metrics=accuracy
+        model, training_args, to_batch, splits["train"], splits["validation"], extractor, compute_metrics=accuracy
     )
-    trainer.train(resume_from_checkpoint=checkpoint)
+    trainer.train(resume_from_checkpoint=last_checkpoint)
     scores = {
         split: trainer.evaluate(splits[split], metric_key_prefix=split)[f"{split}_accuracy"]
-        for split in ("validation", "test")
-        if split in splits
+        for split in splits
+        if split != "train"
     }
-    model.save_pretrained(output)
-    extractor.save_pretrained(output)
-    write_card(output, pretrained, sounds, splits, scores)
-    print(json.dumps({"output": str(output), **scores}))
+    model.save_pretrained(args.output)
+    extractor.save_pretrained(args.output)
+    write_card(args.output, args.pretrained, args.sounds.name, splits, scores)
+    print(json.dumps({"output": str(args.output), **scores}))
 
 
 if __name__ == "__main__":

@@ -1,22 +1,16 @@
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import soundfile
-from transformers import pipeline
 
+from examples import finetune
+from samplecnn_hf import SampleCNNAudioClassificationPipeline
 from samplecnn_hf.publish import check_model_folder
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "finetune.py"
+NOTEBOOK = Path(finetune.__file__).with_suffix(".ipynb")
 PITCHES = {"high": 3000.0, "low": 300.0, "middle": 1000.0}
-
-
-def finetune(*arguments) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True, env=environment)
 
 
 @pytest.fixture
@@ -31,59 +25,85 @@ def write_tones(make_tone):
     return write
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("layout", ["classes", "splits"])
-def test_a_folder_of_sounds_becomes_a_classifier_that_push_accepts(tmp_path, pretrained, write_tones, layout):
-    sounds, mine = tmp_path / "sounds", tmp_path / "mine"
-    splits = {"train": 80, "validation": 20, "test": 10} if layout == "splits" else {"": 100}
-    for split, count in splits.items():
-        write_tones(sounds / split, count)
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """run(pretrained, sounds, output): the scores that the script prints, and everything else that it printed."""
 
-    run = finetune(pretrained, sounds, mine)
-    assert run.returncode == 0, run.stderr
-    scores = json.loads(run.stdout.splitlines()[-1])
-    assert set(scores) == {"output", "validation"} | ({"test"} if layout == "splits" else set())
+    def run(*arguments) -> tuple[dict, str]:
+        monkeypatch.setattr(sys, "argv", ["finetune.py", *map(str, arguments)])
+        finetune.main()
+        printed = capsys.readouterr().out
+        return json.loads(printed.splitlines()[-1]), printed
+
+    return run
+
+
+@pytest.mark.slow
+def test_a_folder_of_sounds_becomes_a_classifier_that_push_accepts(tmp_path, pretrained, write_tones, run):
+    sounds, mine = tmp_path / "sounds", tmp_path / "mine"
+    for split, count in {"train": 40, "validation": 8, "test": 4}.items():
+        write_tones(sounds / split, count)
+    scores, _ = run(pretrained, sounds, mine)
+    assert set(scores) == {"output", "validation", "test"}
     assert scores["validation"] > 0.6  # chance is 1/3
-    classifier = pipeline("audio-classification", model=str(mine), trust_remote_code=True)
-    answers = classifier(str(next(sounds.rglob("low/0.wav"))))
-    assert {answer["label"] for answer in answers} == set(PITCHES)
+    classifier = SampleCNNAudioClassificationPipeline.from_pretrained(mine)
+    assert {answer["label"] for answer in classifier(str(sounds / "train" / "low" / "0.wav"))} == set(PITCHES)
     assert "model.safetensors" in check_model_folder(mine)
 
-    again = finetune(pretrained, sounds, mine)
-    assert again.returncode == 1 and "exists" in again.stderr
+    with pytest.raises(SystemExit, match="exists"):
+        run(pretrained, sounds, mine)
 
 
-@pytest.mark.slow
-def test_checkpoints_of_another_run_are_refused(tmp_path, pretrained, write_tones):
+def test_class_folders_are_split(tmp_path, write_tones):
+    write_tones(tmp_path / "sounds", 10)
+    splits = finetune.list_splits(tmp_path / "sounds")
+    assert {split: len(files) for split, files in splits.items()} == {"train": 24, "validation": 6}
+    assert {path.parent.name for path in splits["validation"]} == set(PITCHES)
+
+
+def test_checkpoints_of_another_run_are_refused(tmp_path, pretrained, write_tones, run):
     write_tones(tmp_path / "sounds", 10)
     (tmp_path / "mine.checkpoints" / "checkpoint-1").mkdir(parents=True)
-    run = finetune(pretrained, tmp_path / "sounds", tmp_path / "mine")
-    assert run.returncode == 1 and len(run.stderr.splitlines()) == 1 and "another run" in run.stderr
+    with pytest.raises(SystemExit, match="another run"):
+        run(pretrained, tmp_path / "sounds", tmp_path / "mine")
 
 
-@pytest.mark.slow
-def test_a_class_that_is_never_trained_is_refused(tmp_path, pretrained, write_tones):
+def test_a_class_without_training_files_is_refused(tmp_path, pretrained, write_tones, run):
     write_tones(tmp_path / "sounds" / "train", 10)
     write_tones(tmp_path / "sounds" / "validation", 2)
     (tmp_path / "sounds" / "validation" / "low").rename(tmp_path / "sounds" / "validation" / "deep")
-    run = finetune(pretrained, tmp_path / "sounds", tmp_path / "mine")
-    assert run.returncode == 1 and len(run.stderr.splitlines()) == 1 and "'deep'" in run.stderr
+    with pytest.raises(SystemExit, match="'deep'"):
+        run(pretrained, tmp_path / "sounds", tmp_path / "mine")
 
 
-@pytest.mark.slow
-def test_it_resumes_from_its_checkpoints(tmp_path, pretrained, write_tones):
-    write_tones(tmp_path / "sounds", 30)
-    first = finetune(pretrained, tmp_path / "sounds", tmp_path / "first")
-    (tmp_path / "first.checkpoints").rename(tmp_path / "second.checkpoints")
-    second = finetune(pretrained, tmp_path / "sounds", tmp_path / "second")
-    assert first.returncode == second.returncode == 0, second.stderr
-    assert "'epoch': '1'" in first.stdout and "'epoch': '1'" not in second.stdout  # nothing is trained twice
-    last = [json.loads(run.stdout.splitlines()[-1])["validation"] for run in (first, second)]
-    assert last[0] == last[1]
-
-
-@pytest.mark.slow
-def test_a_folder_without_classes_is_refused_in_one_line(tmp_path):
-    run = finetune(tmp_path, tmp_path, tmp_path / "mine")
-    assert run.returncode == 1 and len(run.stderr.splitlines()) == 1 and "two classes" in run.stderr
+def test_a_folder_without_classes_is_refused(tmp_path, run):
+    with pytest.raises(SystemExit, match="two classes"):
+        run(tmp_path, tmp_path, tmp_path / "mine")
     assert not (tmp_path / "mine").exists()
+
+
+@pytest.mark.slow
+def test_it_resumes_from_its_checkpoints(tmp_path, pretrained, write_tones, run, monkeypatch):
+    monkeypatch.setattr(finetune, "NUM_EPOCHS", 2)
+    write_tones(tmp_path / "sounds", 10)
+    first, printed_first = run(pretrained, tmp_path / "sounds", tmp_path / "first")
+    (tmp_path / "first.checkpoints").rename(tmp_path / "second.checkpoints")
+    second, printed_second = run(pretrained, tmp_path / "sounds", tmp_path / "second")
+    assert "'epoch': '1'" in printed_first and "'epoch': '1'" not in printed_second  # nothing is trained twice
+    assert first["validation"] == second["validation"]
+
+
+@pytest.mark.slow
+def test_the_notebook_runs(tmp_path, pretrained, write_tones, monkeypatch):
+    notebook = json.loads(NOTEBOOK.read_text())
+    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert all(not cell["outputs"] for cell in notebook["cells"] if cell["cell_type"] == "code")
+    settings = f"PRETRAINED, SOUNDS, OUTPUT, NUM_EPOCHS = {str(pretrained)!r}, 'sounds', 'mine', 2"
+    write_tones(tmp_path / "sounds" / "train", 10)
+    write_tones(tmp_path / "sounds" / "validation", 2)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for cell in [settings, *cells[1:]]:
+        exec(cell, names)
+    assert names["labels"] == sorted(PITCHES)
+    assert len(names["classifier"](str(tmp_path / "sounds" / "train" / "low" / "0.wav"))) == len(PITCHES)
