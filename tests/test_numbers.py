@@ -1,0 +1,125 @@
+"""Numbers in README.md and docs/ are those of the files that scripts wrote."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from training.experiments import EXPERIMENTS
+from training.experiments.output import page
+
+ROOT = Path(__file__).parents[1]
+
+
+def read(page: str) -> str:
+    """The text of a page, on one line."""
+    return " ".join((ROOT / page).read_text().split())
+
+
+def rows(page: str) -> dict[str, list[str]]:
+    """The cells of the rows of a page's tables, without emphasis, by the first cell."""
+    lines = (ROOT / page).read_text().splitlines()
+    table = [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    return {cells[0]: cells[1:] for cells in table}
+
+
+def load(file: str) -> dict:
+    return json.loads((ROOT / file).read_text())
+
+
+def results(name: str) -> dict:
+    return load(f"docs/results/{name}.json")
+
+
+def test_quickstart():
+    run = results("quickstart")
+    accuracy, minutes = f"{100 * run['metrics']['test']['accuracy']:.1f} %", f"{run['training_seconds'] / 60:.1f}"
+    assert f"training took {minutes} minutes and reached **{accuracy} test accuracy" in read("README.md")
+    assert f"{accuracy} test accuracy in {minutes} minutes" in read("docs/results.md")
+
+
+def fine_tuning() -> tuple[list[float], float, list[float]]:
+    """Test accuracies in % of the recipe with each seed, and of the example; seconds of all."""
+    file = ROOT / "benchmarks" / "results" / "fine_tuning.json"
+    if not file.exists():  # until benchmarks/fine_tuning.py has been run
+        run = load("docs/experiments/fine_tuning/bed_cat_happy.json")
+        seconds = [way["training_seconds"] for way in run["runs"]]
+        return [100 * way["test_accuracy"] for way in run["runs"]], 100 * run["example"]["test_accuracy"], seconds
+    ways = json.loads(file.read_text())["ways"]
+    *recipe, example = (100 * way["test_accuracy"] for way in ways.values())
+    return recipe, example, [way["seconds"] for way in ways.values()]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/finetuning.md"])
+def test_fine_tuning(page):
+    recipe, example, seconds = fine_tuning()
+    *first, last = (f"{accuracy:.1f}" for accuracy in recipe)
+    assert f"**{', '.join(first)} and {last} %**" in read(page)
+    assert f"the script {example:.1f} %" in read(page)
+    assert "less than 90 seconds" not in read(page) or max(seconds) < 90
+
+
+@pytest.mark.parametrize("recipe", ["modern", "paper"])
+def test_recorded_speech(recipe):
+    run = results(f"arabic_{recipe}")
+    assert run["recipe"]["recipe"] == f"training/recipes/speech_commands/{recipe}.yaml"
+    table = rows("docs/results.md")
+    accuracy, best_epoch, minutes, file = table[f"`{recipe}`"]
+    assert accuracy == f"{100 * run['metrics']['validation']['accuracy']:.2f} %"
+    assert int(best_epoch) == run["kept_epoch"]
+    assert float(minutes) == round(run["training_seconds"] / 60, 1)
+    assert (ROOT / file.strip("`")).is_file()
+    assert table[f"`{recipe}` per epoch"] == [
+        f"{100 * epoch['validation']['accuracy']:.1f}" for epoch in run["history"]
+    ]
+
+
+def test_cross_validation():
+    summary = results("esc10")
+    accuracy = f"{100 * summary['accuracy_mean']:.1f} %"
+    text = read("docs/results.md")
+    assert f"**{accuracy} (standard deviation {100 * summary['accuracy_std']:.1f} points)**" in text
+    folds = ", ".join(f"{100 * fold['accuracy']:.1f}" for fold in summary["folds"].values())
+    minutes = sum(fold["seconds"] for fold in summary["folds"].values()) / 60
+    assert f"folds 1-4: {folds} %; {minutes:.0f} minutes" in text
+
+
+@pytest.mark.parametrize("task", ["speech", "music", "scenes"])
+def test_synthetic_data(task):
+    run = results(f"synthetic_{task}")
+    assert run["synthetic"] and run["recipe"]["recipe"].endswith("/paper.yaml")
+    data, clips, epochs, score, minutes = rows("docs/results.md")[f"`{run['source']}`"]
+    assert data == task
+    assert clips == " / ".join(f"{count:,}" for count in run["clips"].values())
+    assert int(epochs) == len(run["history"])
+    assert score.endswith(f"{run['metrics']['test'][run['metric']]:.3f}")
+    assert float(minutes) == round(run["training_seconds"] / 60, 1)
+
+
+def test_preparation():
+    benchmark = load("benchmarks/results/preparation.json")
+    table, text = rows("docs/speed.md"), read("docs/speed.md")
+    for name, milliseconds in benchmark["milliseconds_per_clip"].items():
+        assert table[name] == [str(milliseconds)]
+    assert f"{benchmark['speed_up_over_librosa']} times as fast" in text
+    assert f"takes {benchmark['time_over_bare_decoding']} times the time" in text
+    memory = benchmark["peak_memory_mb_by_clips"]
+    assert f"{', '.join(map(str, memory.values()))} MB with {', '.join(memory)} clips" in text
+
+
+def test_training_step():
+    benchmark = load("benchmarks/results/training_step.json")
+    table = rows("docs/speed.md")
+    for name, speed in benchmark["segments_per_second"].items():
+        assert table[name] == [str(speed), str(benchmark["ratio_to_plain_float32"][name])]
+
+
+@pytest.mark.parametrize("data", ["arabic_speech_commands", "esc10"])
+@pytest.mark.parametrize("name", ["figure_6", "figure_7", "figure_8", "figure_9", "figure_10"])
+def test_figures_on_recordings(data, name):
+    folder = ROOT / "docs" / "experiments"
+    result = load(f"docs/experiments/{data}/{name}.json")
+    assert not result["quick"] and result.get("runs", {}).get("finished") == result.get("runs", {}).get("planned")
+    assert (folder / data / f"{name}.md").read_text() == page(result, EXPERIMENTS[name].title, [name])
+    assert (folder / data / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert f"({data}/{name}.md)" in (folder / "README.md").read_text()
