@@ -33,7 +33,7 @@ quality: .venv/.installed  ## check formatting and lint
 	$(BIN)/ruff check .
 
 docs: .venv/.installed  ## build the documentation site in runs/site; warnings are errors
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 clean:  ## remove build and test artifacts; keep .venv, data and runs
 	rm -rf dist *.egg-info .pytest_cache .ruff_cache

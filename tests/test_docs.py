@@ -127,7 +127,7 @@ def test_every_public_name_is_in_the_api_reference(module):
 @pytest.mark.slow
 def test_the_site_builds_without_warnings(tmp_path):
     pytest.importorskip("mkdocstrings", reason="needs the extra docs: pip install -e '.[docs]'")
-    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", tmp_path / "site"]
+    command = [sys.executable, "-m", "mkdocs", "build", "--site-dir", tmp_path / "site"]
     process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
     assert "average_segments" in (tmp_path / "site" / "api" / "index.html").read_text()
