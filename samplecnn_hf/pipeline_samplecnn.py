@@ -1,18 +1,16 @@
 """`pipeline("audio-classification")` for SampleCNN: any audio file at any rate, without ffmpeg or torchaudio."""
 
-import http.client
 import os
 import re
 import tempfile
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import nullcontext
 from itertools import islice
 from numbers import Integral, Real
-from urllib.parse import quote, urljoin, urlsplit
 
+import httpx
 import numpy as np
 import torch
 from transformers import AudioClassificationPipeline
@@ -232,21 +230,21 @@ def _is_url(audio) -> bool:
 
 def download(url: str):
     """
-    The file behind an http(s) URL, as a temporary file object to be used in a `with` statement.
+    Download the file at an http(s) URL to a temporary file, removed when the returned file object is closed.
 
     Raises:
-        `OSError` with one line for an address that cannot be read, a file of more than `MAX_DOWNLOAD_BYTES`, and a
-        server that takes longer than `DOWNLOAD_SECONDS`.
+        OSError: The URL cannot be read, the file is larger than `MAX_DOWNLOAD_BYTES`, or the download takes longer
+            than `DOWNLOAD_SECONDS`. The message is one line.
     """
     outcome = []
 
     def work():
         try:
             outcome.append(_fetch(url, deadline=time.monotonic() + DOWNLOAD_SECONDS))
-        except (OSError, ValueError, http.client.HTTPException) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             outcome.append(error)
 
-    # In a thread: the timeout of a socket starts anew with each byte, and looking up a host name has none at all.
+    # In a thread: the timeout of a socket restarts with each byte, and a DNS lookup has none.
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     thread.join(DOWNLOAD_SECONDS)
@@ -257,43 +255,31 @@ def download(url: str):
 
 
 def _too_slow() -> TimeoutError:
-    return TimeoutError(f"it takes longer than {DOWNLOAD_SECONDS} seconds")
+    return TimeoutError(f"the download takes longer than {DOWNLOAD_SECONDS} seconds")
 
 
 def _fetch(url: str, deadline: float):
-    opener = urllib.request.OpenerDirector()  # the usual one also opens ftp and local files
-    for handler in ("ProxyHandler", "HTTPHandler", "HTTPSHandler", "UnknownHandler"):
-        opener.add_handler(getattr(urllib.request, handler)())
-    for _ in range(1 + MAX_REDIRECTS):
-        parts = urlsplit(url)
-        if parts.scheme.lower() not in ("http", "https"):
-            raise ValueError("only http and https addresses are supported")
-        path, query = (quote(part, safe="%/?:@!$&'()*+,;=~") for part in (parts.path, parts.query))
-        url = parts._replace(path=path, query=query).geturl()
-        request = urllib.request.Request(url, headers={"User-Agent": "samplecnn-hf"})
-        with opener.open(request, timeout=SILENT_SECONDS) as response:
-            if response.status == 200:
-                return _store(response, deadline)
-            if response.status not in (301, 302, 303, 307, 308):
-                raise ValueError(f"the server answered {response.status} {response.reason}")
-            url = urljoin(url, response.headers.get("Location", ""))
+    with httpx.Client(headers={"Accept-Encoding": "identity"}, timeout=SILENT_SECONDS) as client:
+        request = client.build_request("GET", url)
+        for _ in range(1 + MAX_REDIRECTS):
+            response = client.send(request, stream=True)
+            try:
+                if response.next_request is None:
+                    return _store(response, deadline)
+                request = response.next_request
+            finally:
+                response.close()  # without reading the body, which httpx does when it follows redirects itself
     raise ValueError(f"more than {MAX_REDIRECTS} redirects")
 
 
-def _store(response: http.client.HTTPResponse, deadline: float):
-    if response.headers.get("Content-Encoding", "identity") != "identity":  # nothing else was asked for
-        raise ValueError("the server sent it compressed")
-    file, size = tempfile.TemporaryFile(), 0
-    try:
-        while block := response.read1(2**16):
-            size += file.write(block)
-            if size > MAX_DOWNLOAD_BYTES:
-                raise ValueError(f"it is larger than {MAX_DOWNLOAD_BYTES // 2**20} MiB: download it yourself")
-            if time.monotonic() > deadline:
-                raise _too_slow()
-        if response.length:
-            raise ValueError(f"the connection broke off after {size} bytes")
-    except BaseException:
-        file.close()
-        raise
+def _store(response: httpx.Response, deadline: float):
+    if response.status_code != 200:
+        raise ValueError(f"the server answered {response.status_code} {response.reason_phrase}")
+    file = tempfile.TemporaryFile()
+    for block in response.iter_raw():
+        file.write(block)
+        if file.tell() > MAX_DOWNLOAD_BYTES:
+            raise ValueError(f"the file is larger than {MAX_DOWNLOAD_BYTES // 2**20} MiB: download it yourself")
+        if time.monotonic() > deadline:
+            raise _too_slow()
     return file
