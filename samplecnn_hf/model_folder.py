@@ -18,7 +18,7 @@ import yaml
 from huggingface_hub import ModelCard, RepoCard
 from safetensors import safe_open
 
-from .file_kinds import check_kind
+from .file_formats import check_format
 from .text import one_line
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
@@ -144,7 +144,7 @@ def check_model_folder(folder: str | Path) -> list[str]:
             raise PublishError(f"{folder} has no {name}: {advice}")
     for name in files:
         try:
-            check_kind(folder / name)
+            check_format(folder / name)
         except ValueError as error:
             raise PublishError(f"{folder / name} {error}") from error
     try:

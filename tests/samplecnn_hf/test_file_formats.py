@@ -12,7 +12,7 @@ import soundfile
 import torch
 from safetensors.numpy import save
 
-from samplecnn_hf.file_kinds import KINDS, check_kind
+from samplecnn_hf.file_formats import FORMATS, check_format
 
 onnx = pytest.importorskip("onnx", reason="needs the extra `onnx`")
 
@@ -60,7 +60,7 @@ SOUND = {
 @pytest.mark.parametrize("name", SOUND)
 def test_what_it_says(tmp_path, name):
     (tmp_path / name).write_bytes(SOUND[name])
-    check_kind(tmp_path / name)
+    check_format(tmp_path / name)
 
 
 class Exploit:
@@ -98,11 +98,11 @@ FOREIGN = {
 
 @pytest.mark.parametrize("content", FOREIGN)
 def test_what_is_under_no_suffix(tmp_path, capfd, content):
-    for suffix in KINDS:
+    for suffix in FORMATS:
         path = tmp_path / f"file{suffix}"
         path.write_bytes(FOREIGN[content])
         with pytest.raises(ValueError, match="is damaged, or is not|holds a zip archive") as error:
-            check_kind(path)
+            check_format(path)
         assert len(str(error.value).splitlines()) == 1
     assert capfd.readouterr().out == ""  # and no code ran
 
@@ -111,7 +111,7 @@ def test_what_is_under_no_suffix(tmp_path, capfd, content):
 def test_archive_behind_a_file(tmp_path, name):
     (tmp_path / name).write_bytes(zipped(SOUND[name]))
     with pytest.raises(ValueError, match="holds a zip archive"):
-        check_kind(tmp_path / name)
+        check_format(tmp_path / name)
 
 
 DAMAGED = {
@@ -131,7 +131,7 @@ DAMAGED = {
 def test_damaged(tmp_path, name, i):
     (tmp_path / name).write_bytes(DAMAGED[name][i])
     with pytest.raises(ValueError, match="is damaged, or is not|is of a kind that no model needs") as error:
-        check_kind(tmp_path / name)
+        check_format(tmp_path / name)
     assert len(str(error.value).splitlines()) == 1 and len(str(error.value)) < 1000
 
 
@@ -139,19 +139,19 @@ def test_onnx_weights_elsewhere_are_named(tmp_path):
     (tmp_path / "weights.bin").write_bytes(np.ones(2, np.float32).tobytes())  # there, and of the right size
     (tmp_path / "a.onnx").write_bytes(onnx_model("weights.bin"))
     with pytest.raises(ValueError, match="keeps weights in another file"):
-        check_kind(tmp_path / "a.onnx")
+        check_format(tmp_path / "a.onnx")
 
 
 def test_endless_text(tmp_path):
     with (tmp_path / "a.json").open("wb") as file:
         file.truncate(2**40)  # takes no place on the disk
     with pytest.raises(ValueError, match="text of more than"):
-        check_kind(tmp_path / "a.json")
+        check_format(tmp_path / "a.json")
 
 
 def test_large_results_are_sound(tmp_path):
     (tmp_path / "results.json").write_text(json.dumps({"history": [{"loss": 0.5}] * 20_000}))
-    check_kind(tmp_path / "results.json")
+    check_format(tmp_path / "results.json")
 
 
 def test_memory_for_text_that_nests_as_a_pickle(tmp_path):
@@ -159,7 +159,7 @@ def test_memory_for_text_that_nests_as_a_pickle(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_bytes(b"(" * 16_000)
     tracemalloc.start()
-    check_kind(path)
+    check_format(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 10 * 2**20
