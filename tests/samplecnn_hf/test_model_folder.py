@@ -52,7 +52,7 @@ def test_intact_folder(folder):
 
 BROKEN = {
     **{
-        f"no {name}": (lambda folder, name=name: (folder / name).unlink(), f"has no {name}: give a folder")
+        f"no {name}": (lambda folder, name=name: (folder / name).unlink(), f"has no {name}: give the folder")
         for name in ("model.safetensors", "config.json", "preprocessor_config.json")
     },
     "no card": (lambda folder: (folder / "README.md").unlink(), "has no README.md: write a model card"),
