@@ -46,8 +46,12 @@ def _build_registry() -> dict[str, dict]:
         for block_type in BLOCK_TYPES:  # Fig. 6
             variants[f"{block_type}-{family}"] = {"block_type": block_type, **size}
             variants[f"{block_type}-{family}-multi"] = {"block_type": block_type, "multi_level": True, **size}
-        for strided in range(family + 1):  # Fig. 5
-            variants[f"basic-{family}-strided{strided}"] = {"num_strided_convolutions": strided, **size}
+            for strided in range(family + 1) if block_type == "basic" else (4,):  # Fig. 5, for basic blocks
+                variants[f"{block_type}-{family}-strided{strided}"] = {
+                    "block_type": block_type,
+                    "num_strided_convolutions": strided,
+                    **size,
+                }
         for (kernel_size, stride), (fewer_blocks, fixed_channels) in STEMS.items():
             stem = {
                 **size,
