@@ -1,5 +1,5 @@
 """
-Put a trained model on the Hub, make ONNX of it, or convert weights of other SampleCNN code.
+Upload a trained model to the Hub, export it to ONNX, or convert weights of other SampleCNN implementations.
 
     samplecnn push runs/quickstart USER/NAME
     samplecnn export runs/quickstart
@@ -22,58 +22,53 @@ def main(argv: list[str] | None = None):
         prog="samplecnn", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    add_push_command(commands, "push")
-    export = commands.add_parser("export", help="write FOLDER/onnx/model.onnx", description="Write ONNX.")
+    push = commands.add_parser(
+        "push",
+        help="upload a model folder to the Hub",
+        description="Check a model folder, export it to ONNX and upload both to the Hub in one commit.",
+    )
+    push.add_argument("folder", type=Path, help="folder of a trained model")
+    add_hub_arguments(push)
+    push.add_argument("--revision", help="branch to commit to; created if it does not exist (default: main)")
+    push.add_argument("--tag", help="tag of the commit, such as v1.0")
+    push.set_defaults(run=_push)
+    export = commands.add_parser("export", help="export to ONNX", description="Write FOLDER/onnx/model.onnx.")
     export.add_argument("folder", type=Path, help="folder of a trained model")
     export.set_defaults(run=_export)
     convert = commands.add_parser(
         "convert",
-        help="convert weights of other SampleCNN code",
+        help="convert weights of other SampleCNN implementations",
         description="Convert the authors' Keras files (HDF5), or a PyTorch state dict of the plain SampleCNN, into a "
-        "folder that transformers loads. The architecture is read from the file.",
+        "folder that transformers loads. The architecture is inferred from the file.",
     )
     convert.add_argument("file", type=Path, help="HDF5 file of Keras, PyTorch state dict or safetensors")
-    convert.add_argument("output", type=Path, help="folder to make")
+    convert.add_argument("output", type=Path, help="folder to create")
     convert.add_argument(
         "--labels", required=True, help="text file with one label per line, or a,b,c; in the order of the outputs"
     )
     convert.add_argument(
         "--problem_type",
         choices=CHOICES["problem_type"],
-        help="required unless the file is an HDF5 file of a whole model",
+        help="required unless the file is an HDF5 file of a full model (model.save)",
     )
     convert.add_argument(
         "--sampling_rate",
         type=int,
-        help="of the training audio in Hz (default: that of the implementation, 22050 or 16000)",
+        help="sampling rate of the training audio in Hz (default: that of the implementation, 22050 or 16000)",
     )
     convert.set_defaults(run=_convert)
     run(parser, argv)
 
 
-def add_push_command(commands, name: str):
-    """`samplecnn push`, and `python -m training.publish model`."""
-    push = commands.add_parser(
-        name,
-        help="put a model folder on the Hub",
-        description="Check a model folder, export it to ONNX and put both on the Hub, in one commit.",
-    )
-    push.add_argument("folder", type=Path, help="folder of a trained model")
-    add_hub_arguments(push)
-    push.add_argument("--revision", help="branch to commit to; made if it is not there (default: main)")
-    push.add_argument("--tag", help="name for the commit, such as v1.0")
-    push.set_defaults(run=_push)
-
-
 def add_hub_arguments(parser: argparse.ArgumentParser):
-    """What every push is told. The token is none of it: a command line is no place for secrets."""
-    parser.add_argument("repo_id", help="USER/NAME on the Hub, with the token of `hf auth login` or HF_TOKEN")
-    parser.add_argument("--private", action="store_true", help="nobody else can see it")
-    parser.add_argument("--dry_run", action="store_true", help="do all but talk to the Hub; list what would go")
+    """Add the options of all uploads. There is none for the token, which would be visible in the process list."""
+    parser.add_argument("repo_id", help="USER/NAME on the Hub; uses the token of `hf auth login` or HF_TOKEN")
+    parser.add_argument("--private", action="store_true", help="create a private repository")
+    parser.add_argument("--dry_run", action="store_true", help="list the files without uploading them")
 
 
 def run(parser: argparse.ArgumentParser, argv: list[str] | None):
-    """Parse the command, do it, and say in one line what is wrong."""
+    """Parse the arguments and run the command; errors are one line on stderr and exit status 1."""
     args = parser.parse_args(argv)
     disable_progress_bar()  # of loading weights
     try:
@@ -81,7 +76,7 @@ def run(parser: argparse.ArgumentParser, argv: list[str] | None):
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         sys.exit(f"error: {one_line(error)}")
     except KeyboardInterrupt:
-        sys.exit("interrupted: the same command starts again")
+        sys.exit("interrupted: run the same command again")
 
 
 def _push(args: argparse.Namespace):
@@ -101,7 +96,7 @@ def _export(args: argparse.Namespace):
     from .export import export_onnx
 
     if not args.folder.is_dir():
-        raise ValueError(f"there is no folder {args.folder}: give that of a trained model")
+        raise ValueError(f"there is no folder {args.folder}: give the folder of a trained model")
     print(export_onnx(args.folder))
 
 

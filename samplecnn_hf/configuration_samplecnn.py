@@ -1,4 +1,4 @@
-"""Configuration of SampleCNN (Kim, Lee and Nam, IEEE JSTSP 2019): its fields span every network of the paper."""
+"""Configuration of SampleCNN (Kim, Lee and Nam, IEEE JSTSP 2019), for all networks of the paper."""
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
@@ -11,7 +11,7 @@ CHOICES = {
     "partial_frames": ("drop", "pad"),
     "problem_type": ("single_label_classification", "multi_label_classification"),
 }
-# Far beyond any sensible network, such that loading a config.json from elsewhere cannot allocate without limit.
+# Generous limits, so that loading an untrusted config.json cannot allocate unlimited memory.
 BOUNDS = {
     "sampling_rate": (1, 1_000_000),
     "segment_length": (1, 100_000_000),
@@ -29,12 +29,12 @@ BOUNDS = {
     "batch_norm_eps": (1e-12, 1),
     "batch_norm_momentum": (0, 1),
 }
-MAX_SQUEEZE = 8192  # units of a squeeze: the widest of the paper, 16 * 512
+MAX_SQUEEZE = 8192  # units of a squeeze; the maximum of the paper is 16 * 512
 MAX_LABELS = 100_000
 MAX_NESTING = 20
 DTYPES = ("float64", "float32", "float16", "bfloat16")
 
-# What the Auto classes and `pipeline` load from a saved folder.
+# Classes that the Auto classes and `pipeline` load from a saved folder.
 AUTO_MAP = {
     "AutoConfig": "configuration_samplecnn.SampleCNNConfig",
     "AutoModel": "modeling_samplecnn.SampleCNNModel",
@@ -49,7 +49,7 @@ CUSTOM_PIPELINES = {
     }
 }
 
-# The paper's filter, stride and pooling size of every block ("all 3 samples", section II-B).
+# Filter, stride and pooling size of every block ("all 3 samples", section II-B).
 KERNEL_SIZE = 3
 
 
@@ -63,45 +63,45 @@ def _is_nested_deeper(value, levels: int) -> bool:
 @strict
 class SampleCNNConfig(PreTrainedConfig):
     """
-    The architecture of a SampleCNN. The defaults are the paper's basic network for music: 9 blocks on 59,049 samples.
+    Configuration of a SampleCNN. The defaults are the paper's basic network for music: 9 blocks on 59,049 samples.
 
-    Networks of the paper by name: `samplecnn_hf.create_config("se-9")`, `samplecnn_hf.list_variants()`.
+    For the networks of the paper by name, see `samplecnn_hf.create_config` and `samplecnn_hf.list_variants`.
 
     Args:
-        sampling_rate (`int`, defaults to 22050): rate of the waveform the network hears, in Hz.
-        segment_length (`int`, defaults to 59049): samples of the segments the network is trained on (Table I). The
-            network itself takes any length from `min_samples` on.
+        sampling_rate (`int`, defaults to 22050): Sampling rate of the waveform in Hz.
+        segment_length (`int`, defaults to 59049): Samples per training segment (Table I). The network accepts any
+            length of at least `min_samples`.
         front_end (`str`, defaults to `"waveform"`): `"waveform"` for a learned stem convolution, `"mel"` for the
             log-mel-spectrogram of the paper's spectrogram-based CNN (section V-A).
-        stem_kernel_size, stem_stride (`int`, default to 3): filter and stride of the stem, or window and hop of the
-            mel-spectrogram, in samples.
-        stem_channels (`int`, defaults to 128): channels of the stem, or number of mel bins. The blocks follow from it.
-        block_type (`str`, defaults to `"basic"`): one of `basic`, `se`, `res1`, `res2`, `rese1`, `rese2` (Fig. 3).
-        num_blocks (`int`, defaults to 9): blocks after the stem; each divides the frame rate by 3.
-        num_strided_convolutions (`int`, defaults to 1): convolutions, from the stem upwards, that subsample by
-            striding in place of max-pooling (Fig. 5). 0 pools after the stem, too.
-        first_doubling (`int`, defaults to 2): index of the block that doubles the channels; the last block doubles
+        stem_kernel_size (`int`, defaults to 3): Filter of the stem, or window of the mel-spectrogram, in samples.
+        stem_stride (`int`, defaults to 3): Stride of the stem, or hop of the mel-spectrogram, in samples.
+        stem_channels (`int`, defaults to 128): Channels of the stem, or number of mel bins. It scales all blocks.
+        block_type (`str`, defaults to `"basic"`): One of `basic`, `se`, `res1`, `res2`, `rese1`, `rese2` (Fig. 3).
+        num_blocks (`int`, defaults to 9): Number of blocks after the stem; each divides the frame rate by 3.
+        num_strided_convolutions (`int`, defaults to 1): Number of lowest convolutions, including the stem, that
+            subsample by striding instead of max-pooling (Fig. 5). With 0, the stem is followed by max-pooling.
+        first_doubling (`int`, defaults to 2): Index of the block that doubles the channels; the last block doubles
             them again. The default is that of the authors' code. Where Fig. 4 drops `n` blocks for a longer stem,
             `max(0, 2 - n)` gives the remaining blocks the channels they have in the full network.
-        partial_frames (`str`, defaults to `"drop"`): samples (frames) left over at the end of a stem, mel-spectrogram
-            or strided convolution whose stride does not divide the length: `"drop"` them, or `"pad"` with zeros on
-            both sides to a whole stride, as Keras does for `padding="same"`. Max-pooling always drops them.
-        se_ratio (`float`, defaults to 0.125): width of the squeeze over the channels, the paper's alpha.
-        multi_level (`bool`, defaults to `False`): embed the last three blocks, not the last one alone.
-        block_dropout (`float`, defaults to 0.2): dropout between the two convolutions of `res2` and `rese2`.
-        dropout (`float`, defaults to 0.5): dropout before the output layer.
-        n_fft (`int`, defaults to 1024), mel_compression (`float`, defaults to 10): log(1 + compression * mel) of an
-            n_fft-point spectrum; used by the `"mel"` front end.
-        initializer (`str`, defaults to `"he_uniform"`): of the convolutions: `"he_uniform"`, or `"sampleaudio"` for
-            that of the authors' published code. Dense, squeeze-and-excitation and shortcut layers are Glorot uniform
-            in either case.
-        batch_norm_eps, batch_norm_momentum (`float`, default to 1e-3 and 0.01): Keras' defaults, as the authors used.
-        problem_type (`str`, defaults to `"single_label_classification"`): or `"multi_label_classification"`. It
-            decides how segments are averaged into a clip, so it is never guessed.
-        thresholds (`list[float]`, *optional*): one a label: the probability from which on it counts as heard, tuned on
-            validation clips. The pipeline uses them on request (`threshold="tuned"`). They hold for these weights and
-            labels: where labels are given at loading (`num_labels`, `id2label`), the saved ones are left behind; tune
-            them anew after training on.
+        partial_frames (`str`, defaults to `"drop"`): Handling of samples (frames) at the end that do not fill the
+            stride of a stem, mel-spectrogram or strided convolution: `"drop"` them, or `"pad"` with zeros on both
+            sides, as Keras does for `padding="same"`. Max-pooling always drops them.
+        se_ratio (`float`, defaults to 0.125): Units of the squeeze relative to the channels, the paper's alpha.
+        multi_level (`bool`, defaults to `False`): Embed the last three blocks instead of the last block.
+        block_dropout (`float`, defaults to 0.2): Dropout between the two convolutions of `res2` and `rese2`.
+        dropout (`float`, defaults to 0.5): Dropout before the output layer.
+        n_fft (`int`, defaults to 1024): Size of the FFT of the `"mel"` front end.
+        mel_compression (`float`, defaults to 10): C in log(1 + C * mel) of the `"mel"` front end.
+        initializer (`str`, defaults to `"he_uniform"`): Initialization of the convolutions: `"he_uniform"`, or
+            `"sampleaudio"` as in the authors' published code. Dense, squeeze-and-excitation and shortcut layers are
+            always Glorot uniform.
+        batch_norm_eps (`float`, defaults to 1e-3): Epsilon of the batch norms, Keras' default.
+        batch_norm_momentum (`float`, defaults to 0.01): Momentum of the batch norms, Keras' default.
+        problem_type (`str`, defaults to `"single_label_classification"`): Or `"multi_label_classification"`. It
+            determines the loss and how segments are averaged, so it is never inferred.
+        thresholds (`list[float]`, *optional*): Per-label decision thresholds, tuned on validation clips, for
+            `threshold="tuned"` of the pipeline. They are dropped when a model is loaded with other labels
+            (`num_labels`, `id2label`); tune them again after fine-tuning.
     """
 
     model_type = "samplecnn"
@@ -141,14 +141,14 @@ class SampleCNNConfig(PreTrainedConfig):
     transformers_version: str | None = None
 
     def __new__(cls, *args, **kwargs):
-        """Refuse what is nested so deeply that nothing could print it, before the types of the fields are checked."""
+        """Reject deeply nested values, which could not be printed, before the types of the fields are checked."""
         for name, value in kwargs.items():
             if _is_nested_deeper(value, MAX_NESTING):
                 raise ValueError(f"{name} is nested more than {MAX_NESTING} levels deep")
         return super().__new__(cls)
 
     def __post_init__(self, **kwargs):
-        """Check whatever else a config.json holds, before the base class assigns it."""
+        """Check the other entries of a config.json before the base class assigns them."""
         for name, value in kwargs.items():
             attribute = getattr(type(self), name, None)
             can_be_set = attribute is None or (isinstance(attribute, property) and attribute.fset is not None)
@@ -179,11 +179,11 @@ class SampleCNNConfig(PreTrainedConfig):
 
     @classmethod
     def from_dict(cls, config_dict, **kwargs):
-        if "num_labels" in kwargs or "id2label" in kwargs:  # other labels: to be trained, then tuned
+        if "num_labels" in kwargs or "id2label" in kwargs:  # other labels need other thresholds
             kwargs.setdefault("thresholds", None)
         loaded = super().from_dict(config_dict, **kwargs)
         config = loaded[0] if isinstance(loaded, tuple) else loaded
-        config.validate()  # the overrides in kwargs were assigned one by one
+        config.validate()  # kwargs were assigned one by one
         return loaded
 
     def validate_architecture(self):
@@ -210,19 +210,19 @@ class SampleCNNConfig(PreTrainedConfig):
             )
 
     def validate_labels(self):
-        """`id2label` numbers the outputs."""
+        """Check that `id2label` numbers the outputs."""
         if self.id2label is not None and sorted(self.id2label) != list(range(len(self.id2label))):
             raise ValueError(f"id2label must number the labels 0, 1, 2...; got {sorted(self.id2label)[:10]}")
 
-    # Not their number: it is looked at where they are used, because the labels can change after this.
     def validate_thresholds(self):
+        """Check the values only: the labels, and so their number, can still change."""
         for threshold in self.thresholds or ():
             if not 0 <= threshold <= 1:
                 raise ValueError(f"thresholds must be probabilities, from 0 to 1; got {threshold}")
 
     @property
     def labels(self) -> list[str]:
-        """Names of the classes, in the order of the outputs."""
+        """Names of the labels, in the order of the outputs."""
         return [self.id2label[i] for i in range(self.num_labels)]
 
     @property

@@ -1,16 +1,16 @@
 """
-A trained network as one ONNX file, for onnxruntime in any language and for the browser.
+Export of a trained classifier to ONNX, for onnxruntime in any language and in the browser.
 
     from samplecnn_hf.export import export_onnx
 
     export_onnx("runs/quickstart")  # runs/quickstart/onnx/model.onnx
 
-It hears what the feature extractor gives, `input_values` [batch, segments, samples], float32; batch and segments are
-free, samples are the extractor's `segment_length`. There is no `attention_mask`: clips of different lengths are run
-one by one. It answers as `SampleCNNForAudioClassification` does:
+The input is that of the model, `input_values` [batch, segments, samples], float32; batch and segments are dynamic,
+samples is the extractor's `segment_length`. There is no `attention_mask`: run clips of different lengths one by one.
+The outputs are those of `SampleCNNForAudioClassification`:
 
-    logits          [batch, labels]            softmax (or sigmoid) of them is the mean of the segments' probabilities
-    segment_logits  [batch, segments, labels]  the same before averaging
+    logits          [batch, labels]            their softmax (or sigmoid) is the mean of the segments' probabilities
+    segment_logits  [batch, segments, labels]  logits of the segments
 """
 
 import contextlib
@@ -28,24 +28,25 @@ from .loading import load_classifier
 from .modeling_samplecnn import SampleCNNForAudioClassification
 
 REQUIRED = ("onnx", "onnxscript", "onnxruntime")
-TOLERANCE = 1e-4  # of probabilities, against PyTorch
+TOLERANCE = 1e-4  # maximum difference of probabilities from PyTorch
 
 
 def export_onnx(model_id: str | os.PathLike, output: str | os.PathLike | None = None) -> Path:
     """
-    Write a trained classifier as an ONNX file that answers as PyTorch does; see the top of this file.
+    Export a trained classifier to one ONNX file with float32 weights, and compare its outputs with PyTorch.
 
     Args:
-        model_id: a folder with the model and its feature extractor, or a Hub id.
-        output: the file to write, `onnx/model.onnx` in the model's folder by default. It is required for a Hub id.
+        model_id: Folder of a model with its feature extractor, or a Hub id.
+        output: Path of the file; by default `onnx/model.onnx` in the folder. Required for a Hub id.
 
     Returns:
-        The file's path. It holds the weights, too, in float32.
+        The path of the file.
 
     Raises:
-        `ImportError` where the extra `onnx` is not installed; `ValueError` where there is no place to write to;
-        `OSError` where the model cannot be loaded (see `load_classifier`) or the file cannot be written;
-        `RuntimeError` where onnxruntime gives other probabilities than PyTorch. Nothing is written then.
+        ImportError: The extra `onnx` is not installed.
+        ValueError: `output` is missing or not a file.
+        OSError: The model cannot be loaded (see `load_classifier`), or the file cannot be written.
+        RuntimeError: The probabilities of onnxruntime differ from PyTorch's. No file is written.
     """
     check_requirements()
     output = _output_file(model_id, output)
@@ -57,7 +58,12 @@ def export_onnx(model_id: str | os.PathLike, output: str | os.PathLike | None = 
 
 
 def check_requirements():
-    """Raise `ImportError` where the extra `onnx` is not installed."""
+    """
+    Check that the extra `onnx` is installed.
+
+    Raises:
+        ImportError: A package is missing.
+    """
     missing = [name for name in REQUIRED if importlib.util.find_spec(name) is None]
     if missing:
         raise ImportError(f"ONNX export needs {', '.join(missing)}: pip install 'samplecnn-hf[onnx]'")
@@ -66,10 +72,10 @@ def check_requirements():
 def _output_file(model_id, output) -> Path:
     if output is None:
         if not Path(model_id).is_dir():
-            raise ValueError(f"{model_id} is no folder here: say with output=... which file to write")
+            raise ValueError(f"{model_id} is not a local folder: give the file to write, output=...")
         folder = Path(model_id) / "onnx"
         if not Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(model_id)):
-            raise ValueError(f"{folder} is a link that leads out of {model_id}: remove it")
+            raise ValueError(f"{folder} is a link to outside of {model_id}: remove it")
         return folder / "model.onnx"
     if Path(output).is_dir():
         raise ValueError(f"{output} is a folder: give the file to write, such as {Path(output) / 'model.onnx'}")
@@ -91,13 +97,13 @@ def _export(model: SampleCNNForAudioClassification, segment_length: int) -> byte
             verbose=False,
         )
     model_proto = program.model_proto
-    for node in model_proto.graph.node:  # the lines of code it comes from, with paths on this machine
+    for node in model_proto.graph.node:  # source lines, with local paths
         node.ClearField("metadata_props")
     return model_proto.SerializeToString()
 
 
 def _log_sigmoid(x):
-    """The exporter's own, log(sigmoid(x)), is inexact for large negative x, and then infinite."""
+    """Replaces the exporter's log(sigmoid(x)), which is inexact or infinite for large negative x."""
     from onnxscript import opset18 as op
 
     return op.Neg(op.Softplus(op.Neg(x)))
@@ -105,7 +111,7 @@ def _log_sigmoid(x):
 
 @contextlib.contextmanager
 def _quiet():
-    """Without what torch.onnx says about its own future and about libraries that this export does not need."""
+    """Suppress warnings of torch.onnx about deprecations and optional libraries."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -119,7 +125,7 @@ def _quiet():
 
 @torch.inference_mode()
 def _compare(onnx_model: bytes, model: SampleCNNForAudioClassification, segment_length: int):
-    """Raise `RuntimeError` unless onnxruntime answers as PyTorch, for numbers of clips and segments not traced."""
+    """Raise `RuntimeError` if onnxruntime and PyTorch differ, for other batch sizes and lengths than traced."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(onnx_model, providers=["CPUExecutionProvider"])
@@ -127,12 +133,12 @@ def _compare(onnx_model: bytes, model: SampleCNNForAudioClassification, segment_
     for batch, segments in ((1, 1), (3, 2)):
         input_values = 0.1 * torch.randn(batch, segments, segment_length, generator=generator)
         ours = model(input_values, return_dict=False)
-        theirs = session.run(["logits", "segment_logits"], {"input_values": input_values.numpy()})
-        for expected, logits in zip(ours, map(torch.from_numpy, theirs), strict=True):
+        exported = session.run(["logits", "segment_logits"], {"input_values": input_values.numpy()})
+        for expected, logits in zip(ours, map(torch.from_numpy, exported), strict=True):
             probabilities = [x.sigmoid() if model.config.multi_label else x.softmax(-1) for x in (expected, logits)]
             difference = (probabilities[0] - probabilities[1]).abs().max().item()
-            if not difference <= TOLERANCE:  # NaN is no agreement
+            if not difference <= TOLERANCE:  # also true for NaN
                 raise RuntimeError(
-                    f"the exported network's probabilities differ from PyTorch's by {difference:.2g}, and were not "
-                    "written: try other versions of torch and onnxruntime"
+                    f"the probabilities of the exported network differ from PyTorch's by {difference:.2g}, so it was "
+                    "not written: try other versions of torch and onnxruntime"
                 )

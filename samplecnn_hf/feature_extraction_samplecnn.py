@@ -1,12 +1,13 @@
-"""From anything a user has to what SampleCNN hears: mono float32 at the model's rate, cut into segments."""
+"""Feature extraction for SampleCNN: from audio files and arrays to segments of mono float32 at the model's rate."""
 
+import copy
 import io
 import math
 import os
 import re
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from types import SimpleNamespace
 
@@ -19,13 +20,13 @@ from transformers.utils import PaddingStrategy, logging
 
 logger = logging.get_logger(__name__)
 
-SAMPLING_RATES = (1_000, 1_000_000)  # Hz; anything else is a mistake, or an attack on the memory
+SAMPLING_RATES = (1_000, 1_000_000)  # Hz
 SHORT_CLIPS = ("zero", "tile", "repeat")
-MAX_CHANNELS = 8  # 7.1 sound; a 2-D array with more rows and columns than this is a batch
+MAX_CHANNELS = 8  # 7.1 audio; a 2-D array with more rows and columns than this is a batch
 MAX_PEAK = 2**15  # of float samples, which should be in [-1, 1]; larger ones overflow in the network
-MAX_SEGMENT_LENGTH = 2**24  # samples: twelve minutes at 22,050 Hz
+MAX_SEGMENT_LENGTH = 2**24  # samples: 12 minutes at 22,050 Hz
 BLOCK_SAMPLES = 2**20  # decoded (of all channels) or resampled at a time: 4 MiB
-MAX_SAMPLES = 2**28  # of a clip that is held in memory as a whole: 1 GiB, three hours at 22,050 Hz
+MAX_SAMPLES = 2**28  # of a clip held in memory: 1 GiB, 3 hours at 22,050 Hz
 MAX_FILE_SAMPLES = 2**33  # decoded (of all channels) or resampled from one file: a day of stereo at 48 kHz
 
 
@@ -34,21 +35,24 @@ class SampleCNNFeatureExtractor(SequenceFeatureExtractor):
     Cuts clips into the segments SampleCNN classifies (Table I; section IV-D).
 
     Args:
-        feature_size (`int`, defaults to 1): channels of the waveform; SampleCNN is mono.
-        sampling_rate (`int`, defaults to 22050): rate of the model in Hz; other rates are resampled with soxr.
-        padding_value (`float`, defaults to 0.0): value of the samples after the end of a clip.
-        segment_length (`int`, defaults to 59049): samples per segment.
-        hop_length (`int`, *optional*): samples between the starts of two segments; `segment_length` (consecutive
-            segments) by default.
-        max_segments (`int`, *optional*): keep the first `max_segments` of a clip.
-        drop_last (`bool`, defaults to `False`): drop the last segment if the clip ends within it, instead of padding
-            it. With `max_segments=10` this is the paper's "10 segments per clip". A clip shorter than one segment is
-            kept.
-        short_clips (`str`, defaults to `"zero"`): how to fill up a clip shorter than a segment: `"zero"` appends
-            `padding_value`, `"tile"` repeats the clip. `"repeat"` repeats each sample, which slows the sound down, and
-            fills up all of `max_segments`: so the authors' code does.
-        do_normalize (`bool`, defaults to `False`): zero mean and unit variance for each segment (section VII-D).
-        mean, std (`float`, default to 0.0 and 1.0): statistics of the dataset; the model gets (x - mean) / std.
+        feature_size (`int`, defaults to 1): Number of channels of the waveform; SampleCNN is mono.
+        sampling_rate (`int`, defaults to 22050): Rate of the model in Hz; other rates are resampled with soxr.
+        padding_value (`float`, defaults to 0.0): Value of the samples after the end of a clip.
+        segment_length (`int`, defaults to 59049): Samples per segment.
+        hop_length (`int`, *optional*): Samples between the starts of two segments; by default `segment_length`
+            (consecutive segments).
+        max_segments (`int`, *optional*): Maximum number of segments per clip; the first ones are kept.
+        drop_last (`bool`, defaults to `False`): Drop an incomplete last segment instead of padding it. With
+            `max_segments=10` this is the paper's "10 segments per clip". A clip shorter than one segment is kept.
+        short_clips (`str`, defaults to `"zero"`): How to extend a clip shorter than a segment: `"zero"` appends
+            `padding_value`, `"tile"` repeats the clip, `"repeat"` repeats each sample (slower and lower) up to the
+            length of `max_segments` segments, as in the authors' code.
+        do_normalize (`bool`, defaults to `False`): Zero mean and unit variance for each segment (section VII-D).
+        mean (`float`, defaults to 0.0): Mean of the dataset; the model gets (x - mean) / std.
+        std (`float`, defaults to 1.0): Standard deviation of the dataset.
+
+    Raises:
+        ValueError: An option is invalid.
     """
 
     model_input_names = ["input_values", "attention_mask"]
@@ -69,22 +73,17 @@ class SampleCNNFeatureExtractor(SequenceFeatureExtractor):
         **kwargs,
     ):
         super().__init__(feature_size=feature_size, sampling_rate=sampling_rate, padding_value=padding_value, **kwargs)
-        if feature_size != 1:
-            raise ValueError(f"SampleCNN is mono: feature_size must be 1; got {feature_size}")
+        _require("feature_size", feature_size, feature_size == 1, "1 (mono)")
         _check_sampling_rate(sampling_rate)
-        if not _is_count(segment_length) or segment_length > MAX_SEGMENT_LENGTH:
-            raise ValueError(f"segment_length must be between 1 and {MAX_SEGMENT_LENGTH}; got {segment_length!r}")
-        if hop_length is not None and not (_is_count(hop_length) and hop_length <= segment_length):
-            raise ValueError(f"hop_length must be between 1 and segment_length={segment_length}; got {hop_length!r}")
-        if max_segments is not None and not _is_count(max_segments):
-            raise ValueError(f"max_segments must be at least 1; got {max_segments!r}")
-        if short_clips not in SHORT_CLIPS:
-            raise ValueError(f"short_clips must be one of {', '.join(SHORT_CLIPS)}; got {short_clips!r}")
+        _require_count("segment_length", segment_length, MAX_SEGMENT_LENGTH)
+        if hop_length is not None:
+            _require_count("hop_length", hop_length, segment_length)
+        if max_segments is not None:
+            _require_count("max_segments", max_segments, MAX_SAMPLES)
+        _require("short_clips", short_clips, short_clips in SHORT_CLIPS, f"one of {', '.join(SHORT_CLIPS)}")
         for name, value in (("padding_value", padding_value), ("mean", mean), ("std", std)):
-            if not (_is_number(value) and math.isfinite(value)):
-                raise ValueError(f"{name} must be a finite number; got {value!r}")
-        if not std > 0:
-            raise ValueError(f"std must be positive; got {std}")
+            _require(name, value, _is_number(value) and math.isfinite(value), "a finite number")
+        _require("std", std, std > 0, "positive")
         self.segment_length = segment_length
         self.hop_length = hop_length
         self.max_segments = max_segments
@@ -93,11 +92,7 @@ class SampleCNNFeatureExtractor(SequenceFeatureExtractor):
         self.do_normalize = do_normalize
         self.mean = mean
         self.std = std
-        if self.filled_length > MAX_SEGMENT_LENGTH:
-            raise ValueError(
-                f"short_clips='repeat' fills up at most {MAX_SEGMENT_LENGTH} samples; max_segments={max_segments} has "
-                f"{self.filled_length}"
-            )
+        _require_count("max_segments * hop_length with short_clips='repeat'", self.filled_length, MAX_SEGMENT_LENGTH)
 
     def __call__(
         self,
@@ -114,40 +109,41 @@ class SampleCNNFeatureExtractor(SequenceFeatureExtractor):
         Prepare one clip or a batch of clips.
 
         Args:
-            raw_audio: a clip, or a list (or tuple) of clips. A clip is one of
+            raw_audio: A clip, or a list (or tuple) of clips. A clip is one of
 
                 - a numpy array, a torch tensor or a list of numbers: float in [-1, 1] or integer PCM (int16, int32,
                   int8 or uint8), of shape (samples,), (channels, samples) or (samples, channels). The shorter axis
                   holds the channels, at most 8; if both are equally long, the first one does;
-                - an audio file (wav, flac, ogg, mp3 and whatever else libsndfile reads): its path, its content
-                  (`bytes`, `bytearray`, `memoryview`) or a binary file object.
-            sampling_rate (`int`, *optional*): rate of the arrays in Hz. The model's own rate is assumed by default,
-                with one warning. Files have their own.
-            return_tensors (`str`, *optional*): `"pt"` for torch tensors, `"np"` (default) for numpy arrays.
-            padding (`bool` or `str`, defaults to `True`): `True` or `"longest"` to pad the batch to the clip with
-                the most segments, `"max_length"` to the segments of `max_length` samples, `False` not to pad.
-            max_length (`int`, *optional*): samples at the model's rate, for `truncation` and `padding="max_length"`.
-            truncation (`bool`, defaults to `False`): cut clips off after `max_length` samples.
-            return_attention_mask (`bool`, *optional*): whether to return the `attention_mask`; by default, it is.
+                - an audio file (wav, flac, ogg, mp3 and other formats of libsndfile): its path, its content (`bytes`,
+                  `bytearray`, `memoryview`) or a binary file object.
+            sampling_rate: Rate of the arrays in Hz; by default the model's rate is assumed, with one warning. Files
+                have their own.
+            return_tensors: `"pt"` for torch tensors, `"np"` (default) for numpy arrays.
+            padding: `True` or `"longest"` to pad the batch to the clip with the most segments, `"max_length"` to the
+                segments of `max_length` samples, `False` not to pad.
+            max_length: Samples at the model's rate, for `truncation` and `padding="max_length"`.
+            truncation: Truncate clips to `max_length` samples.
+            return_attention_mask: Whether to return the `attention_mask` (default).
 
         Returns:
-            `BatchFeature` with `input_values`, float32 [batch, segments, samples], and `attention_mask`, int64
-            [batch, segments], 1 for a segment of the clip and 0 for padding of the batch.
+            `input_values`, float32 [batch, segments, samples], and `attention_mask`, int64 [batch, segments], 1 for
+            the segments of a clip and 0 for padding.
 
         Raises:
-            `ValueError` or `TypeError` for anything that is not sound: an empty clip, a wrong shape or type, NaN,
-            infinite or huge samples, an invalid sampling rate, a damaged file. `OSError` if a file cannot be opened.
+            ValueError: A clip is empty, of a wrong shape or dtype, NaN, infinite or too loud; a sampling rate is
+                invalid; a file is damaged or not audio.
+            TypeError: An input is neither an array nor a file.
+            OSError: A file cannot be opened.
         """
-        if max_length is not None and not _is_count(max_length):
-            raise ValueError(f"max_length must be a positive number of samples; got {max_length!r}")
-        if truncation and max_length is None:
-            raise ValueError("truncation=True needs max_length, the number of samples to keep")
+        if truncation or max_length is not None:
+            _require_count("max_length (in samples)", max_length, MAX_SAMPLES)
         clips = raw_audio if _is_batch(raw_audio) else [raw_audio]
         if len(clips) == 0:
             raise ValueError("there is no audio: the list of clips is empty")
         waveforms = [self.to_waveform(clip, sampling_rate)[: max_length if truncation else None] for clip in clips]
+        segments = [self.normalize(self.segment(waveform)) for waveform in waveforms]
         return self.pad(
-            {"input_values": [self.normalize(self.segment(waveform)) for waveform in waveforms]},
+            {"input_values": segments, "attention_mask": [np.ones(len(clip), np.int64) for clip in segments]},
             padding=padding,
             max_length=None if max_length is None else len(self.segment_starts(max_length)),
             return_attention_mask=return_attention_mask,
@@ -156,7 +152,7 @@ class SampleCNNFeatureExtractor(SequenceFeatureExtractor):
 
     def pad(
         self,
-        processed_features,
+        processed_features: BatchFeature | dict | list,
         padding: bool | str | PaddingStrategy = True,
         max_length: int | None = None,
         truncation: bool = False,
@@ -165,58 +161,32 @@ class SampleCNNFeatureExtractor(SequenceFeatureExtractor):
         return_tensors: str | None = None,
     ) -> BatchFeature:
         """
-        Pad prepared clips to the same number of segments, as a data collator does.
+        Pad prepared clips to the same number of segments, e.g. in a data collator.
 
         Args:
-            processed_features: what `__call__` returned, or a list of its rows, with other columns (labels) or
-                without: `input_values` holds [segments, samples] for each clip. Waveforms (samples,) work as well.
-            padding (`bool` or `str`, defaults to `True`): `True` or `"longest"`, `"max_length"`, or `False`.
-            max_length (`int`, *optional*): here in segments, as `pad_to_multiple_of` is (samples for waveforms).
-            truncation (`bool`, defaults to `False`): cut clips off after `max_length` segments.
-            pad_to_multiple_of (`int`, *optional*): round the length up to a multiple of this.
-            return_attention_mask (`bool`, *optional*): whether to return the `attention_mask`; by default, it is.
-            return_tensors (`str`, *optional*): `"pt"` or `"np"`; by default what the clips are.
+            processed_features: The output of `__call__`, or a list of its rows, optionally with other columns such as
+                labels. Each clip of `input_values` has shape [segments, samples]; waveforms (samples,) work as well.
+            padding: As in `__call__`.
+            max_length: In segments, for `truncation` and `padding="max_length"`.
+            truncation: Truncate clips to `max_length` segments.
+            pad_to_multiple_of: Round the number of segments up to a multiple of this.
+            return_attention_mask: Whether to return the `attention_mask` (default).
+            return_tensors: `"pt"` or `"np"`; by default the type of the input.
 
         Raises:
-            `ValueError` where `max_length` is missing, and for tensors of clips that are not padded.
+            ValueError: `max_length` is missing, or tensors of clips of different lengths are requested.
         """
         if isinstance(processed_features, (list, tuple)):
-            keys = processed_features[0] if processed_features else ()
-            processed_features = {key: [row[key] for row in processed_features] for key in keys}
-        data = dict(processed_features)
-        if "input_values" not in data:
-            raise ValueError(f"there are no input_values to pad, only {', '.join(map(str, data)) or 'nothing'}")
-        strategy = PaddingStrategy({True: "longest", False: "do_not_pad"}.get(padding, padding))
-        if max_length is None and (truncation or strategy == PaddingStrategy.MAX_LENGTH):
-            raise ValueError("truncation=True and padding='max_length' need max_length")
-        if return_tensors is None and len(data["input_values"]) > 0:
-            return_tensors = "pt" if isinstance(data["input_values"][0], torch.Tensor) else "np"
-
-        def rounded(length: int) -> int:
-            return math.ceil(length / (pad_to_multiple_of or 1)) * (pad_to_multiple_of or 1)
-
-        clips = [np.asarray(clip, dtype=np.float32) for clip in data["input_values"]]
-        masks = [np.asarray(mask) for mask in data.get("attention_mask", [np.ones(len(c), np.int64) for c in clips])]
-        if truncation:
-            clips, masks = ([x[: rounded(max_length)] for x in column] for column in (clips, masks))
-        if strategy != PaddingStrategy.DO_NOT_PAD:
-            longest = max(map(len, clips), default=0)
-            length = rounded(longest if strategy == PaddingStrategy.LONGEST else max_length)
-            clips = [self._extend(clip, length, self.padding_value) for clip in clips]
-            masks = [self._extend(mask, length, 0) for mask in masks]
-        data |= {"input_values": clips, "attention_mask": masks}
+            processed_features = {key: [row[key] for row in processed_features] for key in processed_features[0]}
+        features = dict(processed_features)
         if not (self.return_attention_mask if return_attention_mask is None else return_attention_mask):
-            del data["attention_mask"]
-        if len(set(map(len, clips))) <= 1:
-            return BatchFeature(data, tensor_type=return_tensors)
-        if return_tensors == "pt":
-            raise ValueError("the clips have different numbers of segments: tensors of them need padding=True")
-        return BatchFeature(data)
-
-    def _extend(self, x: np.ndarray, length: int, value: float) -> np.ndarray:
-        missing = max(0, length - len(x))
-        sides = (missing, 0) if self.padding_side == "left" else (0, missing)
-        return np.pad(x, [sides] + [(0, 0)] * (x.ndim - 1), constant_values=value)
+            features.pop("attention_mask", None)
+        padder = copy.copy(self)
+        if np.ndim(features.get("input_values", [[]])[0]) == 2:
+            padder.feature_size = self.segment_length  # a sequence of vectors: the segments
+        return super(SampleCNNFeatureExtractor, padder).pad(
+            features, padding, max_length, truncation, pad_to_multiple_of, return_attention_mask, return_tensors
+        )
 
     def to_waveform(
         self,
@@ -226,56 +196,53 @@ class SampleCNNFeatureExtractor(SequenceFeatureExtractor):
         max_file_samples: int = MAX_FILE_SAMPLES,
     ) -> np.ndarray:
         """
-        One clip as mono float32 (samples,) at the model's rate. See `__call__` for what a clip is.
+        Convert a clip (see `__call__`) to mono float32 (samples,) at the model's rate.
 
-        Raises `ValueError` as soon as there are more than `max_samples` samples, and at once for a file that has, or
-        resampled would have, more than `max_file_samples` samples of all channels.
+        Raises:
+            ValueError: As in `__call__`, or the waveform is longer than `max_samples`, or the header of a file says
+                that it has, or resampled would have, more than `max_file_samples` samples of all channels.
         """
         blocks, num_samples = [], 0
         for block in self.to_blocks(audio, sampling_rate, max_file_samples):
             blocks.append(block)
             num_samples += len(block)
             if num_samples > max_samples:
-                raise ValueError(
-                    f"the clip is too long: more than {max_samples / self.sampling_rate / 60:.0f} minutes"
-                )
+                minutes = max_samples / self.sampling_rate / 60
+                raise ValueError(f"the clip is too long: more than {minutes:.0f} minutes")
         return np.concatenate(blocks)
 
     def to_blocks(
         self, audio, sampling_rate: int | None = None, max_file_samples: int = MAX_FILE_SAMPLES
     ) -> Iterator[np.ndarray]:
-        """The same in blocks of about `BLOCK_SAMPLES`: a file of any length is read in bounded memory."""
+        """Yield `to_waveform` in blocks of about `BLOCK_SAMPLES`, in memory that does not grow with the file."""
         if isinstance(audio, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(audio, "read"):
             if sampling_rate is not None:
                 raise ValueError("an audio file has its own sampling rate: pass sampling_rate for arrays only")
-            blocks = _decode(audio, self.sampling_rate, max_file_samples)
+            blocks = _read_file(audio, self.sampling_rate, max_file_samples)
         else:
             if sampling_rate is None:
                 logger.warning_once(
                     f"No sampling_rate was passed: the audio is assumed to be at {self.sampling_rate} Hz. Pass "
-                    "sampling_rate=... so that other rates are resampled instead of heard at the wrong speed."
+                    "sampling_rate=... to resample other rates."
                 )
                 sampling_rate = self.sampling_rate
-            _check_sampling_rate(sampling_rate)
-            blocks = _resample(
-                _split(_to_frames(audio), sampling_rate, self.sampling_rate), sampling_rate, self.sampling_rate
-            )
-        num_samples = 0
+            blocks = _read_array(audio, sampling_rate, self.sampling_rate)
+        is_empty = True
         for block in blocks:
-            num_samples += len(block)
             if len(block) > 0:
+                is_empty = False
                 yield block
-        if num_samples == 0:
+        if is_empty:
             raise ValueError("the audio is empty: it has no samples")
 
     @property
     def filled_length(self) -> int:
-        """The number of samples that shorter clips are filled up to."""
+        """Length in samples to which shorter clips are extended."""
         num_segments = (self.max_segments or 1) if self.short_clips == "repeat" else 1
         return self.segment_length + (num_segments - 1) * (self.hop_length or self.segment_length)
 
     def fill(self, waveform: np.ndarray) -> np.ndarray:
-        """Fill up a short waveform (samples,) of any dtype, as `short_clips` says; return any other as it is."""
+        """Extend a short waveform (samples,) of any dtype according to `short_clips`."""
         length = self.filled_length
         if len(waveform) >= length:
             return waveform
@@ -293,17 +260,17 @@ class SampleCNNFeatureExtractor(SequenceFeatureExtractor):
         return [i * hop_length for i in range(count)][: self.max_segments]
 
     def segment(self, waveform: np.ndarray) -> np.ndarray:
-        """Cut a waveform (samples,) of any dtype into its segments [segments, segment_length], padded at the end."""
+        """Cut a waveform (samples,) of any dtype into segments [segments, segment_length], padded at the end."""
         return np.stack(list(self.segment_blocks([waveform])))
 
     def segment_blocks(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """The same for a waveform in blocks, one segment (segment_length,) at a time; reads no more than it needs."""
+        """Yield the segments (segment_length,) of a waveform in blocks; reads no more blocks than it needs."""
         hop_length, length = self.hop_length or self.segment_length, self.segment_length
         blocks = iter(blocks)
         start = next(blocks)
         while len(start) < self.filled_length and (block := next(blocks, None)) is not None:
             start = np.concatenate([start, block])
-        count, rest = 0, start[:0]  # `rest` begins where the next segment does
+        count, rest = 0, start[:0]  # `rest` starts with the next segment
         for block in chain([self.fill(start)], blocks):
             rest = np.concatenate([rest, block])
             while len(rest) >= length:
@@ -325,63 +292,43 @@ class SampleCNNFeatureExtractor(SequenceFeatureExtractor):
         return segments
 
 
-def _resample(blocks: Iterable[np.ndarray], from_rate: float, to_rate: float) -> Iterator[np.ndarray]:
-    if from_rate == to_rate:
-        yield from blocks
-        return
-    resampler = soxr.ResampleStream(from_rate, to_rate, num_channels=1)
-    for block in blocks:
-        yield resampler.resample_chunk(block)
-    yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
+def _require(name: str, value, is_valid: bool, rule: str):
+    if not is_valid:
+        raise ValueError(f"{name} must be {rule}; got {value!r}")
 
 
-def _samples_per_frame(channels: int, from_rate: float, to_rate: float) -> int:
-    """How many samples a frame (a sample of each channel) is, decoded or resampled, whichever is more."""
-    return max(channels, math.ceil(to_rate / from_rate))
-
-
-def _to_mono(frames: np.ndarray) -> np.ndarray:
-    """Float or integer PCM, (samples,) or (samples, channels) -> float32 (samples,)."""
-    if frames.dtype == np.uint8:  # unsigned PCM has its zero in the middle
-        frames = (frames.astype(np.float32) - 128) / 128
-    elif frames.dtype.kind == "i":
-        frames = frames.astype(np.float32) / -float(np.iinfo(frames.dtype).min)
-    with np.errstate(over="ignore", invalid="ignore"):  # refused below
-        frames = frames.astype(np.float32, copy=False)
-        mono = frames.mean(axis=1) if frames.ndim == 2 else frames
-    peak = np.abs(mono).max(initial=0)
-    if not np.isfinite(peak):
-        raise ValueError("the audio holds NaN or infinite samples")
-    if peak > MAX_PEAK:
-        raise ValueError(f"float audio must be in [-1, 1]; got a sample of {peak:g}")
-    return np.ascontiguousarray(mono)
-
-
-def _is_count(value) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 1
+def _require_count(name: str, value, highest: int):
+    is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    _require(name, value, is_integer and 1 <= value <= highest, f"an integer from 1 to {highest}")
 
 
 def _is_number(value) -> bool:
     return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
-def _check_sampling_rate(sampling_rate):
-    if not _is_number(sampling_rate):
-        raise ValueError(f"sampling_rate must be a number in Hz; got {sampling_rate!r}")
+def _check_sampling_rate(rate):
     lowest, highest = SAMPLING_RATES
-    if not lowest <= sampling_rate <= highest:
-        raise ValueError(f"sampling_rate must be between {lowest} and {highest} Hz; got {sampling_rate}")
+    is_valid = _is_number(rate) and lowest <= rate <= highest
+    _require("sampling_rate", rate, is_valid, f"a number between {lowest} and {highest} Hz")
 
 
 def _is_batch(raw_audio) -> bool:
-    """A list of clips, as opposed to a list of numbers, which is one clip."""
+    """Whether this is a list of clips, as opposed to a list of numbers, which is one clip."""
     if not isinstance(raw_audio, (list, tuple)):
         return False
     return len(raw_audio) == 0 or not (_is_number(raw_audio[0]) or getattr(raw_audio[0], "ndim", None) == 0)
 
 
+def _read_array(audio, from_rate: float, to_rate: float) -> Iterator[np.ndarray]:
+    """Yield an array, a tensor or a list of numbers as blocks of mono float32 at `to_rate`."""
+    _check_sampling_rate(from_rate)
+    frames = _to_frames(audio)
+    size = _num_frames(BLOCK_SAMPLES, frames.shape[1], from_rate, to_rate)
+    return _resample((frames[i : i + size] for i in range(0, len(frames), size)), from_rate, to_rate)
+
+
 def _to_frames(audio) -> np.ndarray:
-    """Whatever holds samples -> an array (samples,) or (samples, channels) of its own dtype, not copied."""
+    """Convert whatever holds samples to an array (samples, channels) of the same dtype, without a copy."""
     if isinstance(audio, torch.Tensor):
         if audio.is_meta or audio.is_nested or audio.is_quantized or audio.layout != torch.strided:
             raise ValueError("audio tensors must be dense; got a meta, nested, sparse or quantized tensor")
@@ -396,15 +343,13 @@ def _to_frames(audio) -> np.ndarray:
         raise ValueError("the audio is empty: it has no samples")
     if audio.dtype.kind != "f" and audio.dtype.newbyteorder("=") not in (np.int8, np.int16, np.int32, np.uint8):
         raise ValueError(f"audio must be float, int16, int32, int8 or uint8; got {audio.dtype}")
-    if audio.ndim == 1:
+    audio = np.atleast_2d(audio)
+    num_channels = min(audio.shape)
+    if num_channels > MAX_CHANNELS:
+        raise ValueError(f"a clip has at most {MAX_CHANNELS} channels; got {audio.shape}: pass a batch as a list")
+    if audio.shape[0] > num_channels:
         return audio
-    if min(audio.shape) > MAX_CHANNELS:
-        raise ValueError(
-            f"a clip has at most {MAX_CHANNELS} channels; got shape {audio.shape}. Pass a batch as a list"
-        )
-    if np.argmin(audio.shape) == 1:
-        return audio
-    if len(audio) > 2:
+    if num_channels > 2:
         logger.warning_once(
             "An array of shape (channels, samples) with more than two channels was passed: it is mixed down to one "
             "clip. If its rows are clips, pass a list of them."
@@ -412,77 +357,83 @@ def _to_frames(audio) -> np.ndarray:
     return audio.T
 
 
-def _split(frames: np.ndarray, from_rate: float, to_rate: float) -> Iterator[np.ndarray]:
-    """An array (samples,) or (samples, channels) -> mono float32 blocks."""
-    size = max(1, BLOCK_SAMPLES // _samples_per_frame(frames[0].size, from_rate, to_rate))
-    for start in range(0, len(frames), size):
-        yield _to_mono(frames[start : start + size])
+def _num_frames(num_samples: int, channels: int, from_rate: float, to_rate: float) -> int:
+    """Frames (one sample of each channel) that take `num_samples`, decoded or resampled, whichever is more."""
+    return num_samples // max(channels, math.ceil(to_rate / from_rate))
 
 
-def _decode(file, to_rate: float, max_samples: int) -> Iterator[np.ndarray]:
-    """An audio file (path, content or binary file object) -> blocks of mono float32 at `to_rate`, without ffmpeg."""
-    if isinstance(file, (str, os.PathLike)):
-        name, opened = repr(os.fsdecode(file)), _open(file)
-    elif hasattr(file, "read"):
-        _check_file_object(file)
-        name, opened = "the audio", nullcontext(file)
-    else:
-        name, opened = "the audio", io.BytesIO(file)
+def _resample(blocks: Iterable[np.ndarray], from_rate: float, to_rate: float) -> Iterator[np.ndarray]:
+    """Mix blocks (samples, channels) down and resample them; equal rates leave the samples unchanged."""
+    resampler = soxr.ResampleStream(from_rate, to_rate, num_channels=1)
+    for block in blocks:
+        yield resampler.resample_chunk(_to_mono(block))
+    yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
+
+
+def _to_mono(frames: np.ndarray) -> np.ndarray:
+    """Float or integer PCM (samples, channels) -> float32 (samples,)."""
+    if frames.dtype == np.uint8:  # unsigned PCM has its zero in the middle
+        frames = (frames.astype(np.float32) - 128) / 128
+    elif frames.dtype.kind == "i":
+        frames = frames.astype(np.float32) / -float(np.iinfo(frames.dtype).min)
+    with np.errstate(over="ignore", invalid="ignore"):  # refused below
+        mono = frames.astype(np.float32, copy=False).mean(axis=1)
+    peak = np.abs(mono).max(initial=0)
+    if not np.isfinite(peak):
+        raise ValueError("the audio holds NaN or infinite samples")
+    if peak > MAX_PEAK:
+        raise ValueError(f"float audio must be in [-1, 1]; got a sample of {peak:g}")
+    return mono
+
+
+def _read_file(file, to_rate: float, max_samples: int) -> Iterator[np.ndarray]:
+    """Yield an audio file (path, content or binary file object) as blocks of mono float32 at `to_rate`."""
+    name, opened = _open(file)
     try:
         with opened as source:
             source.seek(0)
-            if not source.read(1):
-                raise ValueError(f"{name} cannot be read as audio: it is empty")
-            source.seek(0)
-            # Without the file's name: soundfile would take the suffix .raw at its word.
+            # Without the file's name: soundfile would trust the suffix .raw.
             source = SimpleNamespace(read=source.read, seek=source.seek, tell=source.tell)
             with soundfile.SoundFile(source) as sound:
-                yield from _resample(_read(sound, name, to_rate, max_samples), sound.samplerate, to_rate)
+                _check_header(sound, name, to_rate, max_samples)
+                size = _num_frames(BLOCK_SAMPLES, sound.channels, sound.samplerate, to_rate)
+                blocks = sound.blocks(size, dtype="float32", always_2d=True)
+                yield from _resample(blocks, sound.samplerate, to_rate)
+                if _is_truncated(sound):
+                    raise ValueError(f"{name} is truncated after {sound.tell()} samples: copy it again")
     except soundfile.LibsndfileError as error:
         raise ValueError(f"{name} cannot be read as audio (wav, flac, ogg or mp3): {error.error_string}") from error
 
 
-def _open(path: str | os.PathLike) -> io.BufferedReader:
-    """Open a file for reading; never waits for a pipe or a device."""
-    if "\0" in os.fsdecode(path):
-        raise ValueError(f"{os.fsdecode(path)!r} is not a path: it has a null character")
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise ValueError(f"{os.fsdecode(path)!r} is not a file, but a folder, a pipe or a device")
-    return open(descriptor, "rb")
+def _open(file) -> tuple[str, AbstractContextManager]:
+    """Name of a file for error messages, and the opened file."""
+    if hasattr(file, "read"):
+        if not (getattr(file, "seekable", bool)() and isinstance(file.read(0), bytes)):
+            raise TypeError("a file object must be binary and seekable: open it with mode 'rb', or pass file.read()")
+        return "the audio", nullcontext(file)
+    if not isinstance(file, (str, os.PathLike)):
+        return "the audio", io.BytesIO(file)
+    name = repr(os.fsdecode(file))
+    if not stat.S_ISREG(os.stat(file).st_mode):  # opening a pipe would wait for a writer
+        raise ValueError(f"{name} is not a file, but a folder, a pipe or a device")
+    return name, open(file, "rb")
 
 
-def _check_file_object(file):
-    seekable = getattr(file, "seekable", None)
-    if not (callable(seekable) and seekable() and isinstance(file.read(0), bytes)):
-        raise TypeError("a file object must be binary and seekable: open it with mode 'rb', or pass file.read()")
-
-
-def _read(sound: soundfile.SoundFile, name: str, to_rate: float, max_samples: int) -> Iterator[np.ndarray]:
+def _check_header(sound: soundfile.SoundFile, name: str, to_rate: float, max_samples: int):
     _check_sampling_rate(sound.samplerate)
     if sound.channels > MAX_CHANNELS:
         raise ValueError(f"{name} has {sound.channels} channels; a clip has at most {MAX_CHANNELS}")
-    samples_per_frame = _samples_per_frame(sound.channels, sound.samplerate, to_rate)
-    if sound.frames * samples_per_frame > max_samples:
+    if sound.frames > _num_frames(max_samples, sound.channels, sound.samplerate, to_rate):
         raise ValueError(f"{name} is too long, or does not say how long it is (a piped flac?): cut or convert it")
-    size = max(1, BLOCK_SAMPLES // samples_per_frame)
-    num_frames, block = 0, None
-    while block is None or len(block) == size:
-        block = sound.read(size, dtype="float32", always_2d=True)
-        num_frames += len(block)
-        yield _to_mono(block)
-    if _is_cut_off(sound, num_frames):
-        raise ValueError(f"{name} is cut off: only {num_frames} samples of it are there; copy it again")
 
 
-def _is_cut_off(sound: soundfile.SoundFile, num_frames: int) -> bool:
-    """Whether the file ends before its header says so (libsndfile reads what is there and goes on)."""
-    if num_frames < 0.99 * sound.frames:  # an mp3 header may be off by a frame or two
+def _is_truncated(sound: soundfile.SoundFile) -> bool:
+    """Whether a file that was read ended before its header says; to libsndfile this is no error."""
+    if sound.tell() < 0.99 * sound.frames:  # an mp3 header may be off by a frame or two
         return True
-    # ogg: the last page does not say that it is the last, or is not whole
+    # ogg: the last page is incomplete, or not marked as the last one
     if re.search("end-of-stream|junk after the last page", sound.extra_info, re.IGNORECASE):
         return True
-    data_chunk = re.search(r"^data : (\d+) \(should be (\d+)\)", sound.extra_info, re.MULTILINE)  # wav
-    # Recorders that cannot seek back leave the largest number there is as the size.
+    # wav; recorders that cannot seek back write the largest possible size
+    data_chunk = re.search(r"^data : (\d+) \(should be (\d+)\)", sound.extra_info, re.MULTILINE)
     return data_chunk is not None and int(data_chunk[2]) < int(data_chunk[1]) < 2**31 - 2**16

@@ -1,4 +1,4 @@
-"""Trained models for commands: whatever is wrong with a folder is said in one line."""
+"""Loading of trained models for commands: all errors are an `OSError` with one line."""
 
 import os
 from collections.abc import Iterator
@@ -14,9 +14,8 @@ from .feature_extraction_samplecnn import SampleCNNFeatureExtractor
 from .modeling_samplecnn import SampleCNNForAudioClassification
 from .text import one_line
 
-CLASSIFIER = "classifier."  # how the names of its weights begin
-# What `from_pretrained` raises for damaged weights and for JSON with values of wrong types, some of them deep inside
-# transformers. A RecursionError is a RuntimeError.
+CLASSIFIER_PREFIX = "classifier."  # of the names of its weights
+# Raised by `from_pretrained` for damaged weights and for wrong types in JSON. RecursionError is a RuntimeError.
 LOADING_ERRORS = (
     AttributeError,
     ImportError,
@@ -32,8 +31,8 @@ LOADING_ERRORS = (
 
 @contextmanager
 def loading(model_id: str | os.PathLike) -> Iterator[None]:
-    """Raise `OSError`, in one line, where there is no such model and for whatever `from_pretrained` raises."""
-    _check_place(model_id)
+    """Convert all errors of `from_pretrained` to an `OSError` with one line."""
+    _check_location(model_id)
     try:
         yield
     except LOADING_ERRORS as error:
@@ -45,47 +44,62 @@ def load_classifier(
     model_id: str | os.PathLike,
 ) -> tuple[SampleCNNForAudioClassification, SampleCNNFeatureExtractor]:
     """
-    A trained classifier, in float32, and its feature extractor.
+    Load a trained classifier, in float32, and its feature extractor.
 
     Args:
-        model_id: a folder or a Hub id.
+        model_id: Folder or Hub id of a model.
+
+    Returns:
+        The model and the feature extractor.
 
     Raises:
-        OSError: there is no such model, it is damaged, or it has no classifier. The message is one line.
+        OSError: The model does not exist, is damaged, or has no classifier. The message is one line.
     """
     with loading(model_id):
         model, extractor, faulty_keys = _load(model_id)
-        if any(key.startswith(CLASSIFIER) for key in faulty_keys):
-            raise ValueError("it has no trained classifier, only a part of one; train it first")
+        if any(key.startswith(CLASSIFIER_PREFIX) for key in faulty_keys):
+            raise ValueError("it has no trained classifier: fine-tune it first")
         return model, extractor
 
 
 def load_for_fine_tuning(
     model_id: str | os.PathLike, **config
 ) -> tuple[SampleCNNForAudioClassification, SampleCNNFeatureExtractor]:
-    """As `load_classifier`, but with a new output layer where the labels are others; `config` replaces fields."""
+    """
+    Load a model as `load_classifier` does, with a newly initialized output layer if the number of labels differs.
+
+    Args:
+        model_id: Folder or Hub id of a model.
+        **config: Fields of `SampleCNNConfig` to override, such as `id2label`.
+
+    Returns:
+        The model and the feature extractor.
+
+    Raises:
+        OSError: The model does not exist or is damaged. The message is one line.
+    """
     with loading(model_id):
         return _load(model_id, **config)[:2]
 
 
 def _load(model_id: str | os.PathLike, **config):
-    """Model, feature extractor, and the keys of the classifier that are missing, superfluous or of another size."""
+    """Load model and feature extractor; also return the classifier's missing, unexpected and mismatched keys."""
     with _without_report():
         model, info = SampleCNNForAudioClassification.from_pretrained(
             model_id, output_loading_info=True, ignore_mismatched_sizes=True, dtype=torch.float32, **config
         )
     mismatched = {key for key, *_ in info["mismatched_keys"]}
     faulty_keys = {*info["missing_keys"], *info["unexpected_keys"], *mismatched}
-    if any(not key.startswith(CLASSIFIER) for key in faulty_keys):
-        raise ValueError("its weights are those of another network than config.json describes; save it again")
+    if any(not key.startswith(CLASSIFIER_PREFIX) for key in faulty_keys):
+        raise ValueError("its weights do not match config.json: save the model again")
     extractor = SampleCNNFeatureExtractor.from_pretrained(model_id)
     if extractor.segment_length < model.config.min_samples:
-        raise ValueError("the segment_length of preprocessor_config.json is too short for its network")
+        raise ValueError("segment_length in preprocessor_config.json is too short for the network")
     return model, extractor, faulty_keys
 
 
-def _check_place(model_id: str | os.PathLike):
-    """Raise `OSError` for what was meant to be a folder and is not, and for a folder without its JSON files."""
+def _check_location(model_id: str | os.PathLike):
+    """Raise `OSError` for a folder that does not exist or lacks its JSON files."""
     path = Path(model_id)
     if path.is_dir():
         for name in ("config.json", "preprocessor_config.json"):
@@ -97,7 +111,7 @@ def _check_place(model_id: str | os.PathLike):
 
 @contextmanager
 def _without_report() -> Iterator[None]:
-    """Without the table of keys that transformers logs: what is wrong with them is an error here."""
+    """Suppress the report on missing keys by transformers, which are an error here."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
     try:

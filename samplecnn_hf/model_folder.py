@@ -1,8 +1,8 @@
 """
-What a folder must be before it goes to the Hub.
+Checks of a model folder before it is uploaded to the Hub.
 
-A model folder is checked as a stranger would find it, before a byte leaves the machine: it is complete, every file is
-what its suffix says, none of them is a pickle, and it loads where this package is not installed.
+The folder must be complete, all files must have the format of their suffix, none may be a pickle, and the model must
+load where this package is not installed.
 """
 
 import json
@@ -18,15 +18,15 @@ import yaml
 from huggingface_hub import ModelCard, RepoCard
 from safetensors import safe_open
 
-from .file_kinds import check_kind
+from .file_formats import check_format
 from .text import one_line
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 REQUIRED_FILES = (WEIGHTS, CONFIG, "preprocessor_config.json", CARD)
-HEAD = "classifier.out_proj.weight"  # [labels, features]
+OUTPUT_WEIGHT = "classifier.out_proj.weight"  # [labels, features]
 TASK = "audio-classification"
 
-LOADING_SECONDS = 600  # an intact folder takes about ten, most of them for importing torch
+LOADING_SECONDS = 600  # an intact folder takes about 10, mostly to import torch
 LOAD_CHECK_SCRIPT = f"""
 import json
 import math
@@ -37,12 +37,12 @@ try:
 except ImportError:  # on Windows
     pass
 else:
-    # Bytes of memory, and of a file, of the output too. A limit that is there already may be lower.
+    # Bytes of memory and per file, including the output. Existing limits may be lower.
     for limit, most in ((resource.RLIMIT_DATA, 2**34), (resource.RLIMIT_FSIZE, 2**26)):
         _, hard = resource.getrlimit(limit)
         resource.setrlimit(limit, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
-sys.modules["samplecnn_hf"] = None  # installed or not: importing it fails, as where it never was
+sys.modules["samplecnn_hf"] = None  # importing it fails, as where it is not installed
 
 import numpy as np
 from transformers import pipeline
@@ -52,37 +52,42 @@ rate = classifier.feature_extractor.sampling_rate
 silence = {{"array": np.zeros(rate, dtype=np.float32), "sampling_rate": rate}}
 answers = classifier(silence, top_k=None)
 if not all(math.isfinite(answer["score"]) for answer in answers):
-    raise ValueError("its scores are not finite; the weights are damaged")
+    raise ValueError("its scores are not finite: damaged weights")
 print(json.dumps(sorted(answer["label"] for answer in answers)))
 """
 
 
 class PublishError(ValueError):
-    """What keeps a folder from the Hub and what to do, in one line."""
+    """A folder cannot be uploaded; the message is one line that says what to do."""
 
     def __init__(self, message: str):
         super().__init__(one_line(message))
 
 
 def list_files(folder: Path) -> list[str]:
-    """Relative paths of what would be uploaded; hidden files, caches and what is unfinished stay at home.
+    """
+    List the files to upload, without hidden files, caches and unfinished files.
+
+    Args:
+        folder: Folder to upload.
+
+    Returns:
+        Sorted relative paths.
 
     Raises:
-        PublishError: there is no such folder, a link leads out of it, or it holds what is not a file or has a name
-            that cannot be printed.
+        PublishError: The folder does not exist, or contains a link to outside of it, something other than files and
+            folders, or an unprintable name.
     """
     if not folder.is_dir():
-        raise PublishError(f"there is no folder {folder}: give the one to upload")
+        raise PublishError(f"there is no folder {folder}: give the folder to upload")
     files = []
     for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not _stays_at_home(name)]
-        for path in (Path(place) / name for name in [*folders, *names] if not _stays_at_home(name)):
+        folders[:] = [name for name in folders if not _is_excluded(name)]
+        for path in (Path(place) / name for name in [*folders, *names] if not _is_excluded(name)):
             if not path.name.isprintable():
-                raise PublishError(f"{path} has a name with characters that cannot be printed: rename it")
+                raise PublishError(f"{path} has a name with unprintable characters: rename it")
             if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
-                raise PublishError(
-                    f"{path} is a link that leads out of {folder}: copy what it stands for, or remove it"
-                )
+                raise PublishError(f"{path} is a link to outside of {folder}: replace it by a copy, or remove it")
             if path.is_file():
                 files.append(path.relative_to(folder).as_posix())
             elif not path.is_dir():
@@ -90,61 +95,74 @@ def list_files(folder: Path) -> list[str]:
     return sorted(files)
 
 
-def _stays_at_home(name: str) -> bool:
+def _is_excluded(name: str) -> bool:
     return name.startswith(".") or name == "__pycache__" or name.endswith(".unfinished")
 
 
-# Of YAML, and of a front matter whose fields have values of wrong types.
+# Raised for invalid YAML and for fields of wrong types.
 CARD_ERRORS = (AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError, yaml.YAMLError)
 
 
 def read_card(folder: Path, card_class: type[RepoCard], **expected: str | None) -> RepoCard:
-    """The card in README.md, whose front matter has the fields `expected`, with these values where they are not None.
+    """
+    Read the card in README.md and check its front matter.
+
+    Args:
+        folder: Folder with the card.
+        card_class: `ModelCard` or another class of huggingface_hub.
+        **expected: Required fields and their values; None for any value.
+
+    Returns:
+        The card.
 
     Raises:
-        PublishError: there is no card, it cannot be parsed, or a field is missing or has another value.
+        PublishError: There is no card, it cannot be parsed, or a field is missing or has another value.
     """
     path = folder / CARD
     if not path.is_file():
-        raise PublishError(f"{folder} has no {CARD}: is it the folder to upload?")
+        raise PublishError(f"{folder} has no {CARD}: give the folder to upload")
     try:
         card = card_class(path.read_text(encoding="utf-8"))
-        card_class(card.content)  # what would be read from what was written
+        card_class(card.content)  # it must be readable after writing, too
     except CARD_ERRORS as error:
-        raise PublishError(f"{path} has no front matter that the Hub can read: {_first_line(error)}") from error
+        raise PublishError(f"{path} has no valid front matter: {_first_line(error)}") from error
     for name, value in expected.items():
         found = getattr(card.data, name)
         if not found or value not in (None, found):
             example = value or "..."
-            raise PublishError(f"{path} has {name}: {found} in its front matter: write {name}: {example} there")
+            raise PublishError(f"{path} has {name}: {found} in its front matter: set {name}: {example}")
     return card
 
 
 def check_model_folder(folder: str | Path) -> list[str]:
     """
-    The files of a model folder that would be uploaded, once it has been found fit for that.
+    Check a model folder and list the files to upload.
 
-    It has weights in safetensors, and no others, its code, its feature extractor, named labels, and a card with
-    licence and scores. Every file is what its suffix says. `pipeline` loads it, within ten minutes, in a new process
-    without samplecnn_hf, cache, token and access to the Hub. This runs the folder's code: it is not a sandbox.
+    Required are weights in safetensors (and no other format), the code, the feature extractor, named labels, and a
+    card with a license and scores. Files must have the format of their suffix. `pipeline` must load the folder within
+    ten minutes in a new process without samplecnn_hf, cache, token and access to the Hub. This runs the folder's
+    code: it is not a sandbox.
+
+    Args:
+        folder: Folder of a saved model.
 
     Returns:
-        Relative paths, sorted.
+        Sorted relative paths.
 
     Raises:
-        PublishError: something is missing or wrong, or does not belong on the Hub.
-        ImportError: there is an ONNX file, and the extra `onnx` is not installed.
-        OSError: a file cannot be read.
+        PublishError: A file is missing, invalid or not allowed, or the model does not load.
+        ImportError: There is an ONNX file, and the extra `onnx` is not installed.
+        OSError: A file cannot be read.
     """
     folder = Path(folder)
     files = list_files(folder)
     for name in REQUIRED_FILES:
         if name not in files:
-            advice = "write the model's card" if name == CARD else "give a folder that training/train.py made"
+            advice = "write a model card" if name == CARD else "give the folder of a trained model"
             raise PublishError(f"{folder} has no {name}: {advice}")
     for name in files:
         try:
-            check_kind(folder / name)
+            check_format(folder / name)
         except ValueError as error:
             raise PublishError(f"{folder / name} {error}") from error
     try:
@@ -155,7 +173,7 @@ def check_model_folder(folder: str | Path) -> list[str]:
         raise PublishError(f"{folder / CONFIG} is damaged ({error!r}): save the model again") from error
     card = read_card(folder, ModelCard, license=None, pipeline_tag=TASK)
     if not card.data.eval_results:
-        raise PublishError(f"{folder / CARD} has no model-index with the scores: write one, as training/train.py does")
+        raise PublishError(f"{folder / CARD} has no model-index with scores: add one, as training/train.py does")
     _check_loading(folder, labels)
     return files
 
@@ -164,19 +182,19 @@ def _check_code(folder: Path, files: list[str], config: dict):
     pipelines = config.get("custom_pipelines", {}).values()
     classes = [*config.get("auto_map", {}).values(), *(pipeline["impl"] for pipeline in pipelines)]
     if not classes:
-        raise PublishError(f"{folder / CONFIG} names no code (auto_map): save the model again, with this package")
+        raise PublishError(f"{folder / CONFIG} has no auto_map: save the model again with this package")
     for name in classes:
         file = f"{name.rpartition('.')[0]}.py"  # USER/NAME--file.py where the code is elsewhere on the Hub
         if file not in files:
             raise PublishError(
-                f"{folder} has no {file}, which {CONFIG} names: save the model again, with this package"
+                f"{folder} has no {file}, which {CONFIG} refers to: save the model again with this package"
             )
 
 
 def _read_labels(folder: Path, config: dict) -> list[str]:
-    """The labels' names, in order."""
+    """Names of the labels, in the order of the outputs."""
     with safe_open(folder / WEIGHTS, "pt") as weights:
-        num_labels = weights.get_slice(HEAD).get_shape()[0] if HEAD in weights.keys() else 0
+        num_labels = weights.get_slice(OUTPUT_WEIGHT).get_shape()[0] if OUTPUT_WEIGHT in weights.keys() else 0
     if num_labels == 0:
         raise PublishError(
             f"{folder / WEIGHTS} has no classifier: give the folder of a SampleCNNForAudioClassification"
@@ -184,11 +202,11 @@ def _read_labels(folder: Path, config: dict) -> list[str]:
     names = config.get("id2label", {})
     labels = [names.get(str(i)) for i in range(num_labels)]
     if len(names) != num_labels or len(set(labels)) != num_labels or None in labels:
-        raise PublishError(f"{folder / CONFIG} needs {num_labels} different labels in id2label, one for each output")
+        raise PublishError(f"{folder / CONFIG} needs {num_labels} different labels in id2label, one per output")
     unnamed = [label for label in labels if not label.strip() or re.fullmatch(r"LABEL_\d+", label)]
     if unnamed:
         raise PublishError(
-            f"{folder / CONFIG} has a label without a name, {unnamed[0]!r}: name all of them in id2label"
+            f"{folder / CONFIG} has a label without a name, {unnamed[0]!r}: name all labels in id2label"
         )
     return labels
 
@@ -200,12 +218,12 @@ def _check_loading(folder: Path, labels: list[str]):
         reason = errors.strip().rpartition("\n")[2] or f"exit status {code}"
         raise PublishError(f"{folder} does not load where samplecnn_hf is not installed: {reason}")
     if printed.strip().rpartition("\n")[2] != json.dumps(sorted(labels)):
-        raise PublishError(f"{folder} does not answer with the labels of its {CONFIG}: save the model again")
+        raise PublishError(f"{folder} does not predict the labels of its {CONFIG}: save the model again")
 
 
 def _run_load_check(folder: Path, home: Path) -> tuple[int, str, str]:
-    """Load the folder in a process of its own; exit status, output and errors."""
-    # Nobody's token or settings: it is the folder's code that runs here.
+    """Load the folder in a separate process; return exit status, stdout and stderr."""
+    # Without token and settings of the user: this runs the folder's code.
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT") if name in os.environ}
     output, errors = home / "output", home / "errors"
     with output.open("wb") as stdout, errors.open("wb") as stderr:
@@ -231,7 +249,7 @@ def _run_load_check(folder: Path, home: Path) -> tuple[int, str, str]:
 
 
 def _kill(process: subprocess.Popen):
-    """End a process with all that it started; on Windows, the process alone."""
+    """Kill a process and its children; on Windows, only the process."""
     if hasattr(os, "killpg"):
         os.killpg(process.pid, signal.SIGKILL)
     else:

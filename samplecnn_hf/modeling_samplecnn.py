@@ -2,11 +2,11 @@
 SampleCNN: convolutional networks with filters of 3 samples on the raw waveform.
 
 T. Kim, J. Lee and J. Nam, "Comparison and Analysis of SampleCNN Architectures for Audio Classification", IEEE JSTSP
-2019. The file reads from the bottom of the network to its top: convolution, front ends, squeeze-and-excitation,
-blocks, body, classifier.
+2019. The file is ordered from the bottom of the network to the top: convolution, front ends,
+squeeze-and-excitation, blocks, body, classifier.
 
-Inside, a feature map is [segments, channels, 1, frames] in channels-last memory: a 1-D convolution pays for a new
-layout in every layer, a 2-D one over a height of 1 does not (and it is what tensor cores want).
+Feature maps are [segments, channels, 1, frames] in channels-last memory: 1-D convolutions change the memory layout in
+every layer, 2-D convolutions over a height of 1 do not (and suit tensor cores).
 """
 
 import math
@@ -19,11 +19,11 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.audio_utils import mel_filter_bank
-from transformers.utils import ModelOutput
+from transformers.utils import ModelOutput, can_return_tuple
 
 from .configuration_samplecnn import AUTO_MAP, CUSTOM_PIPELINES, KERNEL_SIZE, SampleCNNConfig
 
-# In inference. On a CPU the feature maps of more than two segments do not fit in the cache.
+# For inference. On a CPU, the feature maps of more than two segments do not fit in the cache.
 CPU_SEGMENTS_AT_A_TIME = 2
 SEGMENTS_AT_A_TIME = 64
 
@@ -31,18 +31,19 @@ SEGMENTS_AT_A_TIME = 64
 @dataclass
 class SampleCNNModelOutput(ModelOutput):
     """
-    Output of `SampleCNNModel`. Segments that `attention_mask` leaves out are zeros.
+    Output of `SampleCNNModel`. Segments masked by `attention_mask` are zeros.
 
     Args:
-        last_hidden_state (`torch.Tensor` of shape `(batch, segments, channels, frames)`): output of the last block.
-        pooler_output (`torch.Tensor` of shape `(batch, hidden_size)`): the clip embedding, the mean of its segments'.
-        segment_embeddings (`torch.Tensor` of shape `(batch, segments, hidden_size)`): maximum over time of the last
-            block (of the last three, where `config.multi_level`).
-        hidden_states (`tuple`, returned when `output_hidden_states=True`): output of the front end and of each block,
+        last_hidden_state (`torch.Tensor` of shape `(batch, segments, channels, frames)`): Output of the last block.
+        pooler_output (`torch.Tensor` of shape `(batch, hidden_size)`): Clip embedding, the mean over its
+            segments.
+        segment_embeddings (`torch.Tensor` of shape `(batch, segments, hidden_size)`): Maximum over time of the last
+            block, or of the last three with `config.multi_level`.
+        hidden_states (`tuple`, returned when `output_hidden_states=True`): Output of the front end and of each block,
             each of shape `(batch, segments, channels, frames)`.
-        excitations (`tuple`, returned when `output_excitations=True`): what each squeeze-and-excitation block
-            multiplies its channels by, in (0, 1), each of shape `(batch, segments, channels)` (section VII). Empty for
-            a network without such blocks.
+        excitations (`tuple`, returned when `output_excitations=True`): Factors in (0, 1) by which
+            each squeeze-and-excitation block scales its channels, each of shape `(batch, segments, channels)` (section
+            VII). Empty for a network without such blocks.
     """
 
     last_hidden_state: torch.FloatTensor | None = None
@@ -58,12 +59,14 @@ class SampleCNNClassifierOutput(ModelOutput):
     Output of `SampleCNNForAudioClassification`.
 
     Args:
-        loss (`torch.Tensor` of shape `()`, returned when `labels` is given): cross-entropy, or binary cross-entropy
+        loss (`torch.Tensor` of shape `()`, returned when `labels` is given): Cross-entropy, or binary cross-entropy
             for a multi-label model.
-        logits (`torch.Tensor` of shape `(batch, num_labels)`): their softmax (sigmoid for a multi-label model) is the
+        logits (`torch.Tensor` of shape `(batch, num_labels)`): Their softmax (sigmoid for a multi-label model) is the
             mean of the segments' probabilities.
-        segment_logits (`torch.Tensor` of shape `(batch, segments, num_labels)`): the same before averaging.
-        hidden_states, excitations: as in `SampleCNNModelOutput`.
+        segment_logits (`torch.Tensor` of shape `(batch, segments, num_labels)`): Logits of the
+            segments.
+        hidden_states (`tuple`, returned when `output_hidden_states=True`): As in `SampleCNNModelOutput`.
+        excitations (`tuple`, returned when `output_excitations=True`): As in `SampleCNNModelOutput`.
     """
 
     loss: torch.FloatTensor | None = None
@@ -74,13 +77,13 @@ class SampleCNNClassifierOutput(ModelOutput):
 
 
 class SampleCNNConv1d(nn.Conv1d):
-    """`nn.Conv1d` on [segments, channels, 1, frames]. LoRA makes its layers by the same constructor."""
+    """`nn.Conv1d` on [segments, channels, 1, frames]. LoRA calls the same constructor for its layers."""
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         (kernel_size,), (stride,), (padding,) = self.kernel_size, self.stride, self.padding
-        if stride > kernel_size:  # a strided shortcut drops the frames that the body drops
+        if stride > kernel_size:  # a strided shortcut drops the same frames as the body
             hidden_states = hidden_states[..., : hidden_states.shape[-1] // stride * stride]
-        # The stem is faster as a matrix product on frames, but in ONNX that would gather each sample by its index.
+        # The stem is faster as a matrix product of frames, which ONNX would export as a gather of all samples.
         if self.in_channels == 1 and not torch.compiler.is_compiling():
             frames = frame_waveform(hidden_states[:, 0, 0], kernel_size, stride, padding)
             return F.linear(frames, self.weight.squeeze(1), self.bias).transpose(1, 2).unsqueeze(2)
@@ -97,12 +100,12 @@ def batch_norm(num_channels: int, config: SampleCNNConfig, norm_class: type[nn.M
 
 
 def at_least_float32(x: torch.Tensor) -> torch.Tensor:
-    """Half precision as float32, for what needs more of it; float32 and float64 are left as they are."""
+    """Cast half precision to float32; float32 and float64 are unchanged."""
     return x if x.dtype == torch.float64 else x.float()
 
 
 def frame_waveform(waveform: torch.Tensor, frame_length: int, hop_length: int, padding: int) -> torch.Tensor:
-    """[segments, samples] -> [segments, frames, frame_length]."""
+    """Cut [segments, samples] into frames [segments, frames, frame_length]."""
     return F.pad(waveform, (padding, padding)).unfold(-1, frame_length, hop_length)
 
 
@@ -126,7 +129,7 @@ class SampleCNNMelSpectrogram(nn.Module):
     def __init__(self, config: SampleCNNConfig):
         super().__init__()
         self.config = config
-        # Saved with the weights: from_pretrained does not run this code on real tensors.
+        # Saved with the weights: from_pretrained runs this code on the meta device.
         for name, value in self.constants().items():
             self.register_buffer(name, value)
 
@@ -147,7 +150,7 @@ class SampleCNNMelSpectrogram(nn.Module):
 
 
 class SampleCNNSqueezeExcitation(nn.Module):
-    """Rescales each channel by a function of all channels' means over time (Fig. 3e, section III-B)."""
+    """Scales each channel by a function of the means of all channels over time (Fig. 3e, section III-B)."""
 
     def __init__(self, channels: int, config: SampleCNNConfig):
         super().__init__()
@@ -156,14 +159,14 @@ class SampleCNNSqueezeExcitation(nn.Module):
         self.excite = nn.Linear(squeezed, channels)
 
     def forward(self, hidden_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """[segments, channels, 1, frames] -> the same, rescaled, and the excitation [segments, channels]."""
+        """[segments, channels, 1, frames] -> the same, scaled, and the excitation [segments, channels]."""
         magnitude = hidden_states.mean((2, 3))
         excitation = self.excite(F.relu(self.squeeze(magnitude))).sigmoid()
         return hidden_states * excitation[:, :, None, None], excitation
 
 
 class SampleCNNBlock(nn.Module):
-    """Basic and SE block (Fig. 3a, 3c). ReLU follows the pooling: the same values, on a third of the frames."""
+    """Basic and SE block (Fig. 3a, 3c). ReLU commutes with max-pooling and is cheaper after it."""
 
     def __init__(self, in_channels: int, out_channels: int, strided: bool, config: SampleCNNConfig):
         super().__init__()
@@ -178,7 +181,7 @@ class SampleCNNBlock(nn.Module):
 
 
 class SampleCNNResidualBlock(nn.Module):
-    """Res-n and ReSE-n block (Fig. 3b, 3d): one or two convolutions beside a shortcut, then ReLU and max-pooling."""
+    """Res-n and ReSE-n block (Fig. 3b, 3d): one or two convolutions with a shortcut, then ReLU and max-pooling."""
 
     def __init__(self, in_channels: int, out_channels: int, strided: bool, config: SampleCNNConfig):
         super().__init__()
@@ -205,16 +208,16 @@ class SampleCNNResidualBlock(nn.Module):
 
 
 class SampleCNNPreTrainedModel(PreTrainedModel):
-    """Initialisation, loading and saving of the family."""
+    """Base class: initialization, loading and saving."""
 
     config: SampleCNNConfig
     base_model_prefix = "samplecnn"
     main_input_name = "input_values"
     input_modalities = ("audio",)
     _no_split_modules = ["SampleCNNBlock", "SampleCNNResidualBlock"]
-    # Running a block twice would count its batch twice in the batch norm's statistics.
+    # Recomputing a block would update the statistics of its batch norms twice.
     supports_gradient_checkpointing = False
-    # Binary cross-entropy takes no `num_items_in_batch`: `Trainer` is to divide by its accumulation steps itself.
+    # Binary cross-entropy has no `num_items_in_batch`, so `Trainer` divides by the accumulation steps.
     accepts_loss_kwargs = False
 
     @torch.no_grad()
@@ -230,12 +233,12 @@ class SampleCNNPreTrainedModel(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, *args, **kwargs):
-        """As for any model, but safetensors only."""
+        """As `PreTrainedModel.from_pretrained`, but loads safetensors only."""
         return super().from_pretrained(*args, **{"use_safetensors": True, **kwargs})
 
     def save_pretrained(self, save_directory, *args, **kwargs):
-        """Save weights, configuration and the code, such that `pipeline` and every Auto class load the folder."""
-        # Imported for its file to be saved along: transformers copies what this file imports relatively.
+        """Save weights, configuration and code; `pipeline` and all Auto classes can load the folder."""
+        # transformers saves the files that this file imports relatively.
         from .pipeline_samplecnn import SampleCNNAudioClassificationPipeline  # noqa: F401
 
         self.config.auto_map = dict(AUTO_MAP)
@@ -246,8 +249,8 @@ class SampleCNNPreTrainedModel(PreTrainedModel):
 def _uniform_bound(module: nn.Conv1d | nn.Linear, initializer: str) -> float:
     """
     Glorot uniform for kernels of 1 (dense, squeeze-and-excitation and shortcut layers), as in both versions of the
-    authors' code. The other convolutions are He uniform (the 2018 code) or, for "sampleaudio" (the 2019 code), scaled
-    by a fan-in that counts the input channels twice.
+    authors' code. Other convolutions are He uniform (2018) or, for "sampleaudio" (2019), scaled by a fan-in that
+    counts the input channels twice.
     """
     out_channels, in_channels = module.weight.shape[:2]
     kernel_size = module.weight[0, 0].numel()
@@ -261,10 +264,10 @@ def _uniform_bound(module: nn.Conv1d | nn.Linear, initializer: str) -> float:
 
 class _Clips:
     """
-    How the segments of a batch are laid out: unpacked [*shape, ...], packed [segments to compute, ...].
+    Converts between unpacked [*shape, ...] and packed segments [segments to compute, ...] of a batch.
 
-    Padding is not computed, which keeps it out of the batch norm's statistics. A compiled graph cannot depend on the
-    number of real segments: in inference it computes padding, too, and sets it to zero.
+    Padding is not computed, which excludes it from the statistics of batch norms. A compiled graph cannot depend on
+    the number of real segments: in inference it computes the padding, too, and sets it to zero.
     """
 
     def __init__(self, shape: torch.Size, mask: torch.Tensor | None = None, training: bool = False):
@@ -283,7 +286,7 @@ class _Clips:
         return x if self.mask is None else x.masked_fill(~self.mask.view(*self.shape, *[1] * (x.dim() - 2)), 0)
 
     def split(self, x: torch.Tensor, size: int) -> Iterable[torch.Tensor]:
-        """`pack`, at most `size` segments at a time, without a copy of all of them."""
+        """Yield `pack(x)` in groups of up to `size` segments, without a copy of all of them."""
         segments = x.flatten(0, len(self.shape) - 1)
         if not self.drops_padding:
             return segments.split(size)
@@ -291,9 +294,9 @@ class _Clips:
 
 
 class SampleCNNModel(SampleCNNPreTrainedModel):
-    """The body of SampleCNN: front end and blocks, from waveforms to embeddings."""
+    """SampleCNN without a classifier: front end and blocks, from waveforms to embeddings."""
 
-    # The head of a classifier's checkpoint.
+    # The classifier of a checkpoint.
     _keys_to_ignore_on_load_unexpected = [r"^classifier\.(dense|norm|out_proj)\."]
 
     def __init__(self, config: SampleCNNConfig):
@@ -310,9 +313,12 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
 
     def freeze_layers(self, num_layers: int):
         """
-        Freeze the `num_layers` lowest layers, the front end being the first and the blocks the others.
+        Freeze the `num_layers` lowest layers: the front end and the first `num_layers - 1` blocks.
 
-        They get no gradients, and their batch norms keep their statistics in training mode, too.
+        They get no gradients, and their batch norms stay in eval mode.
+
+        Raises:
+            ValueError: There are fewer layers.
         """
         if not 0 <= num_layers <= 1 + len(self.blocks):
             raise ValueError(f"num_layers must be between 0 and {1 + len(self.blocks)}; got {num_layers}")
@@ -327,46 +333,43 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
             layer.eval()
         return self
 
+    @can_return_tuple
     def forward(
         self,
         input_values: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
         output_hidden_states: bool | None = None,
         output_excitations: bool = False,
-        return_dict: bool | None = None,
         output_last_hidden_state: bool = True,
-    ) -> SampleCNNModelOutput | tuple:
+    ) -> SampleCNNModelOutput:
         """
         Args:
-            input_values (`torch.Tensor` of shape `(batch, samples)` or `(batch, segments, samples)`): waveforms at
-                `config.sampling_rate`, at least `config.min_samples` samples each.
+            input_values (`torch.Tensor` of shape `(batch, samples)` or `(batch, segments, samples)`): Waveforms at
+                `config.sampling_rate`, of at least `config.min_samples` samples per segment.
             attention_mask (`torch.Tensor` of shape `(batch, segments)`, *optional*): 1 for real segments, 0 for
-                padding. Padding is left out of the computation, and so of the batch norm's statistics.
-            output_hidden_states (`bool`, *optional*): return the output of the front end and of every block.
-            output_excitations (`bool`, *optional*): return the excitations of the squeeze-and-excitation blocks.
-            return_dict (`bool`, *optional*): `False` for a plain tuple.
-            output_last_hidden_state (`bool`, *optional*): `False` leaves it out, which saves memory on long audio.
+                padding, which is excluded from the computation and from the statistics of batch norms.
+            output_hidden_states (`bool`, *optional*): Return the output of the front end and of all blocks.
+            output_excitations (`bool`, *optional*): Return the excitations of the squeeze-and-excitation blocks.
+            output_last_hidden_state (`bool`, *optional*): `False` to omit it, which saves memory for long clips.
         """
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
-        return_dict = self.config.return_dict if return_dict is None else return_dict
         input_values, attention_mask = self._check_inputs(input_values, attention_mask)
 
         wanted = {"segment_embeddings": True, "last_hidden_state": output_last_hidden_state}
         wanted |= {"hidden_states": output_hidden_states, "excitations": output_excitations}
         features = self._run(input_values, _Clips(input_values.shape[:2], attention_mask, self.training), wanted)
         segment_embeddings = features["segment_embeddings"][0]
-        output = SampleCNNModelOutput(
+        return SampleCNNModelOutput(
             last_hidden_state=features["last_hidden_state"][0] if output_last_hidden_state else None,
             pooler_output=_masked_mean(segment_embeddings, attention_mask),
             segment_embeddings=segment_embeddings,
             hidden_states=tuple(features["hidden_states"]) if output_hidden_states else None,
             excitations=tuple(features["excitations"]) if output_excitations else None,
         )
-        return output if return_dict else output.to_tuple()
 
     def _run(self, input_values, clips, wanted):
-        """In inference a few segments at a time: it is faster, and feature maps take no more memory for long audio."""
+        """Run the network, in inference a few segments at a time: faster, and in constant memory for feature maps."""
         if self.training or torch.compiler.is_compiling() or (wanted["hidden_states"] and torch.is_grad_enabled()):
             return self._run_together(clips.pack(input_values), clips, wanted)
         size = CPU_SEGMENTS_AT_A_TIME if input_values.device.type == "cpu" else SEGMENTS_AT_A_TIME
@@ -377,11 +380,11 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
         }
 
     def _run_together(self, segments, clips, wanted):
-        """[segments, samples] -> a list of tensors for each name, unpacked."""
+        """[segments, samples] -> unpacked tensors by name."""
         features, pooled = {name: [] for name in wanted}, []
 
         def keep(name: str, x: torch.Tensor) -> torch.Tensor:
-            """All that follows is computed from the tensor that is kept: `retain_grad()` works on it."""
+            """Store x; the graph continues from the stored tensor, so that `retain_grad()` works on it."""
             if not wanted[name]:
                 return x
             features[name].append(clips.unpack(x))
@@ -401,7 +404,7 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
         return features
 
     def _pad_partial_frame(self, x: torch.Tensor, stride: int) -> torch.Tensor:
-        """With `partial_frames="pad"`, zeros on both sides that make [..., time] a multiple of the stride."""
+        """With `partial_frames="pad"`, pad [..., time] with zeros on both sides to a multiple of the stride."""
         if self.config.partial_frames == "drop" or stride == 1:
             return x
         missing = -x.shape[-1] % stride
@@ -422,7 +425,7 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
         if list(mask.shape) != shape[:2]:
             raise ValueError(f"attention_mask must be [batch, segments] = {shape[:2]}; got {list(mask.shape)}")
         if not torch.compiler.is_compiling() and not mask.any(1).all():
-            raise ValueError("attention_mask leaves a clip without any segment")
+            raise ValueError("attention_mask masks all segments of a clip")
         return input_values, mask
 
 
@@ -443,7 +446,7 @@ def _log_mean_exp(x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
 
 
 class SampleCNNClassificationHead(nn.Module):
-    """Two dense layers, the first as wide as the embedding, with dropout before the last (section IV-D)."""
+    """Two dense layers with dropout before the last; the first has the size of the embedding (section IV-D)."""
 
     def __init__(self, config: SampleCNNConfig):
         super().__init__()
@@ -458,10 +461,10 @@ class SampleCNNClassificationHead(nn.Module):
 
 class SampleCNNForAudioClassification(SampleCNNPreTrainedModel):
     """
-    SampleCNN with its classifier: a clip's probabilities are the mean of its segments' (section IV-D).
+    SampleCNN with a classifier: the probabilities of a clip are the mean of its segments' (section IV-D).
 
-    LoRA (peft) adapts all convolutions and dense layers. Training also changes the statistics of the batch norms: list
-    them (`"norm"`; in residual blocks by their full names) in `modules_to_save`, to save them with the adapter.
+    LoRA (peft) works with all convolutions and dense layers. Training also updates the statistics of batch norms: add
+    them (`"norm"`; in residual blocks by their full names) to `modules_to_save`, to save them with the adapter.
     """
 
     def __init__(self, config: SampleCNNConfig):
@@ -470,8 +473,9 @@ class SampleCNNForAudioClassification(SampleCNNPreTrainedModel):
         self.samplecnn = SampleCNNModel(config)
         self.classifier = SampleCNNClassificationHead(config)
         self.post_init()
-        self._keys_to_ignore_on_load_unexpected = set()  # the body's: here, keys of the head are expected
+        self._keys_to_ignore_on_load_unexpected = set()  # that of the body, which ignores the classifier
 
+    @can_return_tuple
     def forward(
         self,
         input_values: torch.Tensor,
@@ -479,16 +483,14 @@ class SampleCNNForAudioClassification(SampleCNNPreTrainedModel):
         labels: torch.Tensor | None = None,
         output_hidden_states: bool | None = None,
         output_excitations: bool = False,
-        return_dict: bool | None = None,
-    ) -> SampleCNNClassifierOutput | tuple:
+    ) -> SampleCNNClassifierOutput:
         """
         Args:
-            labels (`torch.Tensor`, *optional*): class indices, int64 `(batch,)`, or for a multi-label model float
+            labels (`torch.Tensor`, *optional*): Class indices, int64 `(batch,)`, or for a multi-label model float
                 `(batch, num_labels)` of zeros and ones.
 
         The other arguments are those of `SampleCNNModel`.
         """
-        return_dict = self.config.return_dict if return_dict is None else return_dict
         outputs = self.samplecnn(
             input_values,
             attention_mask=attention_mask,
@@ -501,20 +503,24 @@ class SampleCNNForAudioClassification(SampleCNNPreTrainedModel):
         clips = _Clips(embeddings.shape[:2], attention_mask, self.training)
         segment_logits = clips.unpack(at_least_float32(self.classifier(clips.pack(embeddings))))
         logits = self.average_segments(segment_logits, attention_mask)
-        output = SampleCNNClassifierOutput(
+        return SampleCNNClassifierOutput(
             loss=self.loss_function(labels, logits, self.config) if labels is not None else None,
             logits=logits,
             segment_logits=segment_logits,
             hidden_states=outputs.hidden_states,
             excitations=outputs.excitations,
         )
-        return output if return_dict else output.to_tuple()
 
     def average_segments(self, segment_logits: torch.Tensor, attention_mask: torch.Tensor | None = None):
         """
-        Logits of the mean of the segments' probabilities (section IV-D): [batch, segments, labels] -> [batch, labels].
+        Return the logits of the mean of the segments' probabilities (section IV-D).
 
-        `attention_mask` [batch, segments] is 1 for real segments and 0 for padding.
+        Args:
+            segment_logits: Logits [batch, segments, labels].
+            attention_mask: 1 for real segments, 0 for padding [batch, segments].
+
+        Returns:
+            Logits [batch, labels].
         """
         if self.config.multi_label:
             log_odds = _log_mean_exp(F.logsigmoid(segment_logits), attention_mask)

@@ -1,18 +1,16 @@
 """`pipeline("audio-classification")` for SampleCNN: any audio file at any rate, without ffmpeg or torchaudio."""
 
-import http.client
 import os
 import re
 import tempfile
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import nullcontext
 from itertools import islice
 from numbers import Integral, Real
-from urllib.parse import quote, urljoin, urlsplit
 
+import httpx
 import numpy as np
 import torch
 from transformers import AudioClassificationPipeline
@@ -23,36 +21,34 @@ from .feature_extraction_samplecnn import SampleCNNFeatureExtractor
 
 PARAMETERS = ("top_k", "threshold", "function_to_apply", "sampling_rate", "on_error")
 ON_ERROR = ("raise", "return")
-GROUP_SAMPLES = 2**20  # of the segments that go through the network at a time: 4 MiB
+GROUP_SAMPLES = 2**20  # of the segments per forward pass: 4 MiB
 
 MAX_DOWNLOAD_BYTES = 2**28
-DOWNLOAD_SECONDS = 120  # for everything, redirects included
-SILENT_SECONDS = 20  # how long a server may send nothing
+DOWNLOAD_SECONDS = 120  # in total, including redirects
+SILENT_SECONDS = 20  # without a byte from the server
 MAX_REDIRECTS = 5
 
 
 class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPipeline):
     """
-    Labels of audio clips of any length, in bounded memory: files are read, and segments classified, block by block.
+    Audio classification of clips of any length, in constant memory: files are read and classified in blocks.
 
-    An input is whatever `SampleCNNFeatureExtractor` takes: an audio file (a path, its bytes or a binary file object;
-    wav, flac, ogg, mp3) or a waveform (numpy array or torch tensor). It is also an http(s) URL of a file, a dict of a
-    waveform (`"array"` or `"raw"`) and its `"sampling_rate"`, or what `datasets` yields, decoded or not. A list (or
-    tuple, generator, torch dataset) of these gives a list of answers; `batch_size=` classifies several at a time.
+    An input is any clip that `SampleCNNFeatureExtractor` accepts (an audio file as path, bytes or binary file object,
+    or a waveform), an http(s) URL of a file, a dict with a waveform (`"array"` or `"raw"`) and its `"sampling_rate"`,
+    or an audio feature of `datasets`, decoded or not. A list (or tuple, generator, torch dataset) of inputs gives a
+    list of outputs; `batch_size` sets how many are classified at a time.
 
-    Scores are probabilities: softmax, or sigmoid for a multi-label model. These arguments may be given here or when
-    the pipeline is called:
+    Scores are probabilities: softmax, or sigmoid for a multi-label model. The following arguments can be passed to
+    the constructor or to the call:
 
-    - `top_k`: maximum number of labels in an answer (5 by default, `None` for all).
-    - `threshold`: minimum score of a label in an answer, which may then be empty: a number, or `"tuned"` for each
-      label's own, `config.thresholds`.
-    - `sampling_rate`: rate of the waveforms in Hz; by default the model's own rate is assumed, with one warning.
-    - `on_error`: `"raise"` (default), or `"return"` to get `{"error": message}` instead of the answer for an input
-      that cannot be read, so that it does not stop a list.
+    - `top_k`: Maximum number of labels (5 by default, `None` for all).
+    - `threshold`: Minimum score of a label: a number, or `"tuned"` for `config.thresholds`. The output can be empty.
+    - `sampling_rate`: Rate of the waveforms in Hz; by default the model's rate is assumed, with one warning.
+    - `on_error`: `"raise"` (default), or `"return"` to output `{"error": message}` for an invalid input.
     """
 
     def __init__(self, *args, **kwargs):
-        kwargs.pop("local_files_only", None)  # `pipeline()` passes it on, after use
+        kwargs.pop("local_files_only", None)  # passed on by `pipeline()`
         super().__init__(*args, **kwargs)
 
     @classmethod
@@ -70,9 +66,21 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
         **kwargs,
     ):
         """
-        Load model and feature extractor of a folder or Hub id with this package's code, not with the folder's.
+        Load the model and the feature extractor of a folder or Hub id with the code of this package.
 
-        The named arguments are those of any `from_pretrained`; the rest (`device`, `top_k`, ...) goes to the pipeline.
+        Args:
+            model_id: Folder or Hub id of a model.
+            revision: As in `PreTrainedModel.from_pretrained`.
+            subfolder: As in `PreTrainedModel.from_pretrained`.
+            token: As in `PreTrainedModel.from_pretrained`.
+            cache_dir: As in `PreTrainedModel.from_pretrained`.
+            force_download: As in `PreTrainedModel.from_pretrained`.
+            local_files_only: As in `PreTrainedModel.from_pretrained`.
+            dtype: As in `PreTrainedModel.from_pretrained`.
+            **kwargs: Arguments of the pipeline (`device`, `top_k`, ...).
+
+        Returns:
+            The pipeline.
         """
         from .modeling_samplecnn import SampleCNNForAudioClassification
 
@@ -92,7 +100,7 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
         if isinstance(inputs, (list, tuple)):
             if len(inputs) == 0:
                 raise ValueError("there is no audio: the list of inputs is empty")
-            inputs = list(inputs)  # transformers would take a tuple for one input
+            inputs = list(inputs)  # transformers treats a tuple as one input
         return super().__call__(inputs, **kwargs)
 
     def _sanitize_parameters(self, **kwargs):
@@ -108,7 +116,7 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
             raise ValueError(f"on_error must be one of {', '.join(ON_ERROR)}; got {on_error!r}")
         parent = {name: kwargs[name] for name in ("top_k", "function_to_apply") if name in kwargs}
         _, forward, postprocess = super()._sanitize_parameters(**parent)
-        # What the parent fills in, differently from release to release, would override what was asked for before.
+        # Defaults of the parent, which depend on its version, would override arguments of the constructor.
         if "top_k" not in kwargs:
             postprocess.pop("top_k", None)
         if kwargs.get("function_to_apply") is None:
@@ -121,7 +129,7 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
         return preprocess, forward, postprocess
 
     def _lowest_scores(self, threshold: float | str | None) -> dict[str, float] | None:
-        """What the caller asked for -> the minimum score of each label in an answer."""
+        """Minimum score of each label."""
         if threshold is None:
             return None
         config = self.model.config
@@ -131,15 +139,15 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
                 raise ValueError(f'threshold must be a number from 0 to 1, or "tuned"; got {threshold!r}')
             return dict.fromkeys(labels, threshold)
         if config.thresholds is None:
-            raise ValueError("this model has no tuned thresholds, which only multi-label models get: give a number")
+            raise ValueError("this model has no tuned thresholds, which only multi-label models have: give a number")
         if len(config.thresholds) != len(labels):
             raise ValueError(
-                f"config.thresholds holds {len(config.thresholds)} thresholds for {len(labels)} labels: tune them anew"
+                f"config.thresholds has {len(config.thresholds)} values for {len(labels)} labels: tune them again"
             )
         return dict(zip(labels, config.thresholds, strict=True))
 
     def preprocess(self, inputs, sampling_rate=None, on_error="raise"):
-        """Yields an input's segments in groups [1, segments, samples]; the last group carries the error, if any."""
+        """Yield an input's segments in groups [1, segments, samples]; the last group contains the error, if any."""
         group, error = None, None
         try:
             for next_group in self._groups(inputs, sampling_rate):
@@ -150,12 +158,12 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
             if on_error == "raise":
                 raise
             error = _one_line(caught)
-            if group is None:  # the network is run all the same: others may be in its batch
+            if group is None:  # keeps the batch with the other inputs valid
                 group = np.zeros((1, self.feature_extractor.segment_length), np.float32)
         yield _chunk(group, is_last=True, error=error)
 
     def _groups(self, inputs, sampling_rate) -> Iterator[np.ndarray]:
-        """Whatever the caller passed -> its normalised segments, float32 [segments, samples], a group at a time."""
+        """Yield the normalized segments of an input in groups, float32 [segments, samples]."""
         extractor = self.feature_extractor
         audio, sampling_rate = _audio_and_rate(inputs, sampling_rate)
         with download(audio) if _is_url(audio) else nullcontext(audio) as audio:
@@ -165,7 +173,7 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
                 yield extractor.normalize(np.stack(group))
 
     def _forward(self, model_inputs):
-        """Keeps the segments' logits only: with every hidden state, memory would grow with the clip."""
+        """Keep only the logits of the segments: memory would grow with the clip otherwise."""
         inputs = {name: model_inputs.pop(name) for name in ("input_values", "attention_mask")}
         segment_logits = self.model(**inputs).segment_logits
         return {"segment_logits": segment_logits, "is_real": inputs["attention_mask"].bool(), **model_inputs}
@@ -175,7 +183,7 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
         logits = self.model.average_segments(segment_logits.unsqueeze(0))
         error = chunks[-1]["error"]
         if error is None and not logits.isfinite().all():
-            error = f"the network's output is not finite: damaged weights, or too loud a sound for {self.dtype}"
+            error = f"the network's output is not finite: damaged weights, or audio too loud for {self.dtype}"
             if on_error == "raise":
                 raise ValueError(error)
         if error is not None:
@@ -198,11 +206,11 @@ def _chunk(group: np.ndarray, is_last: bool = False, error: str | None = None) -
 
 
 def _audio_and_rate(inputs, sampling_rate: float | None):
-    """A dict or a decoder of `datasets` -> what the feature extractor takes, and its rate in Hz."""
-    if hasattr(inputs, "get_all_samples"):  # the AudioDecoder that `datasets` yields
+    """Convert a dict or an audio decoder of `datasets` to an input of the feature extractor and its rate in Hz."""
+    if hasattr(inputs, "get_all_samples"):  # AudioDecoder of `datasets`
         try:
             samples = inputs.get_all_samples()
-        except RuntimeError as error:  # torchcodec raises nothing else
+        except RuntimeError as error:  # raised by torchcodec for all errors
             raise ValueError(f"torchcodec cannot decode the audio: {_one_line(error)}") from error
         inputs = {"array": samples.data.float().mean(0), "sampling_rate": samples.sample_rate}  # (channels, samples)
     if not isinstance(inputs, dict):
@@ -222,7 +230,7 @@ def _audio_and_rate(inputs, sampling_rate: float | None):
 
 
 def _one_line(error: Exception) -> str:
-    """Its message; a server may have had a hand in it."""
+    """The message of an error, which may contain text of a server."""
     return " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
 
 
@@ -232,21 +240,21 @@ def _is_url(audio) -> bool:
 
 def download(url: str):
     """
-    The file behind an http(s) URL, as a temporary file object to be used in a `with` statement.
+    Download the file at an http(s) URL to a temporary file, removed when the returned file object is closed.
 
     Raises:
-        `OSError` with one line for an address that cannot be read, a file of more than `MAX_DOWNLOAD_BYTES`, and a
-        server that takes longer than `DOWNLOAD_SECONDS`.
+        OSError: The URL cannot be read, the file is larger than `MAX_DOWNLOAD_BYTES`, or the download takes longer
+            than `DOWNLOAD_SECONDS`. The message is one line.
     """
     outcome = []
 
     def work():
         try:
             outcome.append(_fetch(url, deadline=time.monotonic() + DOWNLOAD_SECONDS))
-        except (OSError, ValueError, http.client.HTTPException) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             outcome.append(error)
 
-    # In a thread: the timeout of a socket starts anew with each byte, and looking up a host name has none at all.
+    # In a thread: the timeout of a socket restarts with each byte, and a DNS lookup has none.
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     thread.join(DOWNLOAD_SECONDS)
@@ -257,43 +265,31 @@ def download(url: str):
 
 
 def _too_slow() -> TimeoutError:
-    return TimeoutError(f"it takes longer than {DOWNLOAD_SECONDS} seconds")
+    return TimeoutError(f"the download takes longer than {DOWNLOAD_SECONDS} seconds")
 
 
 def _fetch(url: str, deadline: float):
-    opener = urllib.request.OpenerDirector()  # the usual one also opens ftp and local files
-    for handler in ("ProxyHandler", "HTTPHandler", "HTTPSHandler", "UnknownHandler"):
-        opener.add_handler(getattr(urllib.request, handler)())
-    for _ in range(1 + MAX_REDIRECTS):
-        parts = urlsplit(url)
-        if parts.scheme.lower() not in ("http", "https"):
-            raise ValueError("only http and https addresses are supported")
-        path, query = (quote(part, safe="%/?:@!$&'()*+,;=~") for part in (parts.path, parts.query))
-        url = parts._replace(path=path, query=query).geturl()
-        request = urllib.request.Request(url, headers={"User-Agent": "samplecnn-hf"})
-        with opener.open(request, timeout=SILENT_SECONDS) as response:
-            if response.status == 200:
-                return _store(response, deadline)
-            if response.status not in (301, 302, 303, 307, 308):
-                raise ValueError(f"the server answered {response.status} {response.reason}")
-            url = urljoin(url, response.headers.get("Location", ""))
+    with httpx.Client(headers={"Accept-Encoding": "identity"}, timeout=SILENT_SECONDS) as client:
+        request = client.build_request("GET", url)
+        for _ in range(1 + MAX_REDIRECTS):
+            response = client.send(request, stream=True)
+            try:
+                if response.next_request is None:
+                    return _store(response, deadline)
+                request = response.next_request
+            finally:
+                response.close()  # without reading the body, which httpx does when it follows redirects itself
     raise ValueError(f"more than {MAX_REDIRECTS} redirects")
 
 
-def _store(response: http.client.HTTPResponse, deadline: float):
-    if response.headers.get("Content-Encoding", "identity") != "identity":  # nothing else was asked for
-        raise ValueError("the server sent it compressed")
-    file, size = tempfile.TemporaryFile(), 0
-    try:
-        while block := response.read1(2**16):
-            size += file.write(block)
-            if size > MAX_DOWNLOAD_BYTES:
-                raise ValueError(f"it is larger than {MAX_DOWNLOAD_BYTES // 2**20} MiB: download it yourself")
-            if time.monotonic() > deadline:
-                raise _too_slow()
-        if response.length:
-            raise ValueError(f"the connection broke off after {size} bytes")
-    except BaseException:
-        file.close()
-        raise
+def _store(response: httpx.Response, deadline: float):
+    if response.status_code != 200:
+        raise ValueError(f"the server answered {response.status_code} {response.reason_phrase}")
+    file = tempfile.TemporaryFile()
+    for block in response.iter_raw():
+        file.write(block)
+        if file.tell() > MAX_DOWNLOAD_BYTES:
+            raise ValueError(f"the file is larger than {MAX_DOWNLOAD_BYTES // 2**20} MiB: download it yourself")
+        if time.monotonic() > deadline:
+            raise _too_slow()
     return file

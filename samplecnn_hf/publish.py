@@ -1,9 +1,8 @@
 """
-Puts folders on the Hub: what is there is complete, holds no pickle, and loads anywhere.
+Uploads to the Hub.
 
-A model folder is checked as a stranger would find it before a byte leaves the machine; what goes is exactly what was
-checked, in one commit; what else is on the Hub already stays there. (Not by `upload_folder`, which may cut a large
-folder into several commits.)
+A model folder is checked first (see `model_folder`). The checked files are uploaded in one commit; other files in the
+repository are kept. (`upload_folder` could split a large folder into several commits.)
 """
 
 import json
@@ -13,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, HfApi, ModelCard
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError  # the last is the HTTP library's own
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError  # the last is that of httpx
 from huggingface_hub.utils import validate_repo_id
 
 from . import __version__
@@ -31,25 +30,26 @@ def push_model(
     dry_run: bool = False,
 ) -> str | None:
     """
-    Check a model folder, export it to ONNX (FOLDER/onnx/model.onnx) and put both on the Hub in one commit.
+    Check a model folder, export it to ONNX (FOLDER/onnx/model.onnx) and upload both to the Hub in one commit.
 
-    The same call after an interruption completes the push; when everything is there already it adds no commit.
+    After an interruption, the same call completes the upload. If nothing changed, there is no new commit.
 
     Args:
-        folder: what `save_pretrained` of model and feature extractor wrote, with a card.
-        repo_id: USER/NAME on the Hub; made if it is not there.
-        private: only you, or your organisation, can see it.
-        revision: branch to commit to; made if it is not there. "main" unless given.
-        tag: name for the new commit, such as "v1.0".
-        token: of the Hub; unless given, HF_TOKEN or that of `hf auth login`.
-        dry_run: all but talk to the Hub; prints what would go.
+        folder: Output of `save_pretrained` of the model and of the feature extractor, with a model card.
+        repo_id: USER/NAME on the Hub; created if it does not exist.
+        private: Create a private repository.
+        revision: Branch to commit to, created if it does not exist; by default "main".
+        tag: Tag of the commit, such as "v1.0".
+        token: Token of the Hub; by default HF_TOKEN or that of `hf auth login`.
+        dry_run: Print the files without uploading them.
 
     Returns:
-        The commit's URL; None for a dry run.
+        The URL of the commit; None for a dry run.
 
     Raises:
-        PublishError: the folder fails a check of `check_model_folder`, or the Hub refuses it or cannot be reached.
-        ImportError, RuntimeError: as `export_onnx`.
+        PublishError: A check of `check_model_folder` fails, or the Hub rejects the upload or cannot be reached.
+        ImportError: The extra `onnx` is not installed.
+        RuntimeError: The exported network differs from PyTorch.
     """
     from .export import check_requirements, export_onnx
 
@@ -72,21 +72,18 @@ def push_model(
 
 
 def check_repo_id(repo_id: str):
-    """Raise `PublishError` for what the Hub would not take, before there is any work."""
+    """Raise `PublishError` for an invalid name of a repository."""
     try:
         validate_repo_id(repo_id)
     except HFValidationError as error:
-        raise PublishError(f"{repo_id!r} is no name on the Hub: give USER/NAME") from error
+        raise PublishError(f"{repo_id!r} is not a valid name on the Hub: give USER/NAME") from error
 
 
 def _card_for(folder: Path, repo_id: str) -> bytes:
-    """The card, whose examples load the model from the Hub and not from the folder."""
+    """The model card, with examples that load the model from the Hub instead of the folder."""
     card = read_card(folder, ModelCard)
     name = re.escape(json.dumps(str(card.data.model_name or folder.name), ensure_ascii=False))
     return re.sub(rf"(model=|from_pretrained\(\s*){name}", rf'\g<1>"{repo_id}"', card.content).encode()
-
-
-# What every push shares
 
 
 def push_files(
@@ -102,27 +99,42 @@ def push_files(
     dry_run: bool = False,
 ) -> str | None:
     """
-    Commit files to a model, Space or data set (`repo_type`) in one go. The rest is as in `push_model`.
+    Upload files to a repository in one commit.
 
     Args:
-        files: by their path in the repository, where each is on this machine, or its content.
+        files: Local path or content of each file, by its path in the repository.
+        repo_id: As in `push_model`.
+        repo_type: "model", "space" or "dataset".
         space_sdk: "gradio" or "static", for a Space.
+        private: As in `push_model`.
+        revision: As in `push_model`.
+        tag: As in `push_model`.
+        token: As in `push_model`.
+        dry_run: As in `push_model`.
+
+    Returns:
+        The URL of the commit; None for a dry run.
+
+    Raises:
+        PublishError: The Hub rejects the upload or cannot be reached.
     """
     if dry_run:
         sizes = {name: len(file) if isinstance(file, bytes) else file.stat().st_size for name, file in files.items()}
         for name in sorted(sizes):
             print(f"{sizes[name]:>13,}  {name}")
-        print(f"{sum(sizes.values()):>13,}  bytes in {len(files)} files would go to the {repo_type} {repo_id}")
+        print(
+            f"{sum(sizes.values()):>13,}  bytes in {len(files)} files would be uploaded to the {repo_type} {repo_id}"
+        )
         return None
     with one_line_errors(repo_id):
         api = HfApi(token=token, library_name="samplecnn-hf", library_version=__version__)
-        # None, not False: an organisation may have chosen that its repositories are private.
-        made = api.create_repo(
+        # None, not False: the default of an organization may be private.
+        created = api.create_repo(
             repo_id, repo_type=repo_type, space_sdk=space_sdk, private=private or None, exist_ok=True
         )
-        repo = {"repo_id": made.repo_id, "repo_type": repo_type}
+        repo = {"repo_id": created.repo_id, "repo_type": repo_type}
         if private and not api.repo_info(**repo).private:
-            raise PublishError(f"{made.repo_id} is public already: make it private on the Hub, or drop --private")
+            raise PublishError(f"{created.repo_id} is already public: make it private on the Hub, or omit --private")
         if revision:
             api.create_branch(branch=revision, exist_ok=True, **repo)
         commit = api.create_commit(
@@ -137,22 +149,24 @@ def push_files(
 
 
 def _tag(api: HfApi, repo: dict, tag: str, commit: str):
-    """Name the commit; a tag that is there already stays where it is, so it must be there."""
+    """Tag the commit; an existing tag is not moved."""
     tagged = {ref.name: ref.target_commit for ref in api.list_repo_refs(**repo).tags}
     if tag not in tagged:
         api.create_tag(tag=tag, revision=commit, **repo)
     elif tagged[tag] != commit:
-        raise PublishError(f"the push is complete, but {tag} names an earlier commit: push again with another --tag")
+        raise PublishError(
+            f"the upload is complete, but the tag {tag} exists at an earlier commit: push again with another --tag"
+        )
 
 
 @contextmanager
 def one_line_errors(repo_id: str) -> Iterator[None]:
-    """What the Hub refuses, or the way to it, as a `PublishError` that says what to do."""
+    """Convert errors of the Hub and of the connection to a `PublishError` that says what to do."""
     try:
         yield
     except PublishError:
         raise
-    except RuntimeError as error:  # an upload that was given up; the cause says why
+    except RuntimeError as error:  # an upload that failed several times
         raise _explain(error.__cause__ or error, repo_id) from error
     except (HTTPError, OSError, ValueError) as error:
         raise _explain(error, repo_id) from error
@@ -161,11 +175,13 @@ def one_line_errors(repo_id: str) -> Iterator[None]:
 def _explain(error: BaseException, repo_id: str) -> PublishError:
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
     if status == 401:
-        advice = "the Hub does not know the token: run `hf auth login`, or set HF_TOKEN to a token that may write"
+        advice = "the token is invalid: run `hf auth login`, or set HF_TOKEN to a token with write access"
     elif status == 403:
-        advice = f"the token may not write to {repo_id}: use one with write access, or a name below your own account"
+        advice = (
+            f"the token has no write access to {repo_id}: use one with write access, or a name in your own account"
+        )
     elif isinstance(error, HTTPError) and status is None:
-        advice = f"the connection to the Hub failed ({error}): the same command again does what is left of the push"
+        advice = f"the connection to the Hub failed ({error}): run the same command again to complete the upload"
     else:
         advice = f"cannot push to {repo_id}: {error}"
     return PublishError(advice)

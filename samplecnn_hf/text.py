@@ -1,4 +1,4 @@
-"""Text from outside, such as labels and error messages, on one line."""
+"""Untrusted text, such as labels and error messages, on one line."""
 
 import re
 import unicodedata
@@ -8,28 +8,28 @@ JOINERS = "\u200c\u200d"  # invisible, but part of Persian words and of many emo
 
 def printable(text: str) -> str:
     r"""
-    Text on one line: what cannot be printed (newlines, control characters, bytes that are not UTF-8, marks that change
-    the direction of writing) is written as Python writes it, such as `\n`.
+    Escape unprintable characters (newlines, control characters, invalid UTF-8, changes of the writing direction) as
+    Python does, for example `\n`.
     """
     return "".join(c if c.isprintable() or c in JOINERS else c.encode("unicode_escape").decode() for c in text)
 
 
 def is_one_line(text: str) -> bool:
-    """Whether text is valid UTF-8 without line breaks and control characters."""
+    """Return whether text is valid UTF-8 without line breaks and control characters."""
     return not {unicodedata.category(character) for character in text} & {"Cc", "Cs", "Zl", "Zp"}
 
 
 def one_line(message: object) -> str:
-    """An error message on one line; its own line breaks become spaces."""
+    """Format an error message on one line; line breaks become spaces."""
     return printable(" ".join(str(message).split()))
 
 
 def shorten(text: str, length: int) -> str:
-    """Text of at most `length` characters."""
+    """Shorten text to at most `length` characters."""
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def escape_markdown(text: object) -> str:
-    """What Markdown shows as the text, within a line or a cell of a table."""
-    # What Markdown leaves alone is left alone, for whoever reads the source: snake_case, R&B.
+    """Escape text for a line or a table cell of Markdown."""
+    # Only where necessary, to keep the source readable: snake_case, R&B.
     return re.sub(r"[\\`*\[\]<>|~$#]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", printable(str(text)))

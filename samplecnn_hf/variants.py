@@ -1,18 +1,18 @@
 """
-Every network of the paper by name: `list_variants()`, `create_config("se-9")`.
+Networks of the paper by name: `list_variants()`, `create_config("se-9")`.
 
-Fig. 4 and Table II replace the lower blocks by a longer stem. The paper gives the filter, the stride and the number of
-blocks; two things it leaves open, and the registry assumes:
+Fig. 4 and Table II replace the lower blocks by a longer stem. The paper gives its filter and stride and the number of
+blocks, but not two details, for which the registry assumes:
 
-- Channels double at the third of the *remaining* blocks and at the last, as they would in the authors' code. The
-  alternative, the upper blocks of the full network as they are, is `first_doubling=max(0, 2 - n)` for `n` blocks fewer
-  than with the 3x3 stem: `create_config("se-9-stem9x9", first_doubling=1)`, and 0 for all longer stems.
-- Windows are centred on the strides, with (filter - stride) / 2 zeros at either end, and samples that do not fill a
-  stride are dropped. 59,049 samples are a multiple of every stride; 22,050 are not of 27 and more. The alternative,
-  Keras' "same" padding (that of the 3x3 stem in the authors' 2019 code), is `partial_frames="pad"`. It applies to the
-  mel-spectrograms and to the strided convolutions of Fig. 5 (family 8, k >= 3), too.
+- Channels double at the third of the *remaining* blocks and at the last, as in the authors' code. The alternative is
+  to keep the channels that the blocks have in the full network: `first_doubling=max(0, 2 - n)` for `n` blocks fewer
+  than with the 3x3 stem, i.e. `create_config("se-9-stem9x9", first_doubling=1)`, and 0 for all longer stems.
+- Windows are centered, with (filter - stride) / 2 zeros at both ends, and samples that do not fill a stride are
+  dropped. 59,049 samples are a multiple of every stride; 22,050 are not a multiple of 27 and more. The alternative,
+  Keras' "same" padding (used for the 3x3 stem in the authors' 2019 code), is `partial_frames="pad"`. It also applies
+  to mel-spectrograms and to the strided convolutions of Fig. 5 (family 8, 3 and more).
 
-Both alternatives as tables: training/experiments/figures/figure_4.py.
+training/experiments/figures/figure_4.py compares both alternatives.
 """
 
 import dataclasses
@@ -23,8 +23,8 @@ from .configuration_samplecnn import BLOCK_TYPES, SampleCNNConfig
 # The paper's two families (Table I): 59,049 samples and 9 blocks for music, 22,050 and 8 for speech and scenes.
 FAMILIES = {9: {"num_blocks": 9, "segment_length": 59049}, 8: {"num_blocks": 8, "segment_length": 22050}}
 
-# Fig. 4 and Table II: filter and stride of the stem, number of blocks fewer than with 3x3, and the stem channels that
-# keep the number of parameters of a basic network fixed (1.87M with 50 labels for 9, 1.66M with 35 labels for 8).
+# Fig. 4 and Table II: {(filter, stride) of the stem: (number of blocks it replaces, {family: stem channels})}. The
+# channels keep the number of parameters of a basic network (1.87M with 50 labels for 9, 1.66M with 35 labels for 8).
 STEMS = {
     (729, 729): (5, {9: 181, 8: 298}),
     (729, 243): (4, {9: 163, 8: 170}),
@@ -36,7 +36,7 @@ STEMS = {
 }
 SHORTEST_MEL_WINDOW = 81
 
-# Small enough for tests: 1,458 samples, five blocks of 8 to 32 channels.
+# For tests: 1,458 samples, 5 blocks of 8 to 32 channels.
 TINY = {"num_blocks": 5, "segment_length": 1458, "stem_channels": 8}
 
 
@@ -46,8 +46,12 @@ def _build_registry() -> dict[str, dict]:
         for block_type in BLOCK_TYPES:  # Fig. 6
             variants[f"{block_type}-{family}"] = {"block_type": block_type, **size}
             variants[f"{block_type}-{family}-multi"] = {"block_type": block_type, "multi_level": True, **size}
-        for strided in range(family + 1):  # Fig. 5
-            variants[f"basic-{family}-strided{strided}"] = {"num_strided_convolutions": strided, **size}
+            for strided in range(family + 1) if block_type == "basic" else (4,):  # Fig. 5, for basic blocks
+                variants[f"{block_type}-{family}-strided{strided}"] = {
+                    "block_type": block_type,
+                    "num_strided_convolutions": strided,
+                    **size,
+                }
         for (kernel_size, stride), (fewer_blocks, fixed_channels) in STEMS.items():
             stem = {
                 **size,
@@ -77,16 +81,25 @@ _VARIANTS = _build_registry()
 
 
 def list_variants() -> list[str]:
-    """Names of all networks, sorted. The number after the block type is the family: 9 (music) or 8 (one second)."""
+    """
+    Return the sorted names of all networks. The number is the family: 9 blocks (music) or 8 (clips of one second).
+    """
     return sorted(_VARIANTS)
 
 
 def create_config(variant: str, **overrides) -> SampleCNNConfig:
     """
-    Configuration of a network by name, with any field of `SampleCNNConfig` (or `num_labels`) overridden.
+    Create the configuration of a network, e.g. `create_config("se-8", num_labels=35)`.
 
-    Example: `create_config("se-8", num_labels=35)`. Raises `ValueError` for a name that is not in `list_variants()`
-    and for a field that does not exist.
+    Args:
+        variant: Name of the network, see `list_variants`.
+        **overrides: Fields of `SampleCNNConfig`, or `num_labels`.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        ValueError: The name or a field does not exist, or a value is invalid.
     """
     _check_name("variant", variant, list(_VARIANTS), "see samplecnn_hf.list_variants()")
     for name in overrides:

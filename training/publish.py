@@ -22,7 +22,7 @@ from datasets import Audio, ClassLabel, Dataset, DatasetDict, Features, List, Va
 from huggingface_hub import DatasetCardData, SpaceCard
 
 from samplecnn_hf import SampleCNNConfig
-from samplecnn_hf.cli import add_hub_arguments, add_push_command, run
+from samplecnn_hf.cli import add_hub_arguments, run
 from samplecnn_hf.feature_extraction_samplecnn import SAMPLING_RATES
 from samplecnn_hf.model_folder import CARD, TASK, PublishError, list_files, read_card
 from samplecnn_hf.publish import check_repo_id, one_line_errors, push_files
@@ -214,7 +214,6 @@ def render_dataset_card(
 def main(argv: list[str] | None = None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True, metavar="{model,space,dataset}")
-    add_push_command(commands, "model")
 
     space = commands.add_parser("space", help="put the demo on the Hub", description="Put the demo on the Hub.")
     add_hub_arguments(space)

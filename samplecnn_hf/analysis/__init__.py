@@ -1,8 +1,8 @@
-"""The paper's analyses of trained networks: filters (section VI), excitations and loudness (section VII), figures."""
+"""Analyses of trained networks: filters (section VI), excitations and loudness (section VII), and their figures."""
 
-from .excitations import ClassExcitations, ClipExcitations, ExcitationRecorder, class_excitations
+from .excitations import ClassExcitations, ClipExcitations, ExcitationRecorder, class_excitations, rms
 from .filters import FilterEstimates, estimate_filters, input_rms, log_likeness, mel_curve
-from .loudness import LoudnessRelation, dbfs, relate_to_loudness, rms
+from .loudness import LoudnessRelation, dbfs, relate_to_loudness
 from .plots import (
     plot_class_excitations,
     plot_clip_excitations,

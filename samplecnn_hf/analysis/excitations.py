@@ -1,5 +1,5 @@
 """
-What squeeze-and-excitation blocks do with sound: excitations of clips and of classes (section VII, Figs. 8 and 9).
+Excitations of squeeze-and-excitation blocks, per clip and per class (section VII, Figs. 8 and 9).
 
     record = ExcitationRecorder(model, extractor)
     clip = record(waveform, sampling_rate)
@@ -16,19 +16,22 @@ import numpy as np
 import torch
 from torch import nn
 
-from .loudness import rms
+
+def rms(waveforms: np.ndarray) -> np.ndarray:
+    """Root mean square of float waveforms [..., samples], 1 for full scale [...]."""
+    return np.sqrt(np.square(waveforms, dtype=np.float64).mean(-1))
 
 
 @dataclass(frozen=True)
 class ClipExcitations:
     """
-    What the squeeze-and-excitation blocks of a network did with the segments of one clip.
+    Excitations of one clip.
 
     Attributes:
-        rms: of each segment before any normalisation, 1 for full scale [segments].
-        magnitudes: for each block, the means over time of the channels that come into its squeeze, the paper's
-            channel magnitude (section III-B) [segments, channels].
-        excitations: for each block, what it multiplied these channels by, in (0, 1) [segments, channels].
+        rms: RMS of each segment before any normalization, 1 for full scale [segments].
+        magnitudes: Channel magnitude per block, the mean over time of the input of its squeeze (section III-B), each
+            [segments, channels].
+        excitations: Factors in (0, 1) by which each block scales its channels, each [segments, channels].
     """
 
     rms: np.ndarray
@@ -38,27 +41,27 @@ class ClipExcitations:
 
 class ExcitationRecorder:
     """
-    Runs clips through a copy of a network, in eval mode, and records what its squeeze-and-excitation blocks do.
+    Records the excitations of clips, with a copy of the network in eval mode.
 
-    The model itself is not changed. Threads that share a recorder take turns.
+    The model itself is not changed. A recorder can be shared by threads, which run one at a time.
 
     Args:
-        model: a SampleCNN with such blocks, with or without its classifier.
-        extractor: its feature extractor.
+        model: SampleCNN with squeeze-and-excitation blocks, with or without its classifier.
+        extractor: Its feature extractor.
 
     Raises:
-        ValueError: the network has no squeeze-and-excitation blocks.
+        ValueError: The network has no squeeze-and-excitation blocks.
     """
 
     def __init__(self, model, extractor):
         self.body = copy.deepcopy(model.base_model).eval()
         self.extractor = extractor
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         blocks = [block.se for block in self.body.blocks if block.se is not None]
         if not blocks:
             raise ValueError(
-                f"a network of {self.body.config.block_type!r} blocks has no excitations: "
-                "take one of 'se', 'rese1' or 'rese2' blocks, such as se-9"
+                f"a network of {self.body.config.block_type!r} blocks has no excitations: use one with se, rese1 or "
+                "rese2 blocks, such as se-9"
             )
         self._pieces: list[list[tuple[torch.Tensor, torch.Tensor]]] = [[] for _ in blocks]
         for block, pieces in zip(blocks, self._pieces, strict=True):
@@ -66,10 +69,10 @@ class ExcitationRecorder:
 
     @torch.inference_mode()
     def __call__(self, waveform, sampling_rate: int) -> ClipExcitations:
-        """One clip, as `SampleCNNFeatureExtractor.__call__` takes it; errors are those that it raises."""
+        """Record a clip; arguments and errors are those of `SampleCNNFeatureExtractor.to_waveform`."""
         segments = self.extractor.segment(self.extractor.to_waveform(waveform, sampling_rate))
         input_values = torch.from_numpy(self.extractor.normalize(segments)).to(self.body.device)
-        with self._turn:
+        with self._lock:
             for pieces in self._pieces:
                 pieces.clear()
             self.body(input_values.unsqueeze(0))
@@ -79,7 +82,7 @@ class ExcitationRecorder:
 
 
 def _keep_in(pieces: list):
-    """A forward hook of a squeeze-and-excitation block: the network runs a few segments at a time."""
+    """Forward hook of a squeeze-and-excitation block, called for a few segments at a time."""
 
     def keep(module: nn.Module, inputs: tuple, output: tuple):
         (hidden_states,), (_, excitation) = inputs, output
@@ -95,13 +98,13 @@ def _join(pieces: Iterable[torch.Tensor]) -> np.ndarray:
 @dataclass(frozen=True)
 class ClassExcitations:
     """
-    Means over the clips of each class; a clip is the mean of its segments. NaN for a class without clips.
+    Excitations per class: means over its clips, where a clip is the mean of its segments. NaN for an empty class.
 
     Attributes:
-        names: of the classes.
-        num_clips: of each class [classes]; a clip with several labels counts for each.
-        rms: mean root mean square of the segments, 1 for full scale [classes].
-        excitations: for each block [classes, channels].
+        names: Names of the classes.
+        num_clips: Number of clips per class [classes]; a clip with several labels counts for each.
+        rms: Mean RMS of the segments, 1 for full scale [classes].
+        excitations: Mean excitations per block, each [classes, channels].
     """
 
     names: tuple[str, ...]
@@ -110,18 +113,18 @@ class ClassExcitations:
     excitations: tuple[np.ndarray, ...]
 
     def deviations(self) -> np.ndarray:
-        """Fig. 8: standard deviation over the classes that have clips, averaged over the channels [blocks]."""
+        """Fig. 8: standard deviation over the classes with clips, averaged over the channels [blocks]."""
         return np.array([np.nanstd(excitations, axis=0).mean() for excitations in self.excitations])
 
     def quiet_medium_loud(self) -> list[int]:
         """Indices of the classes of the lowest, the median and the highest RMS, as in Fig. 9 (section VII-B)."""
-        heard = np.flatnonzero(self.num_clips)
-        heard = heard[self.rms[heard].argsort(kind="stable")]
-        chosen = heard[[0, len(heard) // 2, -1]].tolist()
-        return list(dict.fromkeys(chosen))  # there may be fewer than three
+        classes = np.flatnonzero(self.num_clips)
+        classes = classes[self.rms[classes].argsort(kind="stable")]
+        chosen = classes[[0, len(classes) // 2, -1]].tolist()
+        return list(dict.fromkeys(chosen))  # unique: there may be fewer than three classes
 
     def curves(self, classes: Sequence[int], block: int = 0) -> np.ndarray:
-        """Fig. 9: excitations of `classes`, the channels sorted by their mean over them [len(classes), channels]."""
+        """Fig. 9: excitations of `classes` in one block, channels sorted by their mean [len(classes), channels]."""
         excitations = self.excitations[block][list(classes)]
         return excitations[:, excitations.mean(0).argsort(kind="stable")]
 
@@ -130,14 +133,14 @@ def class_excitations(
     clips: Iterable[tuple[ClipExcitations, Iterable[int]]], names: Sequence[str]
 ) -> ClassExcitations:
     """
-    Mean excitations of classes, in memory that does not grow with the number of clips.
+    Average excitations per class, in memory that does not grow with the number of clips.
 
     Args:
-        clips: what an `ExcitationRecorder` recorded of each clip, and the indices of its classes, one or several.
-        names: of all classes.
+        clips: Output of an `ExcitationRecorder` and indices of the classes (one or several) for each clip.
+        names: Names of all classes.
 
     Raises:
-        ValueError: there are no clips, or a class has no name.
+        ValueError: There are no clips, or a class has no name.
     """
     num_clips, loudness, sums = np.zeros(len(names), dtype=int), np.zeros(len(names)), None
     for clip, classes in clips:

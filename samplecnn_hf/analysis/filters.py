@@ -1,5 +1,5 @@
 """
-What the filters of a layer listen to: the spectra of the waveforms that excite them most (section VI, Fig. 7).
+Spectra of the filters of a layer: of the waveforms that maximize their activation (section VI, Fig. 7).
 
     layers = [estimate_filters(model, layer) for layer in range(1, 7)]
     plot_filters(layers)
@@ -17,22 +17,22 @@ from transformers.audio_utils import hertz_to_mel, mel_to_hertz
 
 from ..configuration_samplecnn import KERNEL_SIZE
 
-NUM_SAMPLES = 729  # the paper's: close to a usual frame, and a power of 3
-NUM_STEPS = 100  # three times as many changed the spectra little
-STEP_SIZE = 0.3  # of the waveform's RMS; it falls linearly to 0
+NUM_SAMPLES = 729  # as in the paper: close to a common frame size, and a power of 3
+NUM_STEPS = 100  # 300 steps give almost the same spectra
+STEP_SIZE = 0.3  # relative to the waveform's RMS; decays linearly to 0
 QUIET_SPEECH = 0.03  # RMS, 1 for full scale
-FILTERS_AT_A_TIME = 32  # as fast on a CPU as more, in less memory
+FILTERS_AT_A_TIME = 32  # more are not faster on a CPU
 
 
 @dataclass(frozen=True)
 class FilterEstimates:
     """
-    The waveforms that excite the filters of one layer most.
+    Waveforms that maximize the activation of the filters of one layer.
 
     Attributes:
-        layer: 1 for the front end, i + 1 for block i.
-        sampling_rate: of the waveforms, in Hz.
-        waveforms: float32 [filters, samples].
+        layer: 1 for the front end, i + 1 for block i (from 1).
+        sampling_rate: Sampling rate of the waveforms in Hz.
+        waveforms: Waveforms, float32 [filters, samples].
     """
 
     layer: int
@@ -41,23 +41,23 @@ class FilterEstimates:
 
     @property
     def frequencies(self) -> np.ndarray:
-        """Of the bins of `spectra`, in Hz [bins]; bins = samples // 2 + 1."""
+        """Frequencies of the bins of `spectra` in Hz [bins]; bins = samples // 2 + 1."""
         return np.fft.rfftfreq(self.waveforms.shape[1], 1 / self.sampling_rate)
 
     @property
     def spectra(self) -> np.ndarray:
-        """Magnitudes in dB relative to the strongest bin of each filter, at least -120 [filters, bins]."""
+        """Magnitudes in dB relative to the peak of each filter, clipped at -120 [filters, bins]."""
         magnitudes = np.abs(np.fft.rfft(self.waveforms))
         return 20 * np.log10(np.maximum(magnitudes / magnitudes.max(1, keepdims=True), 1e-6))
 
     @property
     def peak_frequencies(self) -> np.ndarray:
-        """The frequency of the strongest bin of each filter, in Hz [filters]."""
+        """Peak frequency of each filter in Hz [filters]."""
         return self.frequencies[self.spectra.argmax(1)]
 
     @property
     def order(self) -> np.ndarray:
-        """The filters by peak frequency, lowest first, as in Fig. 7: indices [filters]."""
+        """Indices of the filters sorted by peak frequency, as in Fig. 7 [filters]."""
         return self.peak_frequencies.argsort(kind="stable")
 
 
@@ -65,26 +65,27 @@ def estimate_filters(
     model, layer: int, num_samples: int | None = None, rms: float = QUIET_SPEECH, seed: int = 0
 ) -> FilterEstimates:
     """
-    Find the waveform that excites each filter of a layer most, by gradient ascent from random noise (section VI).
+    Find the waveform that maximizes each filter of a layer, by gradient ascent from random noise (section VI).
 
-    What is maximised is the mean over time of a filter's activation, after pooling and before ReLU, so that a filter
-    that the noise does not excite has a gradient, too. The recipe is of the paper's references: the waveform keeps its
-    RMS [57], because without bounds it would leave the range of real audio, and each step is of the same length along
-    the normalised gradient. At each step the waveform is shifted in a circle by a random number of the strided
-    convolutions' frames [58]: it must excite the filter wherever pooling cuts, and less of the noise survives.
+    The objective is the mean over time of a filter's activation, after pooling and before ReLU, so that inactive
+    filters have a gradient, too. The method follows the paper's references: the RMS of the waveform is constant [57],
+    which keeps it in the range of real audio; steps have a constant length along the normalized gradient; at each
+    step the waveform is rolled by a random number of frames of the strided convolutions [58], so that the result does
+    not depend on the position of the pooling windows and contains less of the noise.
 
-    A strided stem is linear, and so is its mean over time, which only hears what repeats with each stride: the peaks
-    of layer 1 are multiples of sampling_rate / stride, 0 and 7,350 Hz for 3 samples ("similar to the 3-point FFT").
+    A strided stem is linear, and so is its mean over time, which only responds to what repeats with the stride: the
+    peaks of layer 1 are multiples of sampling_rate / stride, 0 and 7,350 Hz for 3 samples ("similar to the 3-point
+    FFT").
 
     Args:
-        model: any SampleCNN, with or without its classifier. It is not changed: a copy of its lowest layers is run.
-        layer: from 1, the front end, to num_blocks + 1, the last block.
-        num_samples: of the waveforms; the paper's 729, or what gives one frame in a layer that needs more.
-        rms: of the waveforms, in units of what the network gets: `input_rms(extractor)`. Quiet speech by default.
-        seed: of the noise and the shifts.
+        model: Any SampleCNN, with or without its classifier. It is not changed.
+        layer: 1 for the front end, up to num_blocks + 1 for the last block.
+        num_samples: Length of the waveforms; by default 729, as in the paper, or one frame in a layer that needs more.
+        rms: RMS of the waveforms as the network gets them, see `input_rms`; by default that of quiet speech.
+        seed: Seed of the noise and the shifts.
 
     Raises:
-        ValueError: there is no such layer, or `num_samples` gives no frame in it.
+        ValueError: There is no such layer, or `num_samples` is shorter than one of its frames.
     """
     body = model.base_model
     config = body.config
@@ -111,12 +112,12 @@ def estimate_filters(
 
 
 def input_rms(extractor) -> float:
-    """The RMS at which a network hears quiet speech through its feature extractor, which may normalise."""
+    """RMS of quiet speech at the input of the network, after the normalization of its feature extractor."""
     return 1.0 if extractor.do_normalize else QUIET_SPEECH / extractor.std
 
 
 def _hop_length(config, layer: int) -> int:
-    """Samples from one frame to the next of the strided convolutions up to a layer."""
+    """Samples per frame of the strided convolutions up to a layer."""
     strided = min(layer, config.num_strided_convolutions)
     return config.stem_stride * KERNEL_SIZE ** (strided - 1) if strided else 1
 
@@ -128,7 +129,7 @@ class _LowestLayers(nn.Module):
         super().__init__()
         layers = nn.ModuleList([body.front_end, *body.blocks][:layer])
         self.layers = copy.deepcopy(layers).float().eval().requires_grad_(False)
-        # Every kind of layer ends with ReLU(pool(...)), but for the mel-spectrogram.
+        # All layers end with ReLU(pool(...)), except the mel-spectrogram.
         last = self.layers[-1]
         getattr(last, "pool", last).register_forward_hook(self._keep)
 
@@ -146,7 +147,7 @@ class _LowestLayers(nn.Module):
 def _ascend(
     network: _LowestLayers, filters: torch.Tensor, waveforms: torch.Tensor, rms: float, shifts: list[int]
 ) -> torch.Tensor:
-    """Waveform i climbs the activation of filter i alone: the gradient of a sum has one row for each."""
+    """Gradient ascent of waveform i on the activation of filter i."""
     waveforms = _scale(waveforms, rms)
     for i, shift in enumerate(shifts):
         waveforms.requires_grad_(True)
@@ -158,23 +159,23 @@ def _ascend(
 
 
 def _scale(waveforms: torch.Tensor, rms: float) -> torch.Tensor:
-    """Give each waveform [batch, samples] this root mean square; silence stays silence."""
+    """Scale each waveform [batch, samples] to this RMS; silence is unchanged."""
     return waveforms * (rms / waveforms.square().mean(1, keepdim=True).sqrt().clamp_min(1e-30))
 
 
 def mel_curve(num_filters: int, sampling_rate: int) -> np.ndarray:
-    """The red line of Fig. 7: frequencies from 0 to the Nyquist frequency, equally spaced in mel, in Hz [filters]."""
+    """Frequencies from 0 to the Nyquist frequency, equally spaced in mel, in Hz [filters]; the red line of Fig. 7."""
     highest = hertz_to_mel(sampling_rate / 2, mel_scale="slaney")
     return mel_to_hertz(np.linspace(0, highest, num_filters), mel_scale="slaney")
 
 
 def log_likeness(peak_frequencies: np.ndarray, sampling_rate: int) -> float:
     """
-    How log-like a curve of sorted peak frequencies is: 0 on the straight line from 0 to the Nyquist frequency, 1 on
-    the mel curve.
+    Measure how log-like a curve of sorted peak frequencies (in Hz) is: 0 on the straight line from 0 to the Nyquist
+    frequency, 1 on the mel curve.
 
-    It is a / (a + b), where a and b are the mean absolute distances in Hz of the sorted curve to the line and to the
-    mel curve. Filters that listen lower still than the mel scale are nearer to it than to the line: between 0.5 and 1.
+    The measure is a / (a + b), where a and b are the mean absolute distances in Hz of the sorted curve to the line and
+    to the mel curve. Filters below the mel scale give values between 0.5 and 1.
     """
     curve = np.sort(peak_frequencies)
     to_line = np.abs(curve - np.linspace(0, sampling_rate / 2, len(curve))).mean()

@@ -1,5 +1,5 @@
 """
-Loudness, and what squeeze-and-excitation blocks make of it (section VII-C, Fig. 10).
+Relation of loudness to the excitations of squeeze-and-excitation blocks (section VII-C, Fig. 10).
 
     record = ExcitationRecorder(model, extractor)
     relation = relate_to_loudness(record(waveform, rate) for waveform, rate in clips)
@@ -8,23 +8,16 @@ Loudness, and what squeeze-and-excitation blocks make of it (section VII-C, Fig.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from .excitations import ClipExcitations
+from .excitations import ClipExcitations
 
-NUM_BLOCKS = 6  # of Fig. 10, from the bottom
-
-
-def rms(waveforms: np.ndarray) -> np.ndarray:
-    """Root mean square of float waveforms [..., samples], 1 for full scale [...]."""
-    return np.sqrt(np.square(waveforms, dtype=np.float64).mean(-1))
+NUM_BLOCKS = 6  # lowest blocks, as in Fig. 10
 
 
 def dbfs(level: np.ndarray) -> np.ndarray:
-    """A linear RMS in dBFS, 0 for an RMS of 1 (so -3.01 for a full-scale sine); silence is -inf."""
+    """Convert a linear RMS to dBFS: 0 for an RMS of 1 (-3.01 for a full-scale sine), -inf for silence."""
     with np.errstate(divide="ignore"):
         return 20 * np.log10(level)
 
@@ -32,12 +25,12 @@ def dbfs(level: np.ndarray) -> np.ndarray:
 @dataclass(frozen=True)
 class LoudnessRelation:
     """
-    The dots of Fig. 10: one for each segment and block.
+    The data of Fig. 10: one point per segment and block.
 
     Attributes:
-        rms: root mean square of each segment, 1 for full scale [segments].
-        magnitudes: mean over the channels of the channel magnitude [blocks, segments].
-        excitations: mean over the channels of the excitation, in (0, 1) [blocks, segments].
+        rms: Root mean square of each segment, 1 for full scale [segments].
+        magnitudes: Channel magnitude, averaged over the channels [blocks, segments].
+        excitations: Excitation in (0, 1), averaged over the channels [blocks, segments].
     """
 
     rms: np.ndarray
@@ -46,25 +39,25 @@ class LoudnessRelation:
 
     @property
     def magnitude_correlations(self) -> np.ndarray:
-        """Pearson's r of magnitude and RMS in each block, from -1 to 1; NaN where either is constant [blocks]."""
+        """Pearson's r of magnitude and RMS per block; NaN where either is constant [blocks]."""
         return _correlations(self.magnitudes, self.rms)
 
     @property
     def excitation_correlations(self) -> np.ndarray:
-        """Pearson's r of excitation and RMS in each block, from -1 to 1; NaN where either is constant [blocks]."""
+        """Pearson's r of excitation and RMS per block; NaN where either is constant [blocks]."""
         return _correlations(self.excitations, self.rms)
 
 
-def relate_to_loudness(clips: Iterable["ClipExcitations"], num_blocks: int = NUM_BLOCKS) -> LoudnessRelation:
+def relate_to_loudness(clips: Iterable[ClipExcitations], num_blocks: int = NUM_BLOCKS) -> LoudnessRelation:
     """
-    Collect RMS, channel magnitude and excitation of every segment of clips.
+    Collect the RMS, channel magnitude and excitation of every segment.
 
     Args:
-        clips: what an `ExcitationRecorder` recorded of each clip.
-        num_blocks: look at this many blocks from the bottom, or at all where the network has fewer.
+        clips: Output of an `ExcitationRecorder` for each clip.
+        num_blocks: Number of lowest blocks to include; all if the network has fewer.
 
     Raises:
-        ValueError: there are fewer than two segments.
+        ValueError: There are fewer than two segments.
     """
     levels, magnitudes, excitations = [], [], []
     for clip in clips:

@@ -1,8 +1,8 @@
 """
-Figures of the analyses: Figs. 7 to 10 of the paper, and one clip for a demo.
+Plots of the analyses: Figs. 7 to 10 of the paper, and the excitations and labels of a clip.
 
-Every function returns a `matplotlib.figure.Figure` that no global state knows of, so threads may draw at once:
-`figure.savefig("filters.png")`. Widths are in inches. Without matplotlib they raise an `ImportError`.
+Every function returns a `matplotlib.figure.Figure` without pyplot's global state, which is thread-safe:
+`figure.savefig("filters.png")`. Widths are in inches. All raise `ImportError` if matplotlib is not installed.
 """
 
 import math
@@ -15,16 +15,16 @@ from .excitations import ClassExcitations, ClipExcitations
 from .filters import FilterEstimates, mel_curve
 from .loudness import LoudnessRelation, dbfs
 
-DYNAMIC_RANGE = 30  # dB of the spectra that are told apart
+DYNAMIC_RANGE = 30  # dB, of the spectra
 PANEL_WIDTH = 1.7  # inches; narrower panels are unreadable
-# Okabe and Ito's colours, which the colour-blind can tell apart.
+# The color-blind safe palette of Okabe and Ito.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
 COLORS = (BLUE, ORANGE, GREEN, PURPLE, RED, SKY)
 MARKERS = "osD^vP"
 
 
 def plot_filters(layers: Sequence[FilterEstimates], width: float = 10):
-    """Fig. 7: the spectra of the filters of each layer, sorted by peak frequency (blue), and the mel curve in red."""
+    """Plot Fig. 7: spectra of the filters of each layer, sorted by peak frequency (blue), and the mel scale (red)."""
     figure, panels = _panels(len(layers), width)
     for axes, layer in zip(panels, layers, strict=True):
         num_filters, nyquist = len(layer.waveforms), layer.sampling_rate / 2000
@@ -51,7 +51,7 @@ def plot_filters(layers: Sequence[FilterEstimates], width: float = 10):
 
 
 def plot_deviations(deviations: Mapping[str, np.ndarray], width: float = 5):
-    """Fig. 8: the deviation of the excitations over the classes in each block; name of a network -> [blocks]."""
+    """Plot Fig. 8: deviation of the excitations over the classes per block, {name of a network: [blocks]}."""
     figure = _figure(width, 0.65 * width)
     axes = figure.subplots()
     for i, (name, values) in enumerate(deviations.items()):
@@ -68,11 +68,13 @@ def plot_class_excitations(
     statistics: ClassExcitations, classes: Sequence[int] | None = None, block: int = 0, width: float = 7
 ):
     """
-    Fig. 9: the excitations of some classes in one block, and how loud the classes are.
+    Plot Fig. 9: excitations of some classes in one block, and their loudness.
 
     Args:
-        classes: indices; one of the quietest, one of medium loudness and the loudest unless given.
-        block: index of the block, 0 for the first.
+        statistics: Excitations per class.
+        classes: Indices of the classes; by default those of `quiet_medium_loud()`.
+        block: Index of the block, from 0.
+        width: Width of the figure in inches.
     """
     classes = statistics.quiet_medium_loud() if classes is None else classes
     figure = _figure(width, 0.45 * width)
@@ -90,7 +92,7 @@ def plot_class_excitations(
 
 
 def plot_loudness(relation: LoudnessRelation, width: float = 8):
-    """Fig. 10: channel magnitude and excitation of each segment over its loudness, and Pearson's r, for each block."""
+    """Plot Fig. 10: channel magnitude and excitation of each segment over its RMS, and Pearson's r, per block."""
     figure, panels = _panels(len(relation.magnitudes), width)
     dots = {"s": 6, "linewidths": 0, "alpha": max(0.1, min(0.8, 300 / len(relation.rms))), "rasterized": True}
     for i, axes in enumerate(panels):
@@ -110,7 +112,7 @@ def plot_loudness(relation: LoudnessRelation, width: float = 8):
 
 
 def plot_clip_excitations(clip: ClipExcitations, width: float = 7):
-    """The excitations of a clip, mean of its segments: a row for each block, as long as it has channels."""
+    """Plot the excitations of a clip, averaged over its segments: one row per block."""
     num_blocks = len(clip.excitations)
     figure = _figure(width, 1.2 + 0.25 * num_blocks)
     axes = figure.subplots()
@@ -134,14 +136,15 @@ def plot_timeline(
     probabilities: np.ndarray, labels: Sequence[str], starts: Sequence[float], seconds: float, top: int = 8, width=7
 ):
     """
-    The labels of a clip over time.
+    Plot the probabilities of labels over time.
 
     Args:
-        probabilities: of each segment [segments, labels].
-        labels: names of all labels.
-        starts: of the segments, in seconds, rising [segments]; each is drawn until the next begins.
-        seconds: length of the clip.
-        top: how many labels to show: those that are highest at any time.
+        probabilities: Probabilities per segment [segments, labels].
+        labels: Names of all labels.
+        starts: Start of each segment in seconds, increasing [segments]; each is drawn up to the next one.
+        seconds: Length of the clip.
+        top: Number of labels to show, by their highest probability.
+        width: Width of the figure in inches.
     """
     probabilities = np.asarray(probabilities)
     shown = probabilities.max(0).argsort(kind="stable")[::-1][:top]
@@ -157,9 +160,9 @@ def plot_timeline(
 
 def plot_text(text: str, length: int = 40) -> str:
     """
-    Text as matplotlib shows it literally: not as a formula, and on one line of at most `length` characters.
+    Escape text for matplotlib, which would show `$` as a formula, and shorten it to one line of `length` characters.
 
-    Where it may begin with an underscore, give legends their handles: by itself, matplotlib leaves such names out.
+    Pass handles to legends of such names: by default, matplotlib omits names that start with an underscore.
     """
     return shorten(printable(text), length).replace("$", r"\$")
 
@@ -173,7 +176,7 @@ def _figure(width: float, height: float):
 
 
 def _panels(count: int, width: float):
-    """A figure with `count` panels of equal axes, as many in a row as are readable."""
+    """A figure with `count` equal panels, as many per row as are readable."""
     columns = max(1, min(count, 3, int(width / PANEL_WIDTH)))
     rows = math.ceil(count / columns)
     figure = _figure(width, 0.5 + rows * max(2.4, 0.5 * width / columns))
@@ -184,11 +187,11 @@ def _panels(count: int, width: float):
 
 
 def _to_unit(values: np.ndarray) -> np.ndarray:
-    """Onto [0, 1]: magnitudes and excitations share an axis, as in the paper."""
+    """Scale to [0, 1]: magnitudes and excitations share an axis, as in the paper."""
     span = values.max() - values.min()
     return (values - values.min()) / span if span > 0 else np.zeros_like(values)
 
 
 def _mean_dbfs(levels: np.ndarray) -> float:
-    """Of equally long segments, as one."""
+    """Level of a clip from the RMS of its segments, which are equally long."""
     return float(dbfs(np.sqrt(np.square(levels).mean())))

@@ -1,20 +1,20 @@
 """
-Turns the weights of other SampleCNN implementations into a folder that transformers loads.
+Conversion of the weights of other SampleCNN implementations to a folder that transformers loads.
 
     samplecnn convert final.h5 OUTPUT --labels tags.txt
 
-Two kinds of files are understood:
+Two kinds of files are supported:
 
-- HDF5 files of Keras with the networks of the authors: tae-jun/sampleaudio (the 2019 paper), whose layers have names,
-  and tae-jun/resemul (2018) and tae-jun/sample-cnn (2017), which leave them Keras' default names.
+- HDF5 files of Keras with the networks of the authors: tae-jun/sampleaudio (the 2019 paper), with named layers, and
+  tae-jun/resemul (2018) and tae-jun/sample-cnn (2017), with Keras' default names.
 - PyTorch state dicts of the plain SampleCNN of 2017, with the layer names of three public implementations
   (`layers.PLAIN_NETWORKS`).
 
-The plain network has a convolution before its output, where the later ones have a dense layer. Only one frame of a
-segment reaches it, and on one frame a convolution is a dense layer: the conversion is exact.
+The plain network has a convolution before its output where the later ones have a dense layer. Its input is a single
+frame per segment, for which both are equivalent: the conversion is exact.
 
-All layers are first renamed to the names of tae-jun/sampleaudio; the architecture follows from names and shapes; then
-every tensor has to fit.
+All layers are first renamed as in tae-jun/sampleaudio, and the architecture is inferred from names and shapes; then
+all tensors must match.
 """
 
 import os
@@ -55,7 +55,7 @@ BLOCK = {
     "ex1": "se.excite",
 }
 
-# tae-jun/sampleaudio standardises the waveform. By blocks and labels: mean and standard deviation of the training set.
+# {(blocks, labels): statistics} of the training sets, with which tae-jun/sampleaudio standardizes the waveform.
 STATISTICS = {
     (9, 50): {"mean": -1.650025078561157e-4, "std": 0.1551193743944168},  # MagnaTagATune
     (8, 35): {"mean": -8.520474e-05, "std": 0.18},  # Speech Commands
@@ -71,24 +71,25 @@ def convert_checkpoint(
     sampling_rate: int | None = None,
 ) -> Path:
     """
-    Convert a file of weights into a folder with model.safetensors, config.json, preprocessor_config.json and the code.
+    Convert a file of weights to a folder with model.safetensors, config.json, preprocessor_config.json and the code.
 
     Args:
-        file: an HDF5 file of Keras or a PyTorch state dict; see the top of this file.
-        output: the folder to make.
-        labels: names of the classes, in the order of the network's outputs.
-        problem_type: as in `SampleCNNConfig`. Required unless the file is an HDF5 file of a whole model
-            (`model.save`), whose last activation tells it.
-        sampling_rate: of the audio the network was trained on, in Hz. By default that of the implementation: 22,050
-            Hz, or 16,000 Hz for sota-music-tagging-models.
+        file: HDF5 file of Keras or PyTorch state dict.
+        output: Folder to create.
+        labels: Names of the labels, in the order of the outputs.
+        problem_type: As in `SampleCNNConfig`. Required unless the file is an HDF5 file of a full model (`model.save`),
+            where it is inferred from the last activation.
+        sampling_rate: Sampling rate of the training audio in Hz; by default that of the implementation: 22,050 Hz, or
+            16,000 Hz for sota-music-tagging-models.
 
     Returns:
         The folder.
 
     Raises:
-        `ConvertError`, in one line, where the file is not such a network or the labels do not fit; `FileExistsError`
-        where the output exists; another `OSError` where it cannot be written; `ImportError` for an HDF5 file without
-        h5py. No folder is left behind then.
+        ConvertError: The file is not a supported network, or the labels do not match. The message is one line.
+        FileExistsError: The output exists.
+        OSError: The output cannot be written. No folder is left behind.
+        ImportError: h5py is required and not installed.
     """
     output = Path(output)
     if output.exists():
@@ -125,14 +126,14 @@ def _find_statistics(config: SampleCNNConfig) -> dict:
     statistics = STATISTICS.get((config.num_blocks, config.num_labels))
     if statistics is None:
         logger.warning(
-            "tae-jun/sampleaudio standardises the waveform, and the file does not tell by which statistics: set mean "
+            "tae-jun/sampleaudio standardizes the waveform with statistics that the file does not contain: set mean "
             "and std in preprocessor_config.json"
         )
     return statistics or {}
 
 
 def build_model(config: SampleCNNConfig, weights: Weights) -> SampleCNNForAudioClassification:
-    """The model, of which every tensor has been found in the file, and nothing else was there."""
+    """Create the model; raise `ConvertError` for missing, mismatched and unexpected tensors."""
     with torch.device("meta"):
         model = SampleCNNForAudioClassification(config)
     expected = model.state_dict()
@@ -170,7 +171,12 @@ def build_model(config: SampleCNNConfig, weights: Weights) -> SampleCNNForAudioC
 
 
 def read_labels(labels: str) -> list[str]:
-    """From a text file with one label per line, or from a list with commas."""
+    """
+    Read labels from a text file with one label per line, or from a comma-separated list.
+
+    Raises:
+        ConvertError: The text file does not exist.
+    """
     if os.path.isfile(labels):
         text = Path(labels).read_text(encoding="utf-8-sig").strip()
         return [label.strip() for label in text.split("\n")]

@@ -1,4 +1,4 @@
-"""From layers, by the names of tae-jun/sampleaudio, to a configuration: nothing is asked that a file tells."""
+"""Inference of the configuration from layers with the names of tae-jun/sampleaudio."""
 
 import re
 
@@ -8,13 +8,13 @@ from ..configuration_samplecnn import KERNEL_SIZE, SampleCNNConfig
 from ..variants import FAMILIES
 from .files import ConvertError, Weights
 
-MAX_BLOCKS = 12  # 3^13 samples are more than a minute
+MAX_BLOCKS = 12  # 3^13 samples exceed a minute
 
 ACTIVATIONS = {"sigmoid": "multi_label_classification", "softmax": "single_label_classification"}
 
 
 def read_architecture(weights: Weights) -> dict:
-    """Fields of `SampleCNNConfig` that follow from names and shapes."""
+    """Infer fields of `SampleCNNConfig` from names and shapes."""
     members = [match for layer in weights.layers if (match := re.fullmatch(r"block(\d{1,3})_(\w+)", layer))]
     num_blocks = 1 + max((int(match[1]) for match in members), default=-1)
     if not 1 <= num_blocks <= MAX_BLOCKS:
@@ -37,32 +37,32 @@ def read_architecture(weights: Weights) -> dict:
 
 
 def _find_se_ratio(weights: Weights) -> float:
-    """The ratio that rounds to the width of every squeeze."""
+    """Find a ratio that rounds to the width of every squeeze."""
     shapes = [weights.weight(layer, 2).shape for layer in weights.layers if layer.endswith("_ex0")]
     lowest = max((width - 0.5) / channels for width, channels in shapes)
     highest = min((width + 0.5) / channels for width, channels in shapes)
     if lowest > highest:
         listed = ", ".join(f"{width} of {channels}" for width, channels in shapes)
-        raise ConvertError(f"the widths of the squeezes ({listed}) are not one share of the channels")
+        raise ConvertError(f"the widths of the squeezes ({listed}) are not a constant ratio of the channels")
     return (lowest + highest) / 2
 
 
 def read_stem(weights: Weights, padding: int) -> dict:
-    """Filter and stride of the stem. Only a whole model of Keras tells a stride; the authors' is 3."""
+    """Infer filter and stride of the stem. Only full models of Keras contain the stride; the authors' is 3."""
     kernel_size = weights.weight("conv0", 3).shape[2]
     if weights.settings:
         return {"stem_kernel_size": kernel_size, **_read_subsampling(weights, kernel_size)}
     if kernel_size != KERNEL_SIZE:
         raise ConvertError(
-            f"the stem has a kernel of {kernel_size}, and weights alone do not tell its stride: give an HDF5 file of "
-            "the whole model (model.save)"
+            f"the stem has a kernel of {kernel_size}, and weights alone do not contain its stride: give an HDF5 file "
+            "of the full model (model.save)"
         )
-    # A filter that starts in the padding is a longer one with zeros behind; `build_model` adds them.
+    # A filter that starts in the padding equals a longer one with zeros at the end, added by `build_model`.
     return {"stem_kernel_size": kernel_size + 2 * padding, "stem_stride": KERNEL_SIZE}
 
 
 def _read_subsampling(weights: Weights, kernel_size: int) -> dict:
-    """Everything after the stem has to subsample as in the authors' networks."""
+    """Check that all layers after the stem subsample as in the authors' networks."""
     num_blocks = len({layer.partition("_")[0] for layer in weights.layers if layer.startswith("block")})
     pools = [layer for layer in weights.settings if layer["class_name"] == "MaxPooling1D"]
     convolutions = [layer for layer in weights.settings if layer["class_name"] == "Conv1D"]
@@ -92,7 +92,7 @@ def _check_settings(layer: dict, **expected):
 
 
 def read_batch_norm(weights: Weights) -> dict:
-    """The libraries' defaults, unless a whole model of Keras tells otherwise."""
+    """Infer the parameters of batch norms: those of a full model of Keras, or the defaults of the library."""
     if not weights.keras:
         return {"batch_norm_eps": 1e-5, "batch_norm_momentum": 0.1}
     norms = [layer for layer in weights.settings if layer["class_name"].startswith("BatchNormalization")]
@@ -103,11 +103,12 @@ def read_batch_norm(weights: Weights) -> dict:
 
 
 def choose_problem_type(given: str | None, weights: Weights) -> str:
+    """Return the given problem type, or that of the last activation; raise `ConvertError` if they contradict."""
     activation = weights.settings[-1].get("activation") if weights.settings else None
     found = ACTIVATIONS.get(activation)
     if given is None and found is None:
         raise ConvertError(
-            "the file does not tell whether the labels exclude each other: give --problem_type "
+            "the file does not contain the problem type: give --problem_type "
             "single_label_classification (softmax) or multi_label_classification (sigmoid)"
         )
     if given is not None and found is not None and given != found:
@@ -116,7 +117,7 @@ def choose_problem_type(given: str | None, weights: Weights) -> str:
 
 
 def make_config(num_blocks: int, stem_stride: int, **fields) -> SampleCNNConfig:
-    """With the paper's length of segments (Table I), or else the shortest that fits."""
+    """Create the configuration, with the segment length of the paper (Table I) or else the minimum."""
     segment_length = stem_stride * KERNEL_SIZE**num_blocks
     if stem_stride == KERNEL_SIZE and num_blocks in FAMILIES:
         segment_length = FAMILIES[num_blocks]["segment_length"]

@@ -1,6 +1,6 @@
 """
-Reads the weights that Keras and PyTorch saved, without running any code of the file: HDF5 with h5py, PyTorch's own
-format with `weights_only`, and safetensors. All sizes are checked before the data is read.
+Reading of weights saved by Keras and PyTorch, without running code of the file: HDF5 with h5py, PyTorch's format with
+`weights_only`, and safetensors. Sizes are checked before the data is read.
 """
 
 import json
@@ -17,18 +17,18 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-MAX_VALUES = 2**27  # in all tensors: half a gigabyte, several times the largest network of the paper
+MAX_VALUES = 2**27  # in all tensors: 512 MiB, several times the largest network of the paper
 MAX_FILE_BYTES = 16 * MAX_VALUES  # with the optimizer's state
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
-# Keras' names of tensors: PyTorch's. A batch norm has another set than the other layers.
+# {name of a tensor in Keras: in PyTorch}
 TENSORS = {"kernel": "weight", "bias": "bias"}
 NORM_TENSORS = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 
-# What training wraps around a model, as seen in the names of a state dict.
+# Prefixes of wrapped models in the names of a state dict.
 WRAPPERS = ("module.", "model.", "encoder.")
 
-# What torch.load raises for files that are damaged, of another kind, or hold other objects than tensors.
+# Raised by torch.load for damaged files, other formats, and objects other than tensors.
 UNPICKLING_ERRORS = (
     pickle.UnpicklingError,
     struct.error,
@@ -46,7 +46,7 @@ UNPICKLING_ERRORS = (
 
 
 class ConvertError(ValueError):
-    """Why a file cannot be converted, in one line."""
+    """A file cannot be converted; the message is one line."""
 
 
 @dataclass
@@ -55,11 +55,11 @@ class Weights:
     The layers of a network.
 
     Args:
-        layers: the tensors of each layer, {layer: {tensor: values}}, with the names and layouts of PyTorch's modules.
-        keras: the file is of Keras, and names the tensors as Keras does.
-        settings: how Keras configures each layer, {"class_name": ..., "name": ..., "strides": ...}, from the input to
-            the output. Empty where the file holds weights alone.
-        names: what a layer is called in the file, where `layers` has another name.
+        layers: Tensors by layer and name, with the names and layouts of PyTorch's modules.
+        keras: Whether the file is of Keras.
+        settings: Keras' configuration of the layers, {"class_name": ..., "name": ..., "strides": ...}, from the input
+            to the output. Empty if the file contains only weights.
+        names: Names of renamed layers in the file.
     """
 
     layers: dict[str, dict[str, torch.Tensor]]
@@ -68,7 +68,7 @@ class Weights:
     names: dict[str, str] = field(default_factory=dict)
 
     def tensor_name(self, layer: str, tensor: str) -> str:
-        """What a tensor is called in the file (or would be, if it were there)."""
+        """Name of a tensor in the file, also of a missing one."""
         name = self.names.get(layer, layer)
         if not self.keras:
             return f"{name}.{tensor}"
@@ -76,7 +76,7 @@ class Weights:
         return f"{name}/{next((theirs for theirs, ours in known.items() if ours == tensor), tensor)}"
 
     def weight(self, layer: str, dimensions: int) -> torch.Tensor:
-        """The weight of a layer, which has so many dimensions."""
+        """The weight of a layer; raise `ConvertError` if it is missing or has another number of dimensions."""
         weight = self.layers.get(layer, {}).get("weight")
         if weight is None:
             raise ConvertError(f"{self.tensor_name(layer, 'weight')} is missing")
@@ -92,13 +92,13 @@ def read_weights(path: Path) -> Weights:
     Read an HDF5 file of Keras, a PyTorch state dict or a safetensors file.
 
     Raises:
-        `ConvertError` where it is none of them, is damaged, too large, or could run code; `ImportError` for an HDF5
-        file where h5py is not installed.
+        ConvertError: The file has another format, is damaged, too large, or could run code.
+        ImportError: It is an HDF5 file, and h5py is not installed.
     """
     if not path.is_file():
         raise ConvertError(f"there is no file {path}")
     if path.stat().st_size > MAX_FILE_BYTES:
-        raise ConvertError(f"{path} is larger than {MAX_FILE_BYTES:,} bytes: no SampleCNN is")
+        raise ConvertError(f"{path} is larger than {MAX_FILE_BYTES:,} bytes, and so not a SampleCNN")
     with path.open("rb") as file:
         is_hdf5 = file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
     weights = _read_keras(path) if is_hdf5 else _read_pytorch(path)
@@ -119,20 +119,20 @@ def _read_keras(path: Path) -> Weights:
         raise ImportError("reading HDF5 files needs h5py: pip install 'samplecnn-hf[convert]'") from error
     try:
         with h5py.File(path, "r") as file:
-            members = list(file)  # names; nothing is opened yet
+            members = list(file)  # names only
             if "layers" in members and "model_weights" not in members:
                 raise ConvertError(
-                    f"{path} is a weights file of Keras 3, which does not keep the names of the layers: load it in "
-                    "Keras and save the whole model with model.save('model.h5')"
+                    f"{path} is a weights file of Keras 3, which does not contain the names of the layers: load it in "
+                    "Keras and save the full model with model.save('model.h5')"
                 )
-            whole_model = "model_weights" in members
-            datasets = _find_tensors(_open(file, "model_weights") if whole_model else file)
+            is_full_model = "model_weights" in members
+            datasets = _find_tensors(_open(file, "model_weights") if is_full_model else file)
             _check_total(dataset.size for tensors in datasets.values() for dataset in tensors.values())
             layers = {
                 layer: {name: _to_pytorch(dataset[()]) for name, dataset in tensors.items()}
                 for layer, tensors in datasets.items()
             }
-            return Weights(layers, keras=True, settings=_read_settings(file) if whole_model else [])
+            return Weights(layers, keras=True, settings=_read_settings(file) if is_full_model else [])
     except ConvertError:
         raise
     except (AttributeError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
@@ -141,23 +141,23 @@ def _read_keras(path: Path) -> Weights:
 
 def _find_tensors(root) -> dict[str, dict]:
     """
-    The datasets of each layer, by PyTorch's names of tensors.
+    Find the datasets of each layer, by PyTorch's names of tensors.
 
-    Between a layer and its tensors are the scopes of TensorFlow: conv0/conv0_2/kernel:0 is the kernel of conv0, in the
-    third model of a session.
+    A path contains scopes of TensorFlow: conv0/conv0_2/kernel:0 is the kernel of conv0 in the third model of a
+    session.
     """
     found = {}
     for (layer, *_, name), dataset in _walk(root):
         name = name.split(":")[0]
         name = (TENSORS | NORM_TENSORS).get(name, name)
         if name in found.setdefault(layer, {}):
-            raise ConvertError(f"{layer} in the HDF5 file is a model in the model: save it alone")
+            raise ConvertError(f"{layer} in the HDF5 file is a nested model: save it separately")
         found[layer][name] = _check_dataset(dataset)
     return found
 
 
 def _walk(root) -> Iterator[tuple[tuple[str, ...], object]]:
-    """The datasets in an HDF5 group, with their paths. Links could lead to other files, or in circles."""
+    """Yield the datasets in an HDF5 group with their paths. Links to other files and cycles are rejected."""
     import h5py
 
     seen, groups = set(), [((), root)]
@@ -188,7 +188,7 @@ def _check_dataset(dataset):
         raise ConvertError(f"{dataset.name} in the HDF5 file refers to another file: save the model again")
     if dataset.dtype.kind != "f":
         raise ConvertError(f"{dataset.name} in the HDF5 file must hold floating-point numbers; it has {dataset.dtype}")
-    _check_total([math.prod(dataset.chunks or ())])  # a chunk is read whole
+    _check_total([math.prod(dataset.chunks or ())])  # a chunk is read at once
     return dataset
 
 
@@ -208,7 +208,7 @@ def _read_settings(file) -> list[dict]:
 
 
 def _scalars(settings: dict) -> dict:
-    """In one dimension, strides and sizes are numbers, or lists with one number."""
+    """Convert lists of one number, as strides and sizes can be in one dimension, to numbers."""
     found = {}
     for name, value in settings.items():
         if isinstance(value, list) and len(value) == 1:
@@ -261,4 +261,4 @@ def _is_plain(name, tensor) -> bool:
 
 def _check_total(sizes):
     if sum(sizes) > MAX_VALUES:
-        raise ConvertError(f"the file holds more than {MAX_VALUES:,} values: no SampleCNN does")
+        raise ConvertError(f"the file has more than {MAX_VALUES:,} values, and so is not a SampleCNN")

@@ -1,4 +1,4 @@
-"""From the names of layers in a file to the names that tae-jun/sampleaudio gives them."""
+"""Renaming of the layers of a file to the names of tae-jun/sampleaudio."""
 
 import itertools
 import re
@@ -10,13 +10,13 @@ from .files import ConvertError, Weights
 @dataclass(frozen=True)
 class Implementation:
     """
-    Code that writes such files.
+    An implementation of SampleCNN that writes supported files.
 
     Args:
-        patterns: of the names of convolutions, batch norms and dense layers; the group is the number of a layer among
-            those of its kind. None for the names of tae-jun/sampleaudio.
-        sampling_rate: of the audio that it trains on, in Hz.
-        stem_padding: samples of padding before the first frame.
+        patterns: Patterns of the names of convolutions, batch norms and dense layers; the group is the index of the
+            layer. None for the names of tae-jun/sampleaudio.
+        sampling_rate: Sampling rate of the training audio in Hz.
+        stem_padding: Samples of padding before the first frame.
     """
 
     patterns: tuple[str, str, str] | None
@@ -38,17 +38,17 @@ PLAIN_NETWORKS = {
 
 
 def find_implementation(weights: Weights) -> Implementation:
-    """By the names of the layers."""
+    """Find the implementation by the names of the layers; raise `ConvertError` for unknown names."""
 
-    def is_there(pattern: str) -> bool:
+    def has_layer(pattern: str) -> bool:
         return any(re.fullmatch(pattern, layer) for layer in weights.layers)
 
-    if weights.keras and is_there("conv0|norm0|logit|final_.*|block.*"):
+    if weights.keras and has_layer("conv0|norm0|logit|final_.*|block.*"):
         return SAMPLEAUDIO
     for implementation in [KERAS_DEFAULT_NAMES] if weights.keras else PLAIN_NETWORKS.values():
-        if is_there(implementation.patterns[0]):
+        if has_layer(implementation.patterns[0]):
             return implementation
-    if is_there(r"layer\d+\.conv_1"):
+    if has_layer(r"layer\d+\.conv_1"):
         raise ConvertError(
             "SampleCNNSE of minzwon/sota-music-tagging-models cannot be converted: its stem is a residual block, and "
             "its shortcuts have a kernel of 3; no network of the paper has that"
@@ -58,13 +58,13 @@ def find_implementation(weights: Weights) -> Implementation:
 
 
 def name_layers(weights: Weights, implementation: Implementation) -> Weights:
-    """Give the layers the names of tae-jun/sampleaudio, and a plain network the dense layer of the later ones."""
+    """Rename the layers as in tae-jun/sampleaudio; the last convolution of a plain network becomes a dense layer."""
     if implementation.patterns is None:
         return weights
     kinds = ("convolutions", "batch norms", "dense layers")
     found = {kind: _in_order(weights, pattern) for kind, pattern in zip(kinds, implementation.patterns, strict=True)}
     if not found["dense layers"]:
-        raise ConvertError("the file holds no output layer; only whole classifiers can be converted")
+        raise ConvertError("the file has no output layer: only complete classifiers can be converted")
     kernel_sizes = [weights.weight(layer, 3).shape[2] for layer in found["convolutions"]]
     names = {}
     for (kind, theirs), authors in zip(
@@ -83,7 +83,7 @@ def name_layers(weights: Weights, implementation: Implementation) -> Weights:
     if names["final_fc"] == found["convolutions"][-1]:
         if kernel_sizes[-1] not in (1, 3):
             raise ConvertError(f"{names['final_fc']} must have a kernel of 1 or 3; it has {kernel_sizes[-1]}")
-        middle = layers["final_fc"]["weight"][:, :, kernel_sizes[-1] // 2]  # the rest meets padding alone
+        middle = layers["final_fc"]["weight"][:, :, kernel_sizes[-1] // 2]  # the rest is multiplied by padding
         layers["final_fc"] = layers["final_fc"] | {"weight": middle}
     return replace(weights, layers=layers, names=names)
 
@@ -99,10 +99,10 @@ def _in_order(weights: Weights, pattern: str) -> list[str]:
 
 def _authors_names(kernel_sizes: list[int], num_denses: int) -> tuple[list[str], list[str], list[str]]:
     """
-    What tae-jun/sampleaudio calls convolutions, batch norms and dense layers, in the order in which they are made.
+    Names of convolutions, batch norms and dense layers in tae-jun/sampleaudio, in the order of their creation.
 
-    A shortcut has a kernel of 1, and is made before the convolutions beside it; the last block always has one. A
-    plain network has one dense layer, and a convolution for the other.
+    A shortcut has a kernel of 1 and is created before the convolutions of its block; the last block always has one. A
+    plain network has one dense layer, and a convolution instead of the other.
     """
     body = kernel_sizes[1 : -1 if num_denses == 1 else None]
     shortcuts = [i for i, size in enumerate(body) if size == 1]

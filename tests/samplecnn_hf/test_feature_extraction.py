@@ -149,8 +149,8 @@ def test_resampling_does_not_fold_back(make_tone):
         (WAVEFORM, -22050, "between"),
         (WAVEFORM, float("nan"), "between"),
         (WAVEFORM, float("inf"), "between"),
-        (WAVEFORM, "44100", "number in Hz"),
-        (WAVEFORM, True, "number in Hz"),
+        (WAVEFORM, "44100", "a number between"),
+        (WAVEFORM, True, "a number between"),
     ],
 )
 def test_what_is_no_audio_is_refused(audio, sampling_rate, message):

@@ -12,7 +12,7 @@ import torch
 
 from samplecnn_hf import SampleCNNAudioClassificationPipeline, SampleCNNFeatureExtractor
 
-NUM_INPUTS = 4000
+NUM_INPUTS = 1500
 RATE = 22050
 RATES = [RATE, RATE, None, 8000, 44100.0, 1e6, 1000, 999, 0, -1, float("nan"), float("inf"), "44100", True, 10**400]
 LENGTHS = [0, 1, 2, 3, 8, 9, 100, 1457, 1458, 1459, 5000]
@@ -180,7 +180,7 @@ def test_random_inputs(tiny_model, tmp_path, monkeypatch):
     fuzz = Fuzz(0, tmp_path)
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak
     before = megabytes("VmRSS")
-    heard = refused = 0
+    answered = refused = 0
     for _ in range(NUM_INPUTS):
         given, rate = fuzz(), fuzz.random.choice(RATES) if fuzz.random.random() < 0.3 else None
         features = outcome(lambda given=given, rate=rate: extractor(given, sampling_rate=rate))
@@ -191,12 +191,12 @@ def test_random_inputs(tiny_model, tmp_path, monkeypatch):
         if answers is None:
             refused += 1
             continue
-        heard += 1
+        answered += 1
         for answer in answers if isinstance(given, (list, tuple)) else [answers]:
             scores = [item["score"] for item in answer]
             assert len(scores) == 7 and all(0 <= score <= 1 for score in scores)
             assert sum(scores) == pytest.approx(1, abs=1e-4)
     grown = megabytes("VmHWM") - before
-    assert heard > NUM_INPUTS / 10 and refused > NUM_INPUTS / 3
+    assert answered > NUM_INPUTS / 10 and refused > NUM_INPUTS / 3
     assert grown < 300, f"{grown:.0f} MB"
-    print(f"{heard} answers, {refused} errors, {grown:.0f} MB")
+    print(f"{answered} answers, {refused} errors, {grown:.0f} MB")

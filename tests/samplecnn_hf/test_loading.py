@@ -38,8 +38,8 @@ FAULTS = {
     "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "no file named model.safetensors"),
     "weights in a FIFO": (fifo("model.safetensors"), "no file named model.safetensors"),
     "no classifier": (without_classifier, "no trained classifier"),
-    "other network": (fields(stem_channels=16), "those of another network than config.json describes"),
-    "fewer blocks": (fields(num_blocks=4), "those of another network than config.json describes"),
+    "other network": (fields(stem_channels=16), "its weights do not match config.json"),
+    "fewer blocks": (fields(num_blocks=4), "its weights do not match config.json"),
     "no config": (lambda folder: (folder / "config.json").unlink(), "has no config.json"),
     "config in a FIFO": (fifo("config.json"), "has no config.json"),
     "extractor in a FIFO": (fifo("preprocessor_config.json"), "has no preprocessor_config.json"),
@@ -97,5 +97,5 @@ def test_only_the_classifier_may_be_new_for_fine_tuning(pretrained):
     save_file(
         {name: tensor for name, tensor in weights.items() if "blocks.2" not in name}, pretrained / "model.safetensors"
     )
-    with pytest.raises(OSError, match="weights are those of another network"):
+    with pytest.raises(OSError, match="weights do not match config.json"):
         load_for_fine_tuning(pretrained, **labels)

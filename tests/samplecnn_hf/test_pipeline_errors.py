@@ -80,7 +80,7 @@ def mixed(tmp_path, write_tone, tone):
         (str(tmp_path / "nowhere.wav"), "nowhere.wav"),
         (tone, None),
         ({"array": np.full(5000, np.nan), "sampling_rate": RATE}, "NaN"),
-        (str(cut_off), "is cut off"),  # after several segments
+        (str(cut_off), "is truncated"),  # after several segments
         (None, "audio must be"),
         (str(write_tone("other.mp3", seconds=1)), None),
     ]

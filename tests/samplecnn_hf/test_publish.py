@@ -7,7 +7,7 @@ import pytest
 
 from samplecnn_hf import SampleCNNAudioClassificationPipeline
 
-STRANGER = """
+USE_SCRIPT = """
 import json
 import sys
 
@@ -30,7 +30,7 @@ def folder(publishable):
 
 
 @pytest.mark.slow
-def test_pushed_model_is_used_by_a_stranger(folder, hub, online, write_tone, tiny_model, tiny_extractor):
+def test_pushed_model_is_used_without_the_package(folder, hub, online, write_tone, tiny_model, tiny_extractor):
     model_files = os.listdir(folder)
     push = ["samplecnn_hf.publish", "push_model", [folder, "ann/tones"], {"tag": "v1"}]
     first, again = online.call(push, push)
@@ -46,12 +46,12 @@ def test_pushed_model_is_used_by_a_stranger(folder, hub, online, write_tone, tin
     assert card.endswith('# model\n\npipeline(model="ann/tones")\n')  # the example works where it stands
 
     file = str(write_tone("tone.mp3", seconds=0.5, sampling_rate=48000))
-    command = [sys.executable, "-I", "-c", STRANGER, "ann/tones", file]
-    stranger = subprocess.run(
+    command = [sys.executable, "-I", "-c", USE_SCRIPT, "ann/tones", file]
+    process = subprocess.run(
         command, env=online.environment(token=None), capture_output=True, text=True, cwd=folder.parent
     )
-    assert stranger.returncode == 0, stranger.stderr[-3000:]
-    answer = {item["label"]: item["score"] for item in json.loads(stranger.stdout.splitlines()[-1])}
+    assert process.returncode == 0, process.stderr[-3000:]
+    answer = {item["label"]: item["score"] for item in json.loads(process.stdout.splitlines()[-1])}
     here = SampleCNNAudioClassificationPipeline(model=tiny_model, feature_extractor=tiny_extractor)
     assert answer == pytest.approx({item["label"]: item["score"] for item in here(file, top_k=None)}, abs=1e-5)
 
@@ -102,12 +102,12 @@ def test_refused_in_one_line(tmp_path, files, hub, online):
     bad_card.mkdir()
     (bad_card / "README.md").write_text("no front matter")
     refusals = {
-        "the Hub does not know the token: run `hf auth login`, or set HF_TOKEN to": [
+        "the token is invalid: run `hf auth login`, or set HF_TOKEN to": [
             push(files, "ann/new", token="hf_wrong"),
             push(files, "ann/new", token=False),
             push(files, "ann/open", token="hf_wrong"),
         ],
-        "the token may not write to ann/": [
+        "the token has no write access to ann/": [
             push(files, "ann/new", token="hf_bob"),
             push(files, "ann/open", token="hf_bob"),
         ],
@@ -115,10 +115,10 @@ def test_refused_in_one_line(tmp_path, files, hub, online):
         "cannot push to ann/bad_card: Invalid metadata in README.md. - there is no front matter": [
             push(bad_card, "ann/bad_card", ["README.md"])
         ],
-        "ann/open is public already: make it private on the Hub, or drop --private": [
+        "ann/open is already public: make it private on the Hub, or omit --private": [
             push(files, "ann/open", private=True)
         ],
-        "the push is complete, but v1 names an earlier commit: push again with another --tag": [
+        "the upload is complete, but the tag v1 exists at an earlier commit: push again with another --tag": [
             push(files, "ann/open", tag="v1")
         ],
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassification, model_folder
-from samplecnn_hf.file_kinds import KINDS
+from samplecnn_hf.file_formats import FORMATS
 from samplecnn_hf.loading import LOADING_ERRORS, load_classifier
 from samplecnn_hf.model_folder import PublishError, check_model_folder
 
@@ -67,7 +67,7 @@ def replace(folder: Path, rng: random.Random):
 
 
 def add(folder: Path, rng: random.Random):
-    suffix = rng.choice((*KINDS, ".bin", ".pt", ""))
+    suffix = rng.choice((*FORMATS, ".bin", ".pt", ""))
     name = rng.choice((f"more{suffix}", f"a\nb{suffix}", f"caf\udce9{suffix}", f"onnx/model{suffix}"))
     (folder / "onnx").mkdir()
     rng.choice(REPLACEMENTS)(folder / name)
@@ -141,7 +141,7 @@ def test_tampered_folders(publishable, tmp_path, monkeypatch, capfd, tamper):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [2, 6, 8, 14])  # fields of the architecture
+@pytest.mark.parametrize("seed", [2, 6])  # fields of the architecture
 def test_configurations_that_only_loading_finds_wrong(publishable, seed):
     change_field(publishable, random.Random(seed))
     assert refused(check_model_folder, publishable, PublishError)

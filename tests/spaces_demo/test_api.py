@@ -130,7 +130,7 @@ def headerless(path):
         (text, "cannot be read as audio"),
         (empty_file, "cannot be read as audio"),
         (no_samples, "has no samples"),
-        (cut_off, "This file is cut off"),
+        (cut_off, "This file is truncated"),
         (not_a_number, "NaN"),
         (too_long, "too long"),
         (headerless, "cannot be read as audio"),

@@ -250,7 +250,7 @@ def test_labels(tmp_path):
 def test_command(tmp_path, capsys, save_state):
     file, output = save_state(PlainNetwork().state_dict()), tmp_path / "converted"
     command = ["convert", str(file), str(output), "--labels", "a,b,c"]
-    with pytest.raises(SystemExit, match="^error: the file does not tell [^\n]+$"):
+    with pytest.raises(SystemExit, match="^error: the file does not contain [^\n]+$"):
         cli.main(command)
     cli.main([*command, "--problem_type", SINGLE, "--sampling_rate", "16000"])
     assert capsys.readouterr().out == f"{output}\n"

@@ -116,7 +116,7 @@ def test_empty_tensor(hdf5):
 def test_model_in_a_model(hdf5):
     hdf5["model_weights/conv0/conv1d_1/kernel:0"] = np.ones((3, 1, 8))
     hdf5["model_weights/conv0/conv1d_2/kernel:0"] = np.ones((3, 1, 8))
-    refuse_hdf5(hdf5, "conv0 in the HDF5 file is a model in the model")
+    refuse_hdf5(hdf5, "conv0 in the HDF5 file is a nested model")
 
 
 @pytest.mark.parametrize(

@@ -65,16 +65,15 @@ class Network:
             x = relu(self.batch_norm(self.convolution(x, f"{name}.conv", 3, stride), f"{name}.norm"))
             x = x if stride == 3 else max_pool(x, 3)
             return self.squeeze_excitation(x, name) if kind == "se" else x
-        if stride != 1:
-            raise NotImplementedError("the paper strides basic blocks only")
-        body = self.batch_norm(self.convolution(x, f"{name}.body.0", 3), f"{name}.body.1")
+        body = self.batch_norm(self.convolution(x, f"{name}.body.0", 3, stride), f"{name}.body.1")
         if kind.endswith("2"):  # dropout lies between the two: none in evaluation
             body = self.batch_norm(self.convolution(relu(body), f"{name}.body.4", 3), f"{name}.body.5")
         if kind.startswith("rese"):
             body = self.squeeze_excitation(body, name)
-        if body.shape[-1] != x.shape[-1]:
+        if body.shape[-1] != x.shape[-1] or stride == 3:  # the paper strides basic blocks only
+            x = x[:, : stride * body.shape[1] : stride]
             x = self.batch_norm(self.convolution(x, f"{name}.shortcut.0", 1), f"{name}.shortcut.1")
-        return max_pool(relu(x + body), 3)
+        return relu(x + body) if stride == 3 else max_pool(relu(x + body), 3)
 
     def squeeze_excitation(self, x, name):
         squeezed = relu(self.dense(x.mean(axis=1), f"{name}.se.squeeze"))

@@ -151,7 +151,7 @@ def test_bad_files_are_reported_and_counted_and_the_others_kept(tmp_path, capsys
     special = ["pipe.wav", "device.wav", "folder.wav"]
     assert list(report) == ["zero.mp3", "cut.wav", "gone.wav", "text.wav", "short.wav", "huge.flac", *special]
     assert "cannot be read as audio" in report["zero.mp3"]
-    assert "is cut off" in report["cut.wav"]
+    assert "is truncated" in report["cut.wav"]
     assert all("is not a file, but a folder, a pipe or a device" in report[name] for name in special)
     assert report["gone.wav"] == "is missing"
     assert report["short.wav"] == "not longer than 0.05 s: 0.01 s"

@@ -12,7 +12,7 @@ import soundfile
 import torch
 from safetensors.numpy import save
 
-from samplecnn_hf.file_kinds import KINDS, check_kind
+from samplecnn_hf.file_formats import FORMATS, check_format
 
 onnx = pytest.importorskip("onnx", reason="needs the extra `onnx`")
 
@@ -38,7 +38,7 @@ def onnx_model(external: str | None = None) -> bytes:
 
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(50)
-SOUND = {
+INTACT = {
     "a.safetensors": save({"x": np.zeros(3, np.float32)}),
     "a.json": b'{"label": "caf\xc3\xa9"}',
     "a.py": b"x = 1\n",
@@ -57,10 +57,10 @@ SOUND = {
 }
 
 
-@pytest.mark.parametrize("name", SOUND)
+@pytest.mark.parametrize("name", INTACT)
 def test_what_it_says(tmp_path, name):
-    (tmp_path / name).write_bytes(SOUND[name])
-    check_kind(tmp_path / name)
+    (tmp_path / name).write_bytes(INTACT[name])
+    check_format(tmp_path / name)
 
 
 class Exploit:
@@ -82,7 +82,7 @@ def zipped(before: bytes = b"") -> bytes:
     return content.getvalue()
 
 
-FOREIGN = {
+OTHER_FORMATS = {
     **{f"pickle protocol {i}": pickle.dumps(Exploit(), protocol=i) for i in range(6)},
     **{f"pickled data, protocol {i}": pickle.dumps({"a": [1.5, "b"]}, protocol=i) for i in range(6)},
     "pickle and more": pickle.dumps(Exploit(), protocol=0) + b"\nThis is only text.\n",
@@ -96,32 +96,32 @@ FOREIGN = {
 }
 
 
-@pytest.mark.parametrize("content", FOREIGN)
+@pytest.mark.parametrize("content", OTHER_FORMATS)
 def test_what_is_under_no_suffix(tmp_path, capfd, content):
-    for suffix in KINDS:
+    for suffix in FORMATS:
         path = tmp_path / f"file{suffix}"
-        path.write_bytes(FOREIGN[content])
-        with pytest.raises(ValueError, match="is damaged, or is not|holds a zip archive") as error:
-            check_kind(path)
+        path.write_bytes(OTHER_FORMATS[content])
+        with pytest.raises(ValueError, match="is damaged, or not|contains a zip archive") as error:
+            check_format(path)
         assert len(str(error.value).splitlines()) == 1
     assert capfd.readouterr().out == ""  # and no code ran
 
 
-@pytest.mark.parametrize("name", [name for name in SOUND if SOUND[name]])
+@pytest.mark.parametrize("name", [name for name in INTACT if INTACT[name]])
 def test_archive_behind_a_file(tmp_path, name):
-    (tmp_path / name).write_bytes(zipped(SOUND[name]))
-    with pytest.raises(ValueError, match="holds a zip archive"):
-        check_kind(tmp_path / name)
+    (tmp_path / name).write_bytes(zipped(INTACT[name]))
+    with pytest.raises(ValueError, match="contains a zip archive"):
+        check_format(tmp_path / name)
 
 
 DAMAGED = {
-    "a.safetensors": [b"", SOUND["a.safetensors"][:-1], SOUND["a.safetensors"] + b"x", b"\xff" * 100],
+    "a.safetensors": [b"", INTACT["a.safetensors"][:-1], INTACT["a.safetensors"] + b"x", b"\xff" * 100],
     "a.json": [b"", b"{", b"[" * 200_000, b'{"a":' * 20_000, b"9" * 5000, b"{'a': 1}"],
     "a.yaml": [b"a: [", b"a: !!python/object/apply:os.system ['true']", b"[" * 20_000],
-    "a.onnx": [b"", SOUND["a.onnx"][:-20], onnx_model("weights.bin"), onnx_model("../../etc/passwd"), b"text"],
+    "a.onnx": [b"", INTACT["a.onnx"][:-20], onnx_model("weights.bin"), onnx_model("../../etc/passwd"), b"text"],
     "a.png": [b"", b"\x89PNG", b"<svg/>"],
-    "a.wav": [b"", b"RIFF....AVI LIST", SOUND["a.flac"]],
-    "a.flac": [SOUND["a.ogg"]],
+    "a.wav": [b"", b"RIFF....AVI LIST", INTACT["a.flac"]],
+    "a.flac": [INTACT["a.ogg"]],
     "a.bin": [b"text", b""],
     "file": [b"text"],
 }
@@ -130,28 +130,28 @@ DAMAGED = {
 @pytest.mark.parametrize("name, i", [(name, i) for name in DAMAGED for i in range(len(DAMAGED[name]))])
 def test_damaged(tmp_path, name, i):
     (tmp_path / name).write_bytes(DAMAGED[name][i])
-    with pytest.raises(ValueError, match="is damaged, or is not|is of a kind that no model needs") as error:
-        check_kind(tmp_path / name)
+    with pytest.raises(ValueError, match="is damaged, or not|has a format that a model does not need") as error:
+        check_format(tmp_path / name)
     assert len(str(error.value).splitlines()) == 1 and len(str(error.value)) < 1000
 
 
 def test_onnx_weights_elsewhere_are_named(tmp_path):
     (tmp_path / "weights.bin").write_bytes(np.ones(2, np.float32).tobytes())  # there, and of the right size
     (tmp_path / "a.onnx").write_bytes(onnx_model("weights.bin"))
-    with pytest.raises(ValueError, match="keeps weights in another file"):
-        check_kind(tmp_path / "a.onnx")
+    with pytest.raises(ValueError, match="its weights are in another file"):
+        check_format(tmp_path / "a.onnx")
 
 
 def test_endless_text(tmp_path):
     with (tmp_path / "a.json").open("wb") as file:
         file.truncate(2**40)  # takes no place on the disk
     with pytest.raises(ValueError, match="text of more than"):
-        check_kind(tmp_path / "a.json")
+        check_format(tmp_path / "a.json")
 
 
 def test_large_results_are_sound(tmp_path):
     (tmp_path / "results.json").write_text(json.dumps({"history": [{"loss": 0.5}] * 20_000}))
-    check_kind(tmp_path / "results.json")
+    check_format(tmp_path / "results.json")
 
 
 def test_memory_for_text_that_nests_as_a_pickle(tmp_path):
@@ -159,7 +159,7 @@ def test_memory_for_text_that_nests_as_a_pickle(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_bytes(b"(" * 16_000)
     tracemalloc.start()
-    check_kind(path)
+    check_format(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 10 * 2**20
