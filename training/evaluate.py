@@ -11,10 +11,10 @@ import sys
 
 from transformers.utils.logging import disable_progress_bar
 
+from samplecnn_hf.text import markdown_table
 from training.data import SOURCES
 from training.errors import errors_in_one_line
 from training.loop.evaluation import evaluate
-from training.loop.model_card import markdown_table
 
 
 def main(argv: list[str] | None = None):

@@ -41,7 +41,7 @@ def test_interrupted_overwriting_trains_all_folds_anew(tiny_run, folds, tmp_path
     def fit(run):
         if "fold2" in run.recipe.output_dir:
             raise KeyboardInterrupt
-        whole(run)
+        return whole(run)
 
     with monkeypatch.context() as context:
         context.setattr(TrainingRun, "fit", fit)

@@ -71,7 +71,7 @@ def begin_again(recipes: dict[str, Recipe]) -> dict[str, Recipe]:
         folder = RunFolder(recipe.output_dir)
         if PartialState().is_main_process:
             with folder.held(overwrite=True, resume=False, inputs=recipe.inputs):
-                with folder.beginning(run_description(recipe)):
+                with folder.start(run_description(recipe)):
                     pass
     PartialState().wait_for_everyone()
     return {fold: replace(recipe, resume=True) for fold, recipe in recipes.items()}
