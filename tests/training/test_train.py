@@ -100,7 +100,7 @@ def test_resume_with_other_options_is_refused(tiny_run, tmp_path, monkeypatch, c
 
     with monkeypatch.context() as context:
         context.setattr("training.loop.run.collect_results", interrupt)
-        with pytest.raises(SystemExit, match="interrupted: the same command with --resume goes on"):
+        with pytest.raises(SystemExit, match="interrupted: the same command with --resume continues"):
             train.main(tiny_run)
     with pytest.raises(SystemExit, match="holds an interrupted run: --resume it, or --overwrite it"):
         train.main(tiny_run)
@@ -132,7 +132,7 @@ def test_several_labels_a_clip(tiny_run, write_chords, tmp_path, capsys, monkeyp
 
 
 def test_synthetic_data_do_not_mix_with_others(tiny_run, tones):
-    with pytest.raises(SystemExit, match="tones was not created by --synthetic"):
+    with pytest.raises(SystemExit, match="tones was not made by --synthetic"):
         train.main([*tiny_run, "--source=speech_commands", "--synthetic"])
 
 

@@ -106,7 +106,7 @@ class TrainingRun:
             record["seconds"] = round(time.perf_counter() - started, 1)
             self.history.append(record)
             self.save_kept()
-            if self.recipe.plateau_reload and self.schedule.is_cut(self.history):
+            if self.recipe.plateau_reload and self.schedule.ends_stage(self.history):
                 self.reload_best()
             self.save_checkpoint()
             self.report(record)

@@ -40,7 +40,7 @@ def interrupted(tiny_run, tmp_path, monkeypatch):
 
         with monkeypatch.context() as context:
             context.setattr(TrainingRun, "train_epoch", train_epoch)
-            with pytest.raises(SystemExit, match="interrupted: the same command with --resume goes on"):
+            with pytest.raises(SystemExit, match="interrupted: the same command with --resume continues"):
                 train.main([*tiny_run, *options])
         return [*tiny_run, *options]
 

@@ -99,7 +99,7 @@ def cost_of_networks(task: Task, networks: tuple[Network, ...]) -> list[dict]:
         for cost, (model, optimizer, segments) in zip(costs, steps, strict=True):
             start = time.perf_counter()
             logits = model(segments.to(accelerator.device)).logits
-            loss = loss_function(logits.float(), targets, source.problem_type)
+            loss = loss_function(logits.float(), targets, source.multi_label)
             accelerator.backward(loss)
             optimizer.step()
             optimizer.zero_grad()
