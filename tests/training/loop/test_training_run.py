@@ -1,4 +1,4 @@
-"""Runs that are interrupted, damaged, started twice or out of space."""
+"""The loop: metrics, stages and extreme values; runs that are interrupted, damaged, started twice or out of space."""
 
 import json
 import os
@@ -13,15 +13,109 @@ from pathlib import Path
 import pytest
 import torch
 
+from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassification
+from tests.training.options import without
 from training import evaluate, train
+from training.data import load_source
 from training.loop import checkpoint
+from training.loop.metrics import loss_function
 from training.loop.training_run import TrainingRun
+from training.recipe import parse_recipe
+
+EXTREMES = ["time_shift=60", "mixup=100", "mixup=0.01", "gain=100", "speed=0.999999", "noise=1", "mean=3e38"]
+
+
+EXTREMES += [
+    "std=1e-38",
+    "std=3e38",
+    "learning_rate=3e38",
+    "learning_rate=1e-300",
+    "weight_decay=3e38",
+    "seed=2147483647",
+]
+
+
+EXTREMES += [
+    "warmup_epochs=9999",
+    "label_smoothing=0.999999",
+    "average_decay=0.999999",
+    "dropout=0.999999",
+]
+
+
+EXTREMES += ["batch_norm_momentum=1e-300", "eval_batch_size=65536", "batch_size=65536", "max_segments=1000000"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("extreme", EXTREMES)
+def test_extreme_values_train_or_are_one_line(tiny_run, extreme):
+    try:
+        train.main([*tiny_run, "--num_epochs=1", f"--{extreme}"])
+    except SystemExit as ended:
+        assert str(ended).startswith("error: ") and "\n" not in str(ended)
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_a_new_stage_begins_with_the_best_weights_of_the_last(tiny_run, monkeypatch):
+    losses = iter([1, 2, 3, 4, 1.5, 5])
+    whole, began, best = TrainingRun.train_epoch, [], {}
+
+    def train_epoch(run, rates):
+        weights = {name: value.clone() for name, value in run.evaluated_model.state_dict().items()}
+        momentum = sum(state["momentum_buffer"].abs().sum() for state in run.optimizer.state.values())
+        began.append((weights, float(momentum), rates[0]))
+        return whole(run, rates)
+
+    def validate(run):
+        best[len(run.history) + 1] = {name: value.clone() for name, value in run.evaluated_model.state_dict().items()}
+        return {"loss": 1.0, "accuracy": 1.0, "segment_loss": next(losses)}
+
+    monkeypatch.setattr(TrainingRun, "train_epoch", train_epoch)
+    monkeypatch.setattr(TrainingRun, "validate", validate)
+    options = [*without(tiny_run, "schedule", "average_decay"), "--schedule=plateau", "--plateau_patience=2"]
+    options += ["--optimizer=sgd", "--monitor=segment_loss", "--plateau_reload", "--num_epochs=6"]
+    results = train.train(parse_recipe(options))
+    # Epoch 1 is the best of the first stage, which ends with the third; epoch 5 is the best of the second.
+    weights, momentum, rate = zip(*began, strict=True)
+    assert all(torch.equal(weights[3][name], value) for name, value in best[1].items())
+    assert momentum[0] == momentum[3] == 0 and all(momentum[epoch] > 0 for epoch in (1, 2, 4, 5))
+    assert rate == pytest.approx([0.01] * 3 + [0.002] * 3)
+    assert results["kept_epoch"] == 5
+
+
+@pytest.mark.parametrize("problem", ["single_label_classification", "multi_label_classification"])
+def test_segment_loss_is_the_mean_over_segments(tiny_run, write_chords, tmp_path, problem):
+    """Clips have one segment or three: that of the clips' mean scores is another."""
+    options = tiny_run
+    if problem.startswith("multi"):
+        options = [*tiny_run, "--source=magnatagatune-26k", f"--data_dir={write_chords(tmp_path / 'chords')}"]
+    train.main([*options, "--num_epochs=1"])
+    validation = json.loads((tmp_path / "run" / "results.json").read_text())["history"][0]["validation"]
+    model = SampleCNNForAudioClassification.from_pretrained(tmp_path / "run").eval()
+    extractor = SampleCNNFeatureExtractor.from_pretrained(tmp_path / "run")
+    recipe = parse_recipe(options)
+    source = load_source(recipe.source, recipe.data_dir)
+    losses = []
+    for clip in source.splits["validation"]:
+        inputs = extractor(clip.path, return_tensors="pt")
+        with torch.no_grad():
+            logits = model(**inputs).segment_logits[0]
+        targets = torch.zeros_like(logits)
+        targets[:, list(clip.labels)] = 1
+        losses += [
+            float(loss_function(x[None], y[None], source.multi_label)) for x, y in zip(logits, targets, strict=True)
+        ]
+    assert validation["segment_loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-3)
+
+
+def test_run_that_diverges_is_not_published(tiny_run, tmp_path):
+    with pytest.raises(SystemExit, match="the loss is not finite"):
+        train.main([*tiny_run, "--learning_rate=1e30"])
+    assert not (tmp_path / "run").exists()
+
 
 ROOT = Path(__file__).parents[3]
-
-
-def without(options: list[str], *names: str) -> list[str]:
-    return [option for option in options if not option.startswith(tuple(f"--{name}=" for name in names))]
 
 
 def interrupt(*arguments, **keywords):
@@ -52,6 +146,8 @@ def results(folder: Path) -> dict:
 
 
 PLATEAU = ("--optimizer=sgd", "--schedule=plateau", "--average_decay=0", "--plateau_patience=1", "--plateau_reload")
+
+
 PLATEAU += ("--monitor=segment_loss", "--learning_rate_decay=0.01")
 
 
@@ -91,9 +187,6 @@ def test_two_processes_resume(tiny_run, tmp_path):
     assert "resumed after epoch" in process.communicate()[0].decode() and process.returncode == 0
     weights = [(tmp_path / folder / "model.safetensors").read_bytes() for folder in ("whole", "run")]
     assert weights[0] == weights[1]
-
-
-# Overwriting
 
 
 @pytest.mark.parametrize("after", [0, 1, "preparation"])
@@ -142,9 +235,6 @@ def test_bad_data_leave_the_old_model_finished(tiny_run, tones, tmp_path, capsys
     assert not (tmp_path / "run.unfinished").exists()
 
 
-# Nothing but safetensors and JSON
-
-
 class Bomb:
     def __init__(self, mark: Path):
         self.mark = mark
@@ -176,9 +266,6 @@ def test_pretrained_pickle_is_not_read(tiny_run, tmp_path):
     with pytest.raises(SystemExit, match="error: .*model.safetensors"):
         train.main([*options, f"--pretrained={tmp_path / 'run'}"])
     assert not (tmp_path / "exploded").exists()
-
-
-# Damage
 
 
 def truncate(path: Path):
@@ -261,9 +348,6 @@ def test_damaged_network_is_one_line(tiny_run, tmp_path, file, content, pretrain
     assert not (tmp_path / "run.unfinished").exists()
 
 
-# A full disk
-
-
 def limit_file_size(size: int):
     """No file, pytest's own output included, can grow beyond it."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
@@ -297,9 +381,6 @@ def test_full_disk(tiny_run, tmp_path, monkeypatch, method):
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == (
         tmp_path / "whole" / "model.safetensors"
     ).read_bytes()
-
-
-# Names and places
 
 
 @pytest.mark.parametrize("name", ["caf\udce9", "two\nlines", "bell\a", "x" * 300, "a\u2028b", "a\0b"])
