@@ -33,3 +33,23 @@ def escape_markdown(text: object) -> str:
     """Escape text for a line or a table cell of Markdown."""
     # Only where necessary, to keep the source readable: snake_case, R&B.
     return re.sub(r"[\\`*\[\]<>|~$#]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", printable(str(text)))
+
+
+class Markdown(str):
+    """Text that is already Markdown, and not to be escaped."""
+
+
+def markdown_table(rows: list[dict]) -> Markdown:
+    """Rows with the same keys as a table in Markdown, floats with four digits. None is a dash."""
+    lines = [
+        [escape_markdown(column) for column in rows[0]],
+        ["---"] * len(rows[0]),
+        *([_cell(value) for value in row.values()] for row in rows),
+    ]
+    return Markdown("\n".join(f"| {' | '.join(cells)} |" for cells in lines))
+
+
+def _cell(value: float | int | str | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4f}" if isinstance(value, float) else escape_markdown(value)

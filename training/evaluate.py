@@ -1,5 +1,5 @@
 """
-Clip-level evaluation of a trained folder or Hub id: a clip's probabilities are the mean of its segments' (IV-D).
+Clip-level evaluation of a model: a clip's probabilities are the mean of its segments' (section IV-D).
 
     python -m training.evaluate runs/quickstart --source speech_commands \
         --data_dir data/synthetic/speech_commands --split test
@@ -11,10 +11,10 @@ import sys
 
 from transformers.utils.logging import disable_progress_bar
 
+from samplecnn_hf.text import markdown_table
 from training.data import SOURCES
 from training.errors import errors_in_one_line
 from training.loop.evaluation import evaluate
-from training.loop.model_card import markdown_table
 
 
 def main(argv: list[str] | None = None):
@@ -23,19 +23,17 @@ def main(argv: list[str] | None = None):
     parser.add_argument(
         "--source",
         required=True,
-        help=f"kind of data set: {', '.join(sorted(SOURCES))}; or folder-fold2, for a folder whose fold 2 is scored",
+        help=f"kind of data set: {', '.join(sorted(SOURCES))}; or folder-fold2, to evaluate on fold 2 of a folder",
     )
-    parser.add_argument("--data_dir", required=True, help="folder that holds it; for hub, its id on the Hub")
+    parser.add_argument("--data_dir", required=True, help="folder of the data set; for hub, its id on the Hub")
     parser.add_argument("--split", default="test", help="train, validation or test (default: %(default)s)")
     parser.add_argument("--batch_size", type=int, default=8, help="clips per batch (default: %(default)s)")
-    parser.add_argument(
-        "--cache_dir", help="folder for the decoded clips; beside what `datasets` caches, unless given"
-    )
+    parser.add_argument("--cache_dir", help="folder for the decoded clips (default: next to the cache of `datasets`)")
     args = parser.parse_args(argv)
     if args.batch_size < 1:
         sys.exit(f"error: --batch_size must be at least 1; got {args.batch_size}")
     disable_progress_bar()  # of loading weights
-    with errors_in_one_line("the same command starts again"):
+    with errors_in_one_line("run the same command again"):
         scores = evaluate(args.model, args.source, args.data_dir, args.split, args.batch_size, args.cache_dir)
     print(markdown_table(scores.pop("per_label")))
     print(json.dumps({"model": args.model, "split": args.split, **scores}))

@@ -26,11 +26,10 @@ from samplecnn_hf.cli import add_hub_arguments, run
 from samplecnn_hf.feature_extraction_samplecnn import SAMPLING_RATES
 from samplecnn_hf.model_folder import CARD, TASK, PublishError, list_files, read_card
 from samplecnn_hf.publish import check_repo_id, one_line_errors, push_files
-from samplecnn_hf.text import escape_markdown
+from samplecnn_hf.text import escape_markdown, markdown_table
 from training.data import SOURCES, load_source
 from training.data.prepared import PreparedClips, prepare, prepared_folder
 from training.data.source import Source
-from training.loop.model_card import markdown_table
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "samplecnn_hf"

@@ -1,6 +1,6 @@
 """A recipe: every choice of a training run, from a YAML file with command-line overrides."""
 
-from collections.abc import Collection
+import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,8 +8,14 @@ from typing import Annotated, Literal
 from huggingface_hub.errors import StrictDataclassError
 from transformers import PreTrainedConfig
 
-from samplecnn_hf import SampleCNNConfig, SampleCNNFeatureExtractor, create_config
+from samplecnn_hf import (
+    SampleCNNConfig,
+    SampleCNNFeatureExtractor,
+    SampleCNNForAudioClassification,
+    create_config,
+)
 from samplecnn_hf.configuration_samplecnn import BOUNDS
+from samplecnn_hf.loading import load_for_fine_tuning
 from training.data import load_source
 from training.data.folds import load_folds
 from training.data.source import Source
@@ -17,6 +23,7 @@ from training.errors import RecipeError
 from training.options import Limits, check_options, option, parse_arguments, read_yaml
 from training.synthetic import STAND_INS, ensure_stand_in
 
+ROOT = Path(__file__).parents[1]
 # Options that may change when a run is resumed: the weights do not depend on them.
 MAY_CHANGE = {"recipe", "output_dir", "overwrite", "resume", "cache_dir", "threads", "paper_counts"}
 MAY_CHANGE |= {"license", "data_license", "language"}
@@ -208,6 +215,24 @@ class Recipe:
             sampling_rate=config.sampling_rate, segment_length=config.segment_length, **options
         )
 
+    def create_model(self, source: Source) -> tuple[SampleCNNForAudioClassification, SampleCNNFeatureExtractor]:
+        """A new or pretrained network for the labels of `source`, and its feature extractor."""
+        if self.pretrained is None:
+            config = self.create_config(source.labels, source.problem_type)
+            return SampleCNNForAudioClassification(config), self.create_feature_extractor(config)
+        model, extractor = load_for_fine_tuning(
+            self.pretrained,
+            problem_type=source.problem_type,
+            id2label=dict(enumerate(source.labels)),
+            label2id={label: i for i, label in enumerate(source.labels)},
+            dropout=self.dropout,
+            batch_norm_momentum=self.batch_norm_momentum,
+        )
+        if self.freeze > 1 + model.config.num_blocks:
+            raise RecipeError(f"--freeze must be at most {1 + model.config.num_blocks} for {self.pretrained}")
+        self.adopt_extractor(extractor)
+        return model, extractor
+
     def adopt_extractor(self, extractor: SampleCNNFeatureExtractor):
         """Record the input of a pretrained network instead of the one this recipe would have created."""
         self.variant = self.initializer = None
@@ -229,18 +254,20 @@ class Recipe:
         """Folders and files that the run reads."""
         return self.data_dir, self.cache_dir, self.recipe, self.pretrained
 
-    def check_same_run(self, earlier: dict, ignore: Collection[str] = ()):
+    def check_same_run(self, earlier: dict, published: bool = False):
         """
         Check that this recipe may resume or reuse a run with the recipe `earlier`.
 
         Args:
             earlier: fields of the run's recipe; a field that is missing had its default.
-            ignore: options that may differ, besides those that the weights do not depend on.
+            published: whether `earlier` has public paths only, as in `results.json`. The data must be compared, then.
 
         Raises:
-            RecipeError: another option differs.
+            RecipeError: an option differs that the weights depend on.
         """
-        ignored = MAY_CHANGE.union(ignore)
+        ignored = MAY_CHANGE | ({"data_dir"} if published else set())
+        if published and earlier.get("pretrained") == public_path(self.pretrained):
+            ignored |= {"pretrained"}
         if self.pretrained is not None:
             ignored |= {*FROM_PRETRAINED}
         earlier = {"model_kwargs": earlier.get("overrides", {}), **earlier}  # its name in older experiments
@@ -259,3 +286,11 @@ def parse_recipe(
     """Command line (`--recipe FILE --any_field value ...`) -> `Recipe`. Raises `RecipeError` as `Recipe.load`."""
     given = parse_arguments(Recipe, argv, description)
     return Recipe.load(given.pop("recipe", None), **given)
+
+
+def public_path(path: str | None) -> str | None:
+    """A path without the folders of this machine: relative to this checkout or, outside of it, the name alone."""
+    if path is None or not os.path.isabs(path):
+        return path
+    place = Path(os.path.abspath(path))
+    return str(place.relative_to(ROOT)) if place.is_relative_to(ROOT) else place.name

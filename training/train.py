@@ -4,10 +4,10 @@ Train SampleCNN on a data source; ends in a folder that is ready for the Hub.
     accelerate launch training/train.py --recipe training/recipes/speech_commands/modern.yaml \
         --data_dir data/speech_commands_v0.02 --output_dir runs/speech_commands
 
-- One GPU, several, or a CPU, by Accelerate. GPU training is untested.
-- `--resume` after an interruption ends with the same weights as the run that was not interrupted (on a CPU).
-- The folder appears under its name when everything in it is there.
-- `--synthetic` makes small data in the layout of the real ones, and trains on them.
+- Runs on a CPU, one GPU or several by Accelerate. GPU training is untested.
+- `--resume` continues an interrupted run, with the same weights as an uninterrupted one (on a CPU).
+- The output folder appears when it is complete.
+- `--synthetic` generates a small data set in the layout of the real one, and trains on it.
 """
 
 from accelerate import Accelerator
@@ -20,7 +20,7 @@ from training.recipe import parse_recipe
 
 def main(argv: list[str] | None = None):
     disable_progress_bar()  # of loading and saving weights
-    with errors_in_one_line("the same command with --resume goes on from the last finished epoch"):
+    with errors_in_one_line("the same command with --resume continues after the last finished epoch"):
         train(parse_recipe(argv))
         Accelerator().end_training()
 

@@ -1,7 +1,7 @@
 import pytest
 from markdown_it import MarkdownIt
 
-from samplecnn_hf.text import escape_markdown, one_line, printable, shorten
+from samplecnn_hf.text import escape_markdown, markdown_table, one_line, printable, shorten
 from tests.conftest import NASTY_NAMES
 
 
@@ -51,3 +51,13 @@ def test_markdown_shows_a_name_as_it_is(name):
 
 def test_markdown_stays_readable():
     assert escape_markdown("f1_samples@0.1 (x86_64), R&B café") == "f1_samples@0.1 (x86_64), R&B café"
+
+
+def test_table():
+    rows = [{"label": "a|b", "clips": 3, "f1": 1 / 3}, {"label": "c", "clips": 0, "f1": None}]
+    assert markdown_table(rows).splitlines() == [
+        "| label | clips | f1 |",
+        "| --- | --- | --- |",
+        "| a\\|b | 3 | 0.3333 |",
+        "| c | 0 | – |",
+    ]

@@ -41,7 +41,7 @@ def test_interrupted_overwriting_trains_all_folds_anew(tiny_run, folds, tmp_path
     def fit(run):
         if "fold2" in run.recipe.output_dir:
             raise KeyboardInterrupt
-        whole(run)
+        return whole(run)
 
     with monkeypatch.context() as context:
         context.setattr(TrainingRun, "fit", fit)
@@ -58,7 +58,7 @@ def test_interrupted_overwriting_trains_all_folds_anew(tiny_run, folds, tmp_path
 def test_results_of_something_else_are_kept(tiny_run, folds, tmp_path, content):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "results.json").write_text(content)
-    with pytest.raises(SystemExit, match="results.json is not that of a cross-validation: choose another"):
+    with pytest.raises(SystemExit, match="results.json was not written by a cross-validation: choose another"):
         cross_validate.main([*tiny_run, "--overwrite"])
     assert (tmp_path / "run" / "results.json").read_text() == content
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from samplecnn_hf import SampleCNNFeatureExtractor
 from training.data.prepared import PCM16, PreparedClips
@@ -75,3 +75,10 @@ def collate_clips(items: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tenso
         "attention_mask": (torch.arange(int(counts.max())) < counts[:, None]).long(),
         "labels": torch.stack([item["labels"] for item in items]),
     }
+
+
+def evaluation_loader(
+    clips: PreparedClips, num_labels: int, extractor: SampleCNNFeatureExtractor, batch_size: int
+) -> DataLoader:
+    """Batches of whole clips, in order."""
+    return DataLoader(EvaluationClips(clips, num_labels, extractor), batch_size=batch_size, collate_fn=collate_clips)

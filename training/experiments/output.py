@@ -18,8 +18,7 @@ from safetensors.numpy import save
 
 from samplecnn_hf.analysis.plots import plot_text
 from samplecnn_hf.files import write_file
-from samplecnn_hf.text import escape_markdown, printable
-from training.loop.model_card import markdown_table
+from samplecnn_hf.text import escape_markdown, markdown_table, printable
 
 # Columns that are repeated in each row of a .csv file, as far as the result has them.
 ORIGIN = ("data", "what", "split", "folds", "metric", "synthetic", "quick", "date", "command")

@@ -1,4 +1,4 @@
-"""Augmentation of a batch of training segments, on the device the batch is on."""
+"""Augmentation of batches of training segments, on their device."""
 
 import torch
 import torch.nn.functional as F
@@ -10,13 +10,12 @@ SNR_RANGE = (5.0, 40.0)  # dB
 
 class Augment:
     """
-    Time shift, change of speed and level, noise, and mixup, as far as the recipe asks for them.
+    Random time shift, speed, level, noise and mixup, as far as the recipe enables them.
 
     Args:
         recipe: its fields `time_shift`, `speed`, `gain`, `noise` and `mixup`.
         sampling_rate: of the segments, in Hz.
-        background: float32 (samples,) recordings to take noise from, on the device of the batches; white noise without
-            them.
+        background: noise recordings, float32 (samples,), on the device of the batches. None: white noise.
     """
 
     def __init__(self, recipe: Recipe, sampling_rate: int, background: torch.Tensor | None = None):
@@ -39,7 +38,7 @@ class Augment:
         return x.unsqueeze(1), labels
 
     def warp(self, x: torch.Tensor) -> torch.Tensor:
-        """Read each segment at another speed and from another start, between samples linearly; silence around it."""
+        """Resample each segment at a random speed and shift, with linear interpolation and zero padding."""
         speed = 1 + uniform(x, -self.max_speed, self.max_speed)
         shift = uniform(x, -self.max_shift, self.max_shift)
         center = (x.shape[1] - 1) / 2
@@ -71,7 +70,7 @@ class Augment:
 
 
 def uniform(like: torch.Tensor, low: float, high: float) -> torch.Tensor:
-    """One number a segment, [batch, 1]."""
+    """One random number per segment, [batch, 1]."""
     return torch.empty(len(like), 1, device=like.device).uniform_(low, high)
 
 

@@ -1,8 +1,8 @@
 """
-A state of a training run on disk: tensors as safetensors, everything else as JSON, nothing as pickle.
+Checkpoints: tensors as safetensors, everything else as JSON, nothing as pickle.
 
-    tensors.safetensors  state.json     what `write` was given
-    SHA256SUMS                          of these files, as `sha256sum --check` reads it
+    tensors.safetensors, state.json     the arguments of `write`
+    SHA256SUMS                          checksums of these files, for `sha256sum --check`
 """
 
 import hashlib
@@ -23,7 +23,7 @@ TENSORS, STATE, SUMS = "tensors.safetensors", "state.json", "SHA256SUMS"
 
 
 def write(folder: Path, tensors: dict[str, torch.Tensor], state: dict):
-    """Make `folder`. Raises `OSError` or `SafetensorError` where it cannot be written."""
+    """Create the checkpoint `folder`. Raises `OSError` or `SafetensorError` if it cannot be written."""
     folder.mkdir()
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, folder / TENSORS)
     (folder / STATE).write_text(json.dumps(state), encoding="utf-8")
@@ -31,27 +31,27 @@ def write(folder: Path, tensors: dict[str, torch.Tensor], state: dict):
 
 
 def read(folder: Path) -> tuple[dict[str, torch.Tensor], dict]:
-    """The tensors and the state that `write` was given. Raises `RecipeError` for anything else."""
-    with errors_of(folder):
+    """The tensors and the state of a checkpoint. Raises `RecipeError` if it is damaged."""
+    with one_line_errors(folder):
         if (folder / SUMS).read_text(encoding="utf-8") != _sums(folder):
             raise ValueError(f"{SUMS} does not match")
         return load_file(folder / TENSORS), json.loads((folder / STATE).read_text(encoding="utf-8"))
 
 
 @contextmanager
-def errors_of(folder: Path) -> Iterator[None]:
-    """Raise a `RecipeError` where what was read from `folder` does not fit."""
+def one_line_errors(folder: Path) -> Iterator[None]:
+    """Raise `RecipeError` if what was read from `folder` is missing, damaged or of another run."""
     try:
         yield
     except (AttributeError, LookupError, OSError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
         if isinstance(error, RecipeError):
             raise
-        raise RecipeError(f"{folder} is damaged ({error}): start anew with --overwrite") from error
+        raise RecipeError(f"{folder} is damaged ({error}): start again with --overwrite") from error
 
 
-def of(owner: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Those whose names begin with `owner.`, without it."""
-    prefix = f"{owner}."
+def tensors_of(part: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors named `part.NAME`, as `NAME`."""
+    prefix = f"{part}."
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
@@ -64,36 +64,36 @@ def _sums(folder: Path) -> str:
 
 
 def load_module(module: torch.nn.Module, tensors: dict[str, torch.Tensor]):
-    """Raises `ValueError` where `tensors` are not those of the module's state."""
+    """Load a state dict. Raises `ValueError` for other names, shapes or dtypes than the module has."""
     expected = {name: (tensor.shape, tensor.dtype) for name, tensor in module.state_dict().items()}
     if {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()} != expected:
-        raise ValueError("other weights than this network has")
+        raise ValueError("it has the weights of another network")
     module.load_state_dict(tensors)
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """What the optimizer remembers of each parameter; its options are the recipe's."""
+    """The state of the optimizer per parameter, as `INDEX.NAME`. Its options are in the recipe."""
     states = optimizer.state_dict()["state"]
     return {f"{index}.{name}": tensor for index, state in states.items() for name, tensor in state.items()}
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor], names: set[str]):
-    """Raises `ValueError` where `tensors` are neither none nor all of `names` of each parameter."""
+    """Load `optimizer_tensors`: all of `names` per parameter, or none. Raises `ValueError` for anything else."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     expected = {f"{index}.{name}" for index in range(len(parameters)) for name in names}
     if tensors.keys() not in (set(), expected):
-        raise ValueError("another state than this optimizer has")
+        raise ValueError("it has the state of another optimizer")
     states = {}
     for name, tensor in tensors.items():
         index, _, name = name.partition(".")
         if tensor.shape not in ((), parameters[int(index)].shape):
-            raise ValueError("the state of an optimizer of other weights")
+            raise ValueError("it has the state of an optimizer of other weights")
         states.setdefault(int(index), {})[name] = tensor
     optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def random_state(device: torch.device) -> dict:
-    """Of all generators of this process."""
+    """State of all random number generators of this process, for JSON."""
     kind, words, *rest = np.random.get_state()
     torch_states = {"cpu": torch.get_rng_state()}
     if device.type != "cpu":
@@ -106,7 +106,7 @@ def random_state(device: torch.device) -> dict:
 
 
 def load_random_state(state: dict, device: torch.device):
-    """What `random_state` returned."""
+    """Restore the result of `random_state`."""
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words), gauss))
     np.random.set_state(state["numpy"])

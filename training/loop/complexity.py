@@ -1,4 +1,4 @@
-"""What a network costs: multiply-accumulates, bytes, and the time of a segment."""
+"""Computational cost of a network: multiply-accumulates and speed."""
 
 import time
 
@@ -11,13 +11,13 @@ WARM_UP, ROUNDS = 1, 3
 
 
 def on_meta_device(config: SampleCNNConfig) -> SampleCNNForAudioClassification:
-    """The network without its memory, for shapes and counts."""
+    """The network without memory for its weights, for shapes and counts."""
     with torch.device("meta"):
         return SampleCNNForAudioClassification(config).eval()
 
 
 def giga_macs(config: SampleCNNConfig) -> float:
-    """Multiply-accumulates of one segment, in 10^9; convolutions and matrix products are counted."""
+    """Multiply-accumulates per segment in 10^9, of convolutions and matrix products."""
     model = on_meta_device(config)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(torch.zeros(1, config.segment_length, device="meta"))
@@ -26,7 +26,7 @@ def giga_macs(config: SampleCNNConfig) -> float:
 
 @torch.inference_mode()
 def segments_per_second(model: SampleCNNForAudioClassification, num_segments: int = 16) -> float:
-    """Segments that the model classifies in a second on its device and with its dtype: the fastest of three rounds."""
+    """Segments classified per second on the device and with the dtype of the model: the fastest of three rounds."""
     model.eval()
     segments = torch.zeros(1, num_segments, model.config.segment_length, device=model.device, dtype=model.dtype)
     seconds = []

@@ -1,4 +1,4 @@
-"""Cross-validation: each fold is held out once, and the others are trained on."""
+"""Cross-validation: one training run per fold, which is held out of training."""
 
 import json
 import statistics
@@ -17,13 +17,14 @@ from training.recipe import Recipe
 
 def cross_validate(recipe: Recipe) -> dict:
     """
-    Train on all folds but one, for each one; models in `output_dir/fold<n>`, scores in `output_dir/results.json`.
+    Train one network per fold: models in `output_dir/fold<n>`, scores in `output_dir/results.json`.
 
     Returns:
-        Mean and standard deviation of the accuracy over the folds, and each fold's scores.
+        The scores of each fold, and mean and standard deviation of the accuracy over the folds.
 
     Raises:
-        RecipeError, DataError: as `train` and `Recipe.load_folds`.
+        RecipeError: an error of `train`, or other results in `output_dir`.
+        DataError: an error of `Recipe.load_folds`.
     """
     create_accelerator(recipe)
     summary_file = Path(recipe.output_dir) / "results.json"
@@ -34,7 +35,7 @@ def cross_validate(recipe: Recipe) -> dict:
         for fold, repetition in zip(sources, repeat_by_fold(sources), strict=True)
     }
     if recipe.overwrite and not recipe.resume:
-        recipes = begin_again(recipes)
+        recipes = start_again(recipes)
     folds = {}
     for fold, source in sources.items():
         results = train(recipes[fold], source)
@@ -56,22 +57,22 @@ def cross_validate(recipe: Recipe) -> dict:
 
 
 def check_summary_file(path: Path):
-    """Raise `RecipeError` where the results of something else are in the way."""
+    """Raise `RecipeError` if there is a file with other results."""
     try:
         ours = not path.exists() or "accuracy_mean" in json.loads(path.read_text(encoding="utf-8"))
     except (TypeError, ValueError):
         ours = False
     if not ours:
-        raise RecipeError(f"{path} is not that of a cross-validation: choose another --output_dir")
+        raise RecipeError(f"{path} was not written by a cross-validation: choose another --output_dir")
 
 
-def begin_again(recipes: dict[str, Recipe]) -> dict[str, Recipe]:
-    """Have all folds trained anew, also after an interruption; the recipes by which to go on."""
+def start_again(recipes: dict[str, Recipe]) -> dict[str, Recipe]:
+    """Start all folds again, so that an interruption can be resumed; returns the recipes that continue them."""
     for recipe in recipes.values():
         folder = RunFolder(recipe.output_dir)
         if PartialState().is_main_process:
             with folder.held(overwrite=True, resume=False, inputs=recipe.inputs):
-                with folder.beginning(run_description(recipe)):
+                with folder.start(run_description(recipe)):
                     pass
     PartialState().wait_for_everyone()
     return {fold: replace(recipe, resume=True) for fold, recipe in recipes.items()}

@@ -1,4 +1,4 @@
-"""Clip-level predictions and scores: a clip's probabilities are the mean of its segments' (section IV-D)."""
+"""Clip-level predictions and metrics: a clip's probabilities are the mean of its segments' (section IV-D)."""
 
 from typing import NamedTuple
 
@@ -9,26 +9,22 @@ from tqdm import tqdm
 
 from samplecnn_hf.loading import load_classifier
 from training.data import load_source
-from training.data.prepared import PreparedClips, prepare
-from training.data.segments import EvaluationClips, collate_clips
+from training.data.prepared import prepare
+from training.data.segments import evaluation_loader
 from training.data.source import Source
 from training.errors import DataError
 from training.loop.hardware import prepare_cpu
 from training.loop.metrics import compute_metrics, per_label_table, segment_losses
 
 
-def evaluation_loader(clips: PreparedClips, num_labels: int, extractor, batch_size: int) -> DataLoader:
-    """Batches of whole clips."""
-    return DataLoader(EvaluationClips(clips, num_labels, extractor), batch_size=batch_size, collate_fn=collate_clips)
-
-
 class Predictions(NamedTuple):
-    """Of all clips, on the CPU.
+    """
+    Predictions of a network for all clips, on the CPU.
 
     Attributes:
         logits, targets: float32 [clips, labels].
-        segment_losses: the sum of the losses of a clip's segments, float64 [clips].
-        num_segments: int64 [clips].
+        segment_losses: sum of the losses of each clip's segments, float64 [clips].
+        num_segments: number of segments of each clip, int64 [clips].
     """
 
     logits: torch.Tensor
@@ -38,21 +34,21 @@ class Predictions(NamedTuple):
 
     @property
     def segment_loss(self) -> float:
-        """The mean loss of all segments, each by itself: what the authors' code calls the validation loss."""
+        """Mean loss over all segments: the validation loss of the authors' code."""
         return (self.segment_losses.sum() / self.num_segments.sum()).item()
 
 
 @torch.inference_mode()
 def predict(model, loader: DataLoader, accelerator: Accelerator) -> Predictions:
-    """What the network makes of all clips. `loader` is a prepared one."""
+    """Predict all clips of a loader prepared by `accelerator`."""
     model.eval()
     batches = []
     for batch in tqdm(loader, desc="evaluate", leave=False, disable=not accelerator.is_local_main_process):
         mask, targets = batch["attention_mask"], batch["labels"]
         outputs = model(batch["input_values"], attention_mask=mask)
-        losses = segment_losses(outputs.segment_logits.float(), targets, model.config.problem_type) * mask
-        of_batch = (outputs.logits.float(), targets, losses.sum(1), mask.sum(1))
-        batches.append([tensor.cpu() for tensor in accelerator.gather_for_metrics(of_batch)])
+        losses = segment_losses(outputs.segment_logits.float(), targets, model.config.multi_label) * mask
+        results = (outputs.logits.float(), targets, losses.sum(1), mask.sum(1))
+        batches.append([tensor.cpu() for tensor in accelerator.gather_for_metrics(results)])
     logits, targets, losses, num_segments = map(torch.cat, zip(*batches, strict=True))
     return Predictions(logits, targets, losses.double(), num_segments)
 
@@ -61,14 +57,22 @@ def evaluate(
     model_id: str, source_name: str, data_dir: str, split: str, batch_size: int = 8, cache_dir: str | None = None
 ) -> dict:
     """
-    Scores of a trained model on one split of a data source, in float32.
+    Evaluate a trained model on one split of a data set, in float32.
+
+    Args:
+        model_id: folder or Hub id of the model.
+        source_name: a key of `training.data.SOURCES`, or `folder-fold2` and the like.
+        data_dir: folder of the data set, or its id on the Hub.
+        split: "train", "validation" or "test".
+        batch_size: clips per batch.
+        cache_dir: folder for the decoded clips. None: next to the cache of `datasets`.
 
     Returns:
-        `clips`, what `training.loop.metrics.compute_metrics` returns (with the model's thresholds where it has
-        them), and `per_label`, the rows of `training.loop.metrics.per_label_table`.
+        `clips`, the metrics of `compute_metrics` (with the model's thresholds, if it has any), and `per_label`, the
+        rows of `per_label_table`.
 
     Raises:
-        DataError: the data cannot be read, or hold labels that the model does not know.
+        DataError: the data cannot be read, or have other labels than the model.
         OSError: there is no such model, or it is damaged.
     """
     model, extractor = load_classifier(model_id)
@@ -83,12 +87,12 @@ def evaluate(
     loader = accelerator.prepare(evaluation_loader(clips, len(source.labels), extractor, batch_size))
     logits, targets, *_ = predict(model.to(accelerator.device), loader, accelerator)
     if not logits.isfinite().all():
-        raise OSError(f"{model_id} gives scores that are not finite: its weights are damaged")
-    problem_type, thresholds = model.config.problem_type, model.config.thresholds
+        raise OSError(f"the scores of {model_id} are not finite: its weights are damaged")
+    multi_label, thresholds = source.multi_label, model.config.thresholds
     return {
         "clips": len(targets),
-        **compute_metrics(logits, targets, problem_type, thresholds),
-        "per_label": per_label_table(logits, targets, source.labels, problem_type, thresholds),
+        **compute_metrics(logits, targets, multi_label, thresholds),
+        "per_label": per_label_table(logits, targets, source.labels, multi_label, thresholds),
     }
 
 
@@ -99,7 +103,7 @@ def check_split(source: Source, split: str, data_dir: str):
 
 
 def check_labels(source: Source, model, data_dir: str, model_id: str):
-    """Raise `DataError` where the model's outputs mean something else than the data set's labels."""
+    """Raise `DataError` if the labels or the problem type of the model are not those of the data set."""
     if model.config.labels != source.labels:
         raise DataError(f"the labels of {data_dir} are not those of {model_id}, or in another order")
     if model.config.problem_type != source.problem_type:

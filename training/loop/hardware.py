@@ -1,4 +1,4 @@
-"""What the machine can do, and how to let it."""
+"""Precision and threads for the available hardware."""
 
 import ctypes
 import os
@@ -10,7 +10,7 @@ from training.errors import RecipeError
 
 
 def resolve_precision(mixed_precision: str, device: torch.device) -> str:
-    """`auto` -> `bf16` where the hardware computes it, else `no`. (Emulated bf16 is slower than float32.)"""
+    """`auto` -> `bf16` if the hardware supports it (emulated bf16 is slower than float32), else `fp16` or `no`."""
     if mixed_precision == "fp16" and device.type == "cpu":
         raise RecipeError("--mixed_precision fp16 needs a GPU; use bf16, no or auto")
     if mixed_precision != "auto":
@@ -27,11 +27,11 @@ def num_cores() -> int:
 
 
 def prepare_cpu(num_processes: int, threads: int | None):
-    """Use all cores (`accelerate launch` leaves a process one), and keep freed memory for the next step."""
+    """Use all cores (`accelerate launch` sets one thread per process), and keep freed memory for the next step."""
     torch.set_num_threads(threads or max(1, num_cores() // num_processes))
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        # glibc hands large blocks back to the kernel at once; getting them again, page by page, costs a training step
-        # about a third of its time (benchmarks/training_step.py).
+        # By default glibc returns large blocks to the kernel; allocating them again, page by page, takes about a third
+        # of a training step (benchmarks/training_step.py).
         m_trim_threshold, m_mmap_max = -1, -4
         libc.mallopt(m_mmap_max, 0)
         libc.mallopt(m_trim_threshold, -1)

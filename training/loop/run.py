@@ -1,4 +1,4 @@
-"""A training run from its recipe to the finished folder."""
+"""A training run, from its recipe to the finished folder."""
 
 import json
 import os
@@ -10,6 +10,7 @@ from accelerate.utils import DataLoaderConfiguration, parse_flag_from_env, set_s
 
 from training.data.source import Source
 from training.errors import RecipeError
+from training.loop.data import load_data
 from training.loop.hardware import prepare_cpu, resolve_precision
 from training.loop.model_card import write_hub_folder
 from training.loop.results import collect_results, finished_results
@@ -19,7 +20,7 @@ from training.recipe import Recipe
 
 
 def create_accelerator(recipe: Recipe) -> Accelerator:
-    """Raises `RecipeError` where several processes were started that do not know of each other."""
+    """Set up devices, precision and threads. Raises `RecipeError` if the started processes are not connected."""
     device = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU")).device
     accelerator = Accelerator(
         mixed_precision=resolve_precision(recipe.mixed_precision, device),
@@ -27,7 +28,7 @@ def create_accelerator(recipe: Recipe) -> Accelerator:
     )
     if int(os.environ.get("WORLD_SIZE", 1)) != accelerator.num_processes:
         raise RecipeError(
-            "these processes do not know of each other: set ACCELERATE_USE_CPU=true for several on a CPU"
+            "the processes are not connected: set ACCELERATE_USE_CPU=true for several processes on a CPU"
         )
     if accelerator.device.type == "cpu":
         prepare_cpu(accelerator.num_processes, recipe.threads)
@@ -36,45 +37,49 @@ def create_accelerator(recipe: Recipe) -> Accelerator:
 
 def train(recipe: Recipe, source: Source | None = None) -> dict:
     """
-    Run a recipe and write `recipe.output_dir`; returns the results written there as `results.json`.
+    Train a network and write the model folder `recipe.output_dir`.
 
     Args:
-        recipe: all choices of the run. With `resume`, a run that is finished already is left as it is.
-        source: the data, where they are not what the recipe's `source` and `data_dir` say.
+        recipe: all choices of the run. With `resume`, a finished run is not repeated.
+        source: data set to train on. None: the recipe's.
+
+    Returns:
+        The content of `results.json`.
 
     Raises:
-        RecipeError: an output folder that is in the way or cannot be written.
-        DataError: data that cannot be read.
+        RecipeError: the output folder exists, cannot be written or belongs to another run; the loss is not finite.
+        DataError: the data cannot be read.
     """
     accelerator = create_accelerator(recipe)
     folder = RunFolder(recipe.output_dir)
     held = folder.held(recipe.overwrite, recipe.resume, recipe.inputs)
     with held if accelerator.is_main_process else nullcontext():
         accelerator.wait_for_everyone()
-        resumed = recipe.resume and folder.is_begun
+        resumed = recipe.resume and folder.is_interrupted
         if recipe.resume:
             source = source or recipe.load_source()
             if results := finished_results(recipe, source, accelerator.num_processes):
                 accelerator.print(f"{recipe.output_dir} is finished already")
                 return results
         starts = accelerator.is_main_process and not resumed
-        with folder.beginning(run_description(recipe)) if starts else nullcontext():
+        with folder.start(run_description(recipe)) if starts else nullcontext():
             source = source or recipe.load_source()
             set_seed(recipe.seed)
-            run = TrainingRun(recipe, source, folder, accelerator)
+            model, extractor = recipe.create_model(source)
+            data = load_data(recipe, source, extractor, accelerator)
+            run = TrainingRun(recipe, model, data, folder, accelerator)
         accelerator.wait_for_everyone()
         set_seed(recipe.seed, device_specific=True)
         run.restore()
-        run.fit()
-        model = run.kept_model()
-        results = collect_results(run, model)
+        trained = run.fit()
+        results = collect_results(recipe, trained, data, accelerator)
         if accelerator.is_main_process:
-            folder.finish(lambda path: write_hub_folder(path, model, run.extractor, results))
+            folder.finish(lambda path: write_hub_folder(path, trained.model, extractor, results))
     summary = {"output_dir": recipe.output_dir, "kept_epoch": results["kept_epoch"], **results["metrics"]}
     accelerator.print(json.dumps(summary))
     return results
 
 
 def run_description(recipe: Recipe) -> dict:
-    """What must be the same for a run to go on."""
+    """What `finished_results` compares when a run is resumed."""
     return {"recipe": asdict(recipe), "num_processes": PartialState().num_processes}

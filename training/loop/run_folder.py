@@ -1,14 +1,14 @@
 """
-The folder that a run makes: it appears under its name once it is complete, never before.
+The output folder of a run, which appears under its name when it is complete.
 
 NAME.unfinished/
-    samplecnn-run.lock    locked by the run at work; it marks the folder as one that a run may empty and remove
-    run.json              what was begun; while it is there, the run can be resumed
+    samplecnn-run.lock    locked by the active run; marks the folder as one that a run may empty and remove
+    run.json              description of the run; while it exists, the run can be resumed
     checkpoint-0003/      everything that the next epoch depends on
     kept-0002/            the weights to keep
-    model/                the complete model, which is about to become NAME/
+    model/                the complete model, about to be renamed to NAME/
 
-Whatever is in it is written under a temporary name first, so that a run killed at any moment can go on.
+Everything is written under a temporary name first, so that a run that is killed at any time can be resumed.
 """
 
 import json
@@ -21,24 +21,24 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
-from samplecnn_hf.files import write_file
+from samplecnn_hf.files import replace_when_complete, write_file
 from training.errors import RecipeError
 
 MARK = "samplecnn-run.lock"
 RESULTS = "results.json"
-OF_A_RUN = {"recipe", "num_processes", "overwrite"}  # keys of run.json
-OF_OUR_RESULTS = {"recipe", "history", "kept_epoch"}  # keys; they mark a finished model
+RUN_KEYS = {"recipe", "num_processes", "overwrite"}  # of run.json
+RESULTS_KEYS = {"recipe", "history", "kept_epoch"}  # these mark a finished model
 
 
 class RunFolder:
-    """The folder `output_dir` and the working folder beside it."""
+    """The folder `output_dir` and the working folder next to it. Raises `RecipeError` for an invalid name."""
 
     def __init__(self, output_dir: str):
         self.final = Path(output_dir).absolute()
         if not self.final.name or self.final.name == "..":
-            raise RecipeError(f"--output_dir {output_dir} is no name for a new folder")
+            raise RecipeError(f"--output_dir {output_dir} is not a name for a new folder")
         self.work = self.final.with_name(self.final.name + ".unfinished")
-        self.may_replace = False  # a finished model; `held` decides
+        self.may_replace = False  # a finished model; set by `held`
 
     def kept(self, epoch: int) -> Path:
         return self.work / f"kept-{epoch:04d}"
@@ -50,49 +50,49 @@ class RunFolder:
         return max(self.work.glob("checkpoint-[0-9][0-9][0-9][0-9]"), default=None)
 
     @property
-    def is_begun(self) -> bool:
-        """Is there an interrupted run, which has finished an epoch or is to replace a model?"""
-        something = self.last_checkpoint() is not None or os.path.lexists(self.final)
-        return something and (self.work / "run.json").is_file()
+    def is_interrupted(self) -> bool:
+        """Whether there is an interrupted run that has finished an epoch or is to replace a model."""
+        has_progress = self.last_checkpoint() is not None or os.path.lexists(self.final)
+        return has_progress and (self.work / "run.json").is_file()
 
-    def begun(self) -> dict:
-        """What `beginning` was given."""
-        begun = _read_json(self.work / "run.json")
-        if not OF_A_RUN <= begun.keys() or not isinstance(begun["recipe"], dict):
-            raise _damaged(self.work / "run.json", "it does not tell of a run")
-        return begun
+    def description(self) -> dict:
+        """Description of the interrupted run, from `start`."""
+        description = _read_json(self.work / "run.json")
+        if not RUN_KEYS <= description.keys() or not isinstance(description["recipe"], dict):
+            raise _damaged(self.work / "run.json", "it does not describe a run")
+        return description
 
     def results(self) -> dict | None:
-        """Those of the finished model, if there is one."""
+        """Content of `results.json` of the finished model. None: there is no model."""
         path = self.final / RESULTS
         return _read_json(path) if path.is_file() else None
 
     @contextmanager
     def held(self, overwrite: bool, resume: bool, inputs: Iterable[str | None] = ()) -> Iterator[None]:
         """
-        Keep other runs away from the folder, until the block ends or the process dies.
+        Lock the folder until the block or the process ends.
 
         Args:
             overwrite: whether a finished model may be replaced.
-            resume: whether an interrupted run may be gone on with.
-            inputs: folders and files that the run reads; they must not be where it writes.
+            resume: whether an interrupted run may be resumed.
+            inputs: folders and files that the run reads, which must not be in the output folder.
 
         Raises:
-            RecipeError: something is in the way that must not be touched; nothing was.
+            RecipeError: the folder exists, is locked or was not created by a run. Nothing was changed.
         """
         self._check_place(inputs)
         with self._locked():
             try:
-                if (self.work / "model").exists():  # killed within `finish`
+                if (self.work / "model").exists():  # the run was killed in `finish`
                     self._install()
-                if self.is_begun and not resume and not overwrite:
+                if self.is_interrupted and not resume and not overwrite:
                     raise RecipeError(f"{self.work} holds an interrupted run: --resume it, or --overwrite it")
-                goes_on = resume and self.is_begun
-                self.may_replace = overwrite or (goes_on and self.begun().get("overwrite", False))
-                self._check_final(self.may_replace or (resume and not goes_on))
+                resumes = resume and self.is_interrupted
+                self.may_replace = overwrite or (resumes and self.description().get("overwrite", False))
+                self._check_final(self.may_replace or (resume and not resumes))
                 yield
             finally:
-                if not self.is_begun and not (self.work / "model").exists():
+                if not self.is_interrupted and not (self.work / "model").exists():
                     self._clear()
                     (self.work / MARK).unlink()
                     self.work.rmdir()
@@ -105,7 +105,7 @@ class RunFolder:
             lock.acquire(timeout=0)
         except Timeout as error:
             raise RecipeError(
-                f"another run is writing to {self.final}: wait for its end, or choose another --output_dir"
+                f"another run is writing to {self.final}: wait until it ends, or choose another --output_dir"
             ) from error
         except OSError as error:
             raise _cannot_write(self.work, error, "choose another --output_dir") from error
@@ -118,31 +118,31 @@ class RunFolder:
         for path in inputs:
             for place in (self.final, self.work):
                 if path is not None and _real(place) in (_real(path), *_real(path).parents):
-                    raise RecipeError(f"{path} lies in {place}, which the run replaces: choose another --output_dir")
+                    raise RecipeError(f"{path} is in {place}, which the run replaces: choose another --output_dir")
         for parent in _real(self.final).parents:
             if (parent / MARK).exists():
-                raise RecipeError(f"{self.final} lies in the folder of another run: choose another --output_dir")
+                raise RecipeError(f"{self.final} is in the folder of another run: choose another --output_dir")
         if os.path.lexists(self.work) and not _is_folder_with(self.work, (self.work / MARK).is_file):
-            raise RecipeError(_not_ours(self.work))
+            raise RecipeError(_not_of_a_run(self.work))
 
     def _check_final(self, may_be_there: bool):
         if not os.path.lexists(self.final):
             return
         if not may_be_there:
-            raise RecipeError(f"{self.final} exists; choose another --output_dir, or --overwrite it")
-        if not _is_folder_with(self.final, self._has_our_results):
-            raise RecipeError(_not_ours(self.final))
+            raise RecipeError(f"{self.final} exists: choose another --output_dir, or --overwrite it")
+        if not _is_folder_with(self.final, self._has_results):
+            raise RecipeError(_not_of_a_run(self.final))
 
-    def _has_our_results(self) -> bool:
+    def _has_results(self) -> bool:
         results = self.results() or {}
-        return results.keys() >= OF_OUR_RESULTS and isinstance(results["recipe"], dict)
+        return results.keys() >= RESULTS_KEYS and isinstance(results["recipe"], dict)
 
     @contextmanager
-    def beginning(self, what: dict) -> Iterator[None]:
+    def start(self, description: dict) -> Iterator[None]:
         """
-        Be the folder of a new run, told by `what`, in place of an interrupted one; only while the folder is held.
+        Start a new run instead of an interrupted one; the folder must be `held`.
 
-        An error within the block undoes that. An interruption does not: the new run can be resumed.
+        An error in the block undoes this. An interruption does not: the new run can be resumed.
         """
         aside, run = self.work / "aside", self.work / "run.json"
         _remove(aside)
@@ -151,7 +151,7 @@ class RunFolder:
         for path in earlier:
             path.rename(aside / path.name)
         try:
-            write_file(run, json.dumps({**what, "overwrite": self.may_replace}))
+            write_file(run, json.dumps({**description, "overwrite": self.may_replace}))
             yield
         except Exception:
             run.unlink(missing_ok=True)
@@ -162,7 +162,7 @@ class RunFolder:
             _remove(aside)
 
     def _content(self) -> list[Path]:
-        """What the working folder holds beside the mark; first of all what says that a run was begun."""
+        """Content of the working folder besides the mark; `run.json`, which makes it a run, is first."""
         paths = [path for path in self.work.iterdir() if path.name != MARK]
         return sorted(paths, key=lambda path: path.name != "run.json")
 
@@ -172,16 +172,13 @@ class RunFolder:
                 _remove(path)
 
     def write(self, target: Path, fill: Callable[[Path], None]):
-        """Let `fill` make a folder, then give it its name. Raises `RecipeError` if it cannot be written."""
-        temporary = self.work / "new"
-        _remove(temporary)
+        """Create the folder `target` by calling `fill`. Raises `RecipeError` if it cannot be written."""
         try:
-            fill(temporary)
+            with replace_when_complete(target) as temporary:
+                fill(temporary)
+                _remove(target)  # of an epoch that is repeated
         except (OSError, SafetensorError) as error:
-            _remove(temporary)
-            raise _cannot_write(target, error, "make room, then go on with --resume") from error
-        _remove(target)  # of an epoch that is run again
-        temporary.rename(target)
+            raise _cannot_write(target, error, "free some space, then continue with --resume") from error
 
     def keep_only(self, *kept: Path):
         """Remove all other folders of the working folder."""
@@ -190,7 +187,7 @@ class RunFolder:
                 _remove(path)
 
     def finish(self, fill: Callable[[Path], None]):
-        """Let `fill` make the final folder, which takes the place of an earlier model."""
+        """Create the final folder by calling `fill`, replacing an earlier model."""
         self._check_final(self.may_replace)
         self.write(self.work / "model", fill)
         self._install()
@@ -212,12 +209,12 @@ def _real(path: str | Path) -> Path:
 
 
 def _is_folder_with(path: Path, mark: Callable[[], bool]) -> bool:
-    """Is this a folder that has the mark, or nothing?"""
+    """Whether this is a folder that has the mark or is empty."""
     return path.is_dir() and (mark() or not any(path.iterdir()))
 
 
-def _not_ours(path: Path) -> str:
-    return f"{path} was not made by a training run: move it away, or choose another --output_dir"
+def _not_of_a_run(path: Path) -> str:
+    return f"{path} was not created by a training run: move it away, or choose another --output_dir"
 
 
 def _cannot_write(path: Path, error: Exception, advice: str) -> RecipeError:
@@ -225,7 +222,7 @@ def _cannot_write(path: Path, error: Exception, advice: str) -> RecipeError:
 
 
 def _remove(path: Path):
-    """A file or link, or a folder with all that is in it; nothing where there is none."""
+    """Remove a file, a link or a folder with its content, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -238,7 +235,7 @@ def _read_json(path: Path) -> dict:
     except (ValueError, RecursionError) as error:
         raise _damaged(path, error) from error
     if not isinstance(content, dict):
-        raise _damaged(path, "it is no JSON object")
+        raise _damaged(path, "it is not a JSON object")
     return content
 
 

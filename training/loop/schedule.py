@@ -1,7 +1,7 @@
 """
-The learning rate and the best epoch, as functions of the epochs so far: to resume a run takes nothing but its history.
+The learning rate and the best epoch as functions of the history, so that only the history is saved to resume a run.
 
-With the schedule `plateau` the epochs between two cuts of the learning rate are a stage.
+With the schedule `plateau`, a stage is the epochs between two reductions of the learning rate.
 """
 
 import math
@@ -13,11 +13,11 @@ from training.recipe import Recipe
 class Schedule:
     """
     Args:
-        recipe: its options of the optimisation.
-        metric: the task's, a key of the validation scores.
-        steps_per_epoch: in each process.
+        recipe: options of the optimization.
+        metric: metric of the task, a key of the validation scores.
+        steps_per_epoch: optimizer steps per epoch in each process.
 
-    A history is a list with one record per epoch: `epoch`, counted from 1, and the scores in `validation`.
+    A history is a list with one record per epoch: `epoch`, from 1, and the scores in `validation`.
     """
 
     def __init__(self, recipe: Recipe, metric: str, steps_per_epoch: int):
@@ -39,7 +39,7 @@ class Schedule:
         return (-scores[self.recipe.monitor],)
 
     def stages(self, history: list[dict]) -> list[list[dict]]:
-        """The epochs of each learning rate. The last stage goes on; right after a cut it is empty."""
+        """The epochs at each learning rate. The last stage is unfinished; directly after a reduction it is empty."""
         if self.recipe.schedule != "plateau":
             return [history]
         stages = [[]]
@@ -51,8 +51,8 @@ class Schedule:
                 stages.append([])
         return stages
 
-    def is_cut(self, history: list[dict]) -> bool:
-        """Did the last epoch end a stage?"""
+    def ends_stage(self, history: list[dict]) -> bool:
+        """Whether the learning rate is reduced after the last epoch."""
         return not self.stages(history)[-1]
 
     def learning_rates(self, history: list[dict]) -> list[float]:
@@ -76,6 +76,6 @@ class Schedule:
         return self.recipe.learning_rate * self.recipe.plateau_factor ** (len(self.stages(history)) - 1)
 
     def is_finished(self, history: list[dict]) -> bool:
-        """All epochs are done, or the learning rate has been cut to nothing."""
-        cut_to_nothing = self.recipe.schedule == "plateau" and self._plateau(history) < self.recipe.min_learning_rate
-        return cut_to_nothing or len(history) >= self.recipe.num_epochs
+        """Whether all epochs are done, or the learning rate is below its minimum."""
+        below_minimum = self.recipe.schedule == "plateau" and self._plateau(history) < self.recipe.min_learning_rate
+        return below_minimum or len(history) >= self.recipe.num_epochs

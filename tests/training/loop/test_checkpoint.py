@@ -51,8 +51,8 @@ def test_training_goes_on_as_if_nothing_had_happened(network, tmp_path, name):
     optimizer = trained(other, name)
     np.random.rand(), random.gauss(0, 1)
     tensors, state = checkpoint.read(tmp_path / "checkpoint")
-    checkpoint.load_module(other, checkpoint.of("model", tensors))
-    checkpoint.load_optimizer(optimizer, checkpoint.of("optimizer", tensors), OPTIMIZER_STATE[name])
+    checkpoint.load_module(other, checkpoint.tensors_of("model", tensors))
+    checkpoint.load_optimizer(optimizer, checkpoint.tensors_of("optimizer", tensors), OPTIMIZER_STATE[name])
     checkpoint.load_random_state(state["random"], CPU)
     take_steps(other, optimizer, 2)
     assert all(torch.equal(expected[key], tensor) for key, tensor in other.state_dict().items())
@@ -100,7 +100,7 @@ def test_damage_is_one_line(tmp_path, name, spoil):
     folder = tmp_path / "checkpoint"
     checkpoint.write(folder, {"model.a": torch.ones(9)}, {"history": []})
     spoil(folder / name)
-    with pytest.raises(RecipeError, match=f"{folder} is damaged .*: start anew with --overwrite"):
+    with pytest.raises(RecipeError, match=f"{folder} is damaged .*: start again with --overwrite"):
         checkpoint.read(folder)
 
 
@@ -132,7 +132,7 @@ def test_random_states_that_are_none():
     bad = [None, [], {}, {**good, "python": [3, [1], None]}, {**good, "numpy": ["MT19937", [1], 0, 0, 0]}]
     bad += [{**good, "torch": {"cpu": "zz"}}, {**good, "torch": {"cpu": "00"}}, {**good, "torch": {}}]
     for state in bad:
-        with pytest.raises(RecipeError, match="is damaged"), checkpoint.errors_of(Path("x")):
+        with pytest.raises(RecipeError, match="is damaged"), checkpoint.one_line_errors(Path("x")):
             checkpoint.load_random_state(state, CPU)
     checkpoint.load_random_state(good, CPU)
     assert torch.equal(torch.rand(1), drawn)

@@ -10,7 +10,7 @@ from training import train
 from training.errors import RecipeError
 from training.loop.training_run import TrainingRun
 
-RECIPE = Path(__file__).parents[2] / "training" / "recipes" / "finetune.yaml"
+RECIPE = Path(__file__).parents[3] / "training" / "recipes" / "finetune.yaml"
 FROZEN = ("samplecnn.front_end.", "samplecnn.blocks.0.", "samplecnn.blocks.1.")
 
 

@@ -16,7 +16,7 @@ from training.loop.metrics import (
     unscored_labels,
 )
 
-SINGLE, MULTI = "single_label_classification", "multi_label_classification"
+SINGLE, MULTI = False, True  # whether a clip may have several labels
 
 
 def logits_of(probabilities: list[list[float]]) -> torch.Tensor:
@@ -215,8 +215,8 @@ def test_bootstrap_interval_holds_the_score_and_narrows_with_more_clips():
     for clips in (50, 800):
         targets = torch.eye(2)[torch.randint(2, (clips,), generator=generator)]
         logits = targets + torch.randn(clips, 2, generator=generator)
-        low, high = bootstrap_interval(logits, targets, "single_label_classification", "accuracy")
-        accuracy = compute_metrics(logits, targets, "single_label_classification")["accuracy"]
+        low, high = bootstrap_interval(logits, targets, SINGLE, "accuracy")
+        accuracy = compute_metrics(logits, targets, SINGLE)["accuracy"]
         assert low < accuracy < high
         widths.append(high - low)
     assert widths[1] < widths[0] / 2
@@ -224,11 +224,11 @@ def test_bootstrap_interval_holds_the_score_and_narrows_with_more_clips():
 
 def test_no_bootstrap_interval_of_what_cannot_be_scored():
     logits, targets = torch.zeros(4, 2), torch.zeros(4, 2)
-    assert bootstrap_interval(logits, targets, "multi_label_classification", "roc_auc") is None
+    assert bootstrap_interval(logits, targets, MULTI, "roc_auc") is None
 
 
 @pytest.mark.parametrize(
-    ("problem_type", "metric"),
+    ("multi_label", "metric"),
     [
         (MULTI, "roc_auc"),
         (MULTI, "pr_auc"),
@@ -238,17 +238,17 @@ def test_no_bootstrap_interval_of_what_cannot_be_scored():
         (SINGLE, "f1_macro"),
     ],
 )
-def test_bootstrap_interval_is_that_of_the_metric_itself(problem_type, metric):
+def test_bootstrap_interval_is_that_of_the_metric_itself(multi_label, metric):
     """For some metrics it takes a shorter way than `compute_metrics`."""
     generator = torch.Generator().manual_seed(0)
     targets = (torch.rand(30, 4, generator=generator) < 0.3).float()
-    if problem_type == SINGLE:
+    if not multi_label:
         targets = torch.eye(4)[torch.randint(4, (30,), generator=generator)]
     logits = (2 * targets + torch.randn(30, 4, generator=generator)).round()  # with ties
-    thresholds = [0.2, 0.4, 0.6, 0.8] if problem_type == MULTI else None
+    thresholds = [0.2, 0.4, 0.6, 0.8] if multi_label else None
     generator, values = torch.Generator().manual_seed(0), []
     for _ in range(BOOTSTRAP_DRAWS):
         drawn = torch.randint(30, (30,), generator=generator)
-        values.append(compute_metrics(logits[drawn], targets[drawn], problem_type, thresholds)[metric])
-    interval = bootstrap_interval(logits, targets, problem_type, metric, thresholds)
+        values.append(compute_metrics(logits[drawn], targets[drawn], multi_label, thresholds)[metric])
+    interval = bootstrap_interval(logits, targets, multi_label, metric, thresholds)
     assert interval == pytest.approx(np.percentile(values, [2.5, 97.5]).tolist())

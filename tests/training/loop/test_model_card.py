@@ -11,9 +11,10 @@ from samplecnn_hf import SampleCNNConfig, __version__
 from samplecnn_hf.text import printable
 from tests.conftest import NASTY_NAMES
 from tests.training.scores import MULTI_LABEL, RECIPE, SINGLE_LABEL
+from training import recipe
 from training.data import SOURCES
 from training.loop import model_card
-from training.loop.model_card import markdown_table, without_local_paths, write_hub_folder
+from training.loop.model_card import without_local_paths, write_hub_folder
 
 
 @pytest.fixture
@@ -100,7 +101,7 @@ def test_card_of_a_multi_label_model(write):
     assert "| labels_scored | 1 |\n| f1_samples@0.1 | 0.3000 |" in text
     assert "Scores on the validation split:" in text
     assert "| guitar | 3 | 0.9000 | 0.8000 | 0.2500 |\n| flute | 0 | – | – | 0.5000 |\n" in text
-    assert "\nNot scored on the validation split, where no clip has them or all clips do: flute.\n" in text
+    assert "\nNot scored on the validation split, because no clip or every clip has them: flute.\n" in text
     assert '\nclassifier("clip.wav", threshold="tuned")' in text
     assert "\n\n\n" not in text
 
@@ -143,9 +144,9 @@ def test_a_fold_of_a_folder(write):
 def test_licences_of_weights_and_data(write):
     card = write(SINGLE_LABEL, data_license="CC BY 3.0")
     assert card.data.license == "mit"
-    assert "Licence of the data: CC BY 3.0. Licence of these weights: mit." in card.text
-    assert "Licence of the data: not stated here" in write(SINGLE_LABEL).text
-    assert "Licence of the data: CC BY 4.0." in write(SINGLE_LABEL, source="speech_commands").text
+    assert "License of the data: CC BY 3.0. License of these weights: mit." in card.text
+    assert "License of the data: not stated here" in write(SINGLE_LABEL).text
+    assert "License of the data: CC BY 4.0." in write(SINGLE_LABEL, source="speech_commands").text
 
 
 @pytest.mark.parametrize("name", sorted(set(SOURCES) - {"folder", "hub"}))
@@ -249,8 +250,8 @@ def test_names_are_shown_as_they_are(write, name):
     assert literal.strip() in texts  # the cell of the table
     assert texts[1] == place.strip()  # the heading
     assert any(text.startswith(f"Trained on {place}.") for text in texts)
-    assert any(f"Licence of the data: {literal}. Licence of these weights: {literal}." in text for text in texts)
-    assert any(f"all clips do: first, {literal}." in text for text in texts)
+    assert any(f"License of the data: {literal}. License of these weights: {literal}." in text for text in texts)
+    assert any(f"every clip has them: first, {literal}." in text for text in texts)
     fences = [token for token in tokens if token.type == "fence"]
     code = next(token.content for token in fences if "AutoFeatureExtractor" in token.content)
     assert f"from_pretrained({json.dumps(place, ensure_ascii=False)}, trust" in code
@@ -298,7 +299,7 @@ def test_what_to_install_is_what_the_package_needs(write):
     text = write(SINGLE_LABEL).text
     assert '"transformers>=5.4"' in text
     (line,) = re.findall(r"^pip install (.*)$", text, re.MULTILINE)
-    project = tomllib.loads((model_card.ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((recipe.ROOT / "pyproject.toml").read_text())["project"]
     assert line == " ".join(f'"{requirement}"' for requirement in project["dependencies"])
 
 
@@ -310,13 +311,3 @@ def test_project_link(write, monkeypatch):
 
 def test_a_model_object_needs_the_class_of_its_pipeline(write):
     assert "pipeline_class=type(classifier)" in write(SINGLE_LABEL).text
-
-
-def test_table():
-    rows = [{"label": "a|b", "clips": 3, "f1": 1 / 3}, {"label": "c", "clips": 0, "f1": None}]
-    assert markdown_table(rows).splitlines() == [
-        "| label | clips | f1 |",
-        "| --- | --- | --- |",
-        "| a\\|b | 3 | 0.3333 |",
-        "| c | 0 | – |",
-    ]

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from training.errors import RecipeError
 from training.loop.run_folder import MARK, RunFolder
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 EPOCHS = 2
 
 
@@ -32,13 +32,13 @@ def model_of(name: str) -> Callable[[Path], None]:
 def run(folder: RunFolder, name: str, overwrite=False, resume=False, epochs=EPOCHS) -> str:
     """What train.py does with a folder; returns the name of the run whose model is there in the end."""
     with folder.held(overwrite, resume):
-        resumed = resume and folder.is_begun
+        resumed = resume and folder.is_interrupted
         if resume and not resumed and folder.results():
             return folder.results()["name"]
         if not resumed:
-            with folder.beginning({"recipe": {"name": name}, "num_processes": 1}):
+            with folder.start({"recipe": {"name": name}, "num_processes": 1}):
                 pass
-        assert folder.begun()["recipe"] == {"name": name}
+        assert folder.description()["recipe"] == {"name": name}
         last = folder.last_checkpoint()
         for epoch in range(int(last.name[-4:]) + 1 if last else 1, epochs + 1):
             folder.write(folder.kept(epoch), model_of(name))
@@ -74,10 +74,10 @@ def test_folder_appears_only_when_it_is_complete(folder):
         (path / "config.json").write_text("{}")
         full_disk()
 
-    with folder.held(False, False), folder.beginning({"recipe": {}, "num_processes": 1}):
-        with pytest.raises(RecipeError, match="No space left on device; make room, then go on with --resume"):
+    with folder.held(False, False), folder.start({"recipe": {}, "num_processes": 1}):
+        with pytest.raises(RecipeError, match="No space left on device; free some space, then continue with --resume"):
             folder.finish(fail_half_way)
-        assert not folder.final.exists() and not (folder.work / "new").exists()
+        assert not folder.final.exists() and not list(folder.work.glob(".*.unfinished"))
         folder.finish(model_of("whole"))
     assert names(folder) == ["run"] and folder.results()["name"] == "whole"
 
@@ -90,7 +90,7 @@ def test_failed_writing_keeps_what_was_there(folder, error):
 
     with folder.held(False, False):
         folder.write(folder.kept(1), model_of("first"))
-        with pytest.raises(RecipeError, match="(?i)cannot write to .*kept-0001: .*no space left.*; make room"):
+        with pytest.raises(RecipeError, match="(?i)cannot write to .*kept-0001: .*no space left.*; free some space"):
             folder.write(folder.kept(1), fail)
         assert (folder.kept(1) / "model.safetensors").read_text() == "first"
         assert {path.name for path in folder.work.iterdir()} == {MARK, "kept-0001"}
@@ -129,9 +129,9 @@ def killed_after(changes: float) -> Iterator[list]:
         return maybe
 
     with pytest.MonkeyPatch.context() as context:
-        for name in ("mkdir", "rename", "rmdir", "unlink"):
+        for name in ("mkdir", "rename", "replace", "rmdir", "unlink"):
             context.setattr(os, name, mortal(getattr(os, name)))
-        context.setattr(Path, "write_text", mortal(Path.write_text))
+        context.setattr(Path, "write_bytes", mortal(Path.write_bytes))
         with suppress(Killed):
             yield done
 
@@ -156,7 +156,7 @@ def test_killed_at_any_moment_and_resumed(before, tmp_path):
         begin_and_kill(folder, moment)
         complete = [path for path in (folder.final, folder.work / "model") if (path / "results.json").is_file()]
         assert complete or before in ("nothing", "an interrupted run")
-        goes_on = folder.begun()["recipe"]["name"] if folder.is_begun else "new"
+        goes_on = folder.description()["recipe"]["name"] if folder.is_interrupted else "new"
         assert goes_on == "new" or moment < BEGUN
         ended = run(folder, goes_on, resume=True)
         assert folder.results()["name"] == ended and not folder.work.exists()
@@ -181,7 +181,7 @@ def full_disk(*arguments, **keywords):
 def test_a_run_that_cannot_begin_changes_nothing(folder, monkeypatch):
     def fail(**options):
         with pytest.raises(RecipeError, match="no such data"), folder.held(**options):
-            with folder.beginning({"recipe": {"name": "bad"}, "num_processes": 1}):
+            with folder.start({"recipe": {"name": "bad"}, "num_processes": 1}):
                 raise RecipeError("no such data")
 
     fail(overwrite=False, resume=False)
@@ -192,17 +192,17 @@ def test_a_run_that_cannot_begin_changes_nothing(folder, monkeypatch):
     interrupted(folder, "new", 1, overwrite=True)
     fail(overwrite=True, resume=False)
     with monkeypatch.context() as context, pytest.raises(OSError), folder.held(True, False):
-        context.setattr(Path, "write_text", full_disk)
-        with folder.beginning({"recipe": {"name": "bad"}, "num_processes": 1}):
+        context.setattr(Path, "write_bytes", full_disk)
+        with folder.start({"recipe": {"name": "bad"}, "num_processes": 1}):
             pass
     assert folder.last_checkpoint() == folder.checkpoint(1)
     assert run(folder, "new", resume=True) == "new"
 
 
 def test_a_model_that_appears_while_another_is_trained_is_not_replaced(folder):
-    with folder.held(False, False), folder.beginning({"recipe": {}, "num_processes": 1}):
+    with folder.held(False, False), folder.start({"recipe": {}, "num_processes": 1}):
         model_of("other")(folder.final)
-        with pytest.raises(RecipeError, match="exists; choose another --output_dir, or --overwrite it"):
+        with pytest.raises(RecipeError, match="exists: choose another --output_dir, or --overwrite it"):
             folder.finish(model_of("mine"))
     assert folder.results()["name"] == "other"
 
@@ -240,9 +240,9 @@ def snapshot(folder: Path) -> dict:
 def test_what_no_run_has_made_is_never_removed(folder, make, name, resume):
     make(folder.final.with_name(name))
     before = snapshot(folder.final.parent)
-    with pytest.raises(RecipeError, match=f"{name}.* (was not made by a training run|is damaged .*): move it away"):
+    with pytest.raises(RecipeError, match=f"{name}.* (was not created by a training run|is damaged .*): move it away"):
         run(folder, "new", overwrite=True, resume=resume)
-    with pytest.raises(RecipeError, match=f"{name}.* (exists; choose another --output_dir|was not made by)"):
+    with pytest.raises(RecipeError, match=f"{name}.* (exists: choose another --output_dir|was not created by)"):
         run(folder, "new")
     assert snapshot(folder.final.parent) == before
 
@@ -286,14 +286,14 @@ def test_data_where_a_run_writes(folder, tmp_path, place, there):
 def test_a_folder_within_that_of_another_run(folder):
     interrupted(folder, "new", 1)
     inner = RunFolder(str(folder.work / "inner"))
-    with pytest.raises(RecipeError, match="inner lies in the folder of another run: choose another --output_dir"):
+    with pytest.raises(RecipeError, match="inner is in the folder of another run: choose another --output_dir"):
         run(inner, "inner")
     assert run(folder, "new", resume=True) == "new"
 
 
 @pytest.mark.parametrize("name", ["/", "..", "a/.."])
 def test_names_that_are_none(name):
-    with pytest.raises(RecipeError, match="is no name for a new folder"):
+    with pytest.raises(RecipeError, match="is not a name for a new folder"):
         RunFolder(name)
 
 
@@ -319,7 +319,7 @@ def test_second_run_is_told_and_the_lock_goes_with_the_process(folder):
     try:
         assert process.stdout.readline() == "held\n"
         for options in ((False, False), (True, False), (False, True)):
-            with pytest.raises(RecipeError, match="another run is writing to .*run: wait for its end, or choose"):
+            with pytest.raises(RecipeError, match="another run is writing to .*run: wait until it ends, or choose"):
                 with folder.held(*options):
                     pass
     finally:

@@ -88,7 +88,7 @@ def test_stages_are_those_of_the_authors(patience):
             )
             assert not ours.is_finished(before)
             if epoch:
-                assert ours.is_cut(before) == (stage > stages[epoch - 1])
+                assert ours.ends_stage(before) == (stage > stages[epoch - 1])
         assert ours.is_finished(history(losses[: len(stages)])) == (len(stages) < len(losses))
         assert ours.kept(history(losses[: len(stages)]))["epoch"] == kept
 

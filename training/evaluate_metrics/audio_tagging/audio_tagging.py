@@ -1,5 +1,5 @@
 """
-Metrics of clips with any number of labels, for the library `evaluate`: those of `training.loop.metrics`.
+`multi_label_metrics` of `training.loop.metrics` for the library `evaluate`.
 
     metric = evaluate.load("training/evaluate_metrics/audio_tagging")
     metric.compute(predictions=probabilities, references=targets)  # both [clips, labels]
@@ -19,7 +19,7 @@ class AudioTagging(evaluate.Metric):
             citation="",
             inputs_description=(
                 "predictions: probabilities [clips, labels]. references: zeros and ones [clips, labels]. thresholds: "
-                "optional, one a label."
+                "optional, per-label decision thresholds."
             ),
             features=datasets.Features(
                 {

@@ -1,5 +1,5 @@
 """
-Metrics of clips with one label each, for the library `evaluate`: those of `training.loop.metrics`.
+`single_label_metrics` of `training.loop.metrics` for the library `evaluate`.
 
     metric = evaluate.load("training/evaluate_metrics/keyword_spotting")
     metric.compute(predictions=probabilities, references=labels)  # [clips, labels] and [clips]

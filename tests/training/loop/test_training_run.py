@@ -1,4 +1,4 @@
-"""Runs that are interrupted, damaged, started twice or out of space."""
+"""The loop: metrics, stages and extreme values; runs that are interrupted, damaged, started twice or out of space."""
 
 import json
 import os
@@ -13,15 +13,109 @@ from pathlib import Path
 import pytest
 import torch
 
+from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassification
+from tests.training.options import without
 from training import evaluate, train
+from training.data import load_source
 from training.loop import checkpoint
+from training.loop.metrics import loss_function
 from training.loop.training_run import TrainingRun
+from training.recipe import parse_recipe
 
-ROOT = Path(__file__).parents[2]
+EXTREMES = ["time_shift=60", "mixup=100", "mixup=0.01", "gain=100", "speed=0.999999", "noise=1", "mean=3e38"]
 
 
-def without(options: list[str], *names: str) -> list[str]:
-    return [option for option in options if not option.startswith(tuple(f"--{name}=" for name in names))]
+EXTREMES += [
+    "std=1e-38",
+    "std=3e38",
+    "learning_rate=3e38",
+    "learning_rate=1e-300",
+    "weight_decay=3e38",
+    "seed=2147483647",
+]
+
+
+EXTREMES += [
+    "warmup_epochs=9999",
+    "label_smoothing=0.999999",
+    "average_decay=0.999999",
+    "dropout=0.999999",
+]
+
+
+EXTREMES += ["batch_norm_momentum=1e-300", "eval_batch_size=65536", "batch_size=65536", "max_segments=1000000"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("extreme", EXTREMES)
+def test_extreme_values_train_or_are_one_line(tiny_run, extreme):
+    try:
+        train.main([*tiny_run, "--num_epochs=1", f"--{extreme}"])
+    except SystemExit as ended:
+        assert str(ended).startswith("error: ") and "\n" not in str(ended)
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_a_new_stage_begins_with_the_best_weights_of_the_last(tiny_run, monkeypatch):
+    losses = iter([1, 2, 3, 4, 1.5, 5])
+    whole, began, best = TrainingRun.train_epoch, [], {}
+
+    def train_epoch(run, rates):
+        weights = {name: value.clone() for name, value in run.evaluated_model.state_dict().items()}
+        momentum = sum(state["momentum_buffer"].abs().sum() for state in run.optimizer.state.values())
+        began.append((weights, float(momentum), rates[0]))
+        return whole(run, rates)
+
+    def validate(run):
+        best[len(run.history) + 1] = {name: value.clone() for name, value in run.evaluated_model.state_dict().items()}
+        return {"loss": 1.0, "accuracy": 1.0, "segment_loss": next(losses)}
+
+    monkeypatch.setattr(TrainingRun, "train_epoch", train_epoch)
+    monkeypatch.setattr(TrainingRun, "validate", validate)
+    options = [*without(tiny_run, "schedule", "average_decay"), "--schedule=plateau", "--plateau_patience=2"]
+    options += ["--optimizer=sgd", "--monitor=segment_loss", "--plateau_reload", "--num_epochs=6"]
+    results = train.train(parse_recipe(options))
+    # Epoch 1 is the best of the first stage, which ends with the third; epoch 5 is the best of the second.
+    weights, momentum, rate = zip(*began, strict=True)
+    assert all(torch.equal(weights[3][name], value) for name, value in best[1].items())
+    assert momentum[0] == momentum[3] == 0 and all(momentum[epoch] > 0 for epoch in (1, 2, 4, 5))
+    assert rate == pytest.approx([0.01] * 3 + [0.002] * 3)
+    assert results["kept_epoch"] == 5
+
+
+@pytest.mark.parametrize("problem", ["single_label_classification", "multi_label_classification"])
+def test_segment_loss_is_the_mean_over_segments(tiny_run, write_chords, tmp_path, problem):
+    """Clips have one segment or three: that of the clips' mean scores is another."""
+    options = tiny_run
+    if problem.startswith("multi"):
+        options = [*tiny_run, "--source=magnatagatune-26k", f"--data_dir={write_chords(tmp_path / 'chords')}"]
+    train.main([*options, "--num_epochs=1"])
+    validation = json.loads((tmp_path / "run" / "results.json").read_text())["history"][0]["validation"]
+    model = SampleCNNForAudioClassification.from_pretrained(tmp_path / "run").eval()
+    extractor = SampleCNNFeatureExtractor.from_pretrained(tmp_path / "run")
+    recipe = parse_recipe(options)
+    source = load_source(recipe.source, recipe.data_dir)
+    losses = []
+    for clip in source.splits["validation"]:
+        inputs = extractor(clip.path, return_tensors="pt")
+        with torch.no_grad():
+            logits = model(**inputs).segment_logits[0]
+        targets = torch.zeros_like(logits)
+        targets[:, list(clip.labels)] = 1
+        losses += [
+            float(loss_function(x[None], y[None], source.multi_label)) for x, y in zip(logits, targets, strict=True)
+        ]
+    assert validation["segment_loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-3)
+
+
+def test_run_that_diverges_is_not_published(tiny_run, tmp_path):
+    with pytest.raises(SystemExit, match="the loss is not finite"):
+        train.main([*tiny_run, "--learning_rate=1e30"])
+    assert not (tmp_path / "run").exists()
+
+
+ROOT = Path(__file__).parents[3]
 
 
 def interrupt(*arguments, **keywords):
@@ -40,7 +134,7 @@ def interrupted(tiny_run, tmp_path, monkeypatch):
 
         with monkeypatch.context() as context:
             context.setattr(TrainingRun, "train_epoch", train_epoch)
-            with pytest.raises(SystemExit, match="interrupted: the same command with --resume goes on"):
+            with pytest.raises(SystemExit, match="interrupted: the same command with --resume continues"):
                 train.main([*tiny_run, *options])
         return [*tiny_run, *options]
 
@@ -52,6 +146,8 @@ def results(folder: Path) -> dict:
 
 
 PLATEAU = ("--optimizer=sgd", "--schedule=plateau", "--average_decay=0", "--plateau_patience=1", "--plateau_reload")
+
+
 PLATEAU += ("--monitor=segment_loss", "--learning_rate_decay=0.01")
 
 
@@ -93,16 +189,13 @@ def test_two_processes_resume(tiny_run, tmp_path):
     assert weights[0] == weights[1]
 
 
-# Overwriting
-
-
 @pytest.mark.parametrize("after", [0, 1, "preparation"])
 def test_interrupted_overwriting_goes_on_with_the_new_run(tiny_run, interrupted, tmp_path, monkeypatch, after, capsys):
     train.main(tiny_run)
     old = (tmp_path / "run" / "model.safetensors").read_bytes()
     if after == "preparation":
         with monkeypatch.context() as context:
-            context.setattr(TrainingRun, "build_loaders", interrupt)
+            context.setattr("training.loop.run.load_data", interrupt)
             with pytest.raises(SystemExit, match="interrupted"):
                 train.main([*tiny_run, "--seed=1", "--overwrite"])
     else:
@@ -142,9 +235,6 @@ def test_bad_data_leave_the_old_model_finished(tiny_run, tones, tmp_path, capsys
     assert not (tmp_path / "run.unfinished").exists()
 
 
-# Nothing but safetensors and JSON
-
-
 class Bomb:
     def __init__(self, mark: Path):
         self.mark = mark
@@ -176,9 +266,6 @@ def test_pretrained_pickle_is_not_read(tiny_run, tmp_path):
     with pytest.raises(SystemExit, match="error: .*model.safetensors"):
         train.main([*options, f"--pretrained={tmp_path / 'run'}"])
     assert not (tmp_path / "exploded").exists()
-
-
-# Damage
 
 
 def truncate(path: Path):
@@ -238,7 +325,7 @@ def test_damaged_checkpoint_is_one_line(interrupted, tmp_path, name):
         train.main([*options, "--resume"])
     message = str(error.value)
     assert message.startswith("error: ") and "\n" not in message and path.partition("/")[0] in message
-    assert "start anew with --overwrite" in message or "give the same data" in message
+    assert "start again with --overwrite" in message or "give the same data" in message
 
 
 @pytest.mark.parametrize(
@@ -261,9 +348,6 @@ def test_damaged_network_is_one_line(tiny_run, tmp_path, file, content, pretrain
     assert not (tmp_path / "run.unfinished").exists()
 
 
-# A full disk
-
-
 def limit_file_size(size: int):
     """No file, pytest's own output included, can grow beyond it."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
@@ -284,21 +368,19 @@ def test_full_disk(tiny_run, tmp_path, monkeypatch, method):
     with monkeypatch.context() as context:
         context.setattr(TrainingRun, method, write)
         try:
-            with pytest.raises(SystemExit, match="^error: cannot write to .*; make room, then go on with --resume$"):
+            with pytest.raises(SystemExit, match="^error: cannot write to .*; free some space, then continue with"):
                 train.main(tiny_run)
         finally:
             limit_file_size(resource.RLIM_INFINITY)
     left = {path.name for path in (tmp_path / "run.unfinished").iterdir()}
-    assert not left & {"new", "model"} and not (tmp_path / "run").exists()
+    assert all(name.startswith(("checkpoint", "kept", "run.json", "samplecnn-run.lock")) for name in left)
+    assert not (tmp_path / "run").exists()
     train.main([*tiny_run, "--resume"])
     whole_run = [*without(tiny_run, "output_dir"), f"--output_dir={tmp_path / 'whole'}"]
     train.main(whole_run)
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == (
         tmp_path / "whole" / "model.safetensors"
     ).read_bytes()
-
-
-# Names and places
 
 
 @pytest.mark.parametrize("name", ["caf\udce9", "two\nlines", "bell\a", "x" * 300, "a\u2028b", "a\0b"])
@@ -318,7 +400,7 @@ def test_names_that_are_unusual(tiny_run, tmp_path, name):
 def test_data_are_not_overwritten(tiny_run, tones):
     content = {path: path.read_bytes() for path in tones.rglob("*") if path.is_file()}
     for output_dir in (tones, tones.parent):
-        with pytest.raises(SystemExit, match="lies in .*, which the run replaces: choose another --output_dir"):
+        with pytest.raises(SystemExit, match="is in .*, which the run replaces: choose another --output_dir"):
             train.main([*without(tiny_run, "output_dir"), f"--output_dir={output_dir}", "--overwrite"])
     assert {path: path.read_bytes() for path in tones.rglob("*") if path.is_file()} == content
 
@@ -332,6 +414,6 @@ def test_validation_that_is_not_finite_is_not_published(tiny_run, tmp_path, monk
         return loss
 
     monkeypatch.setattr(TrainingRun, "train_epoch", train_epoch)
-    with pytest.raises(SystemExit, match="the loss is not finite any more"):
+    with pytest.raises(SystemExit, match="the loss is not finite"):
         train.main(tiny_run)
     assert not (tmp_path / "run").exists()

@@ -1,0 +1,74 @@
+"""The data of a training run: clips are prepared, cut into segments and batched."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from accelerate import Accelerator
+from torch.utils.data import DataLoader
+
+from samplecnn_hf import SampleCNNFeatureExtractor
+from training.data.prepared import PreparedClips, prepare
+from training.data.segments import TrainingSegments, evaluation_loader, to_float
+from training.data.source import Source
+from training.errors import DataError
+from training.loop.augment import Augment
+from training.paper import check_paper_counts
+from training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """
+    The data set of a run, as its network takes it.
+
+    Attributes:
+        source: the data set.
+        extractor: the network's feature extractor.
+        clips: the usable clips of each split.
+        segments: batches of training segments, shuffled; for Accelerate to prepare.
+        evaluation: batches of whole clips of "validation" and, if there is one, "test"; prepared by Accelerate.
+        augment: augmentation of a batch of training segments.
+    """
+
+    source: Source
+    extractor: SampleCNNFeatureExtractor
+    clips: dict[str, PreparedClips]
+    segments: DataLoader
+    evaluation: dict[str, DataLoader]
+    augment: Augment
+
+
+def load_data(
+    recipe: Recipe, source: Source, extractor: SampleCNNFeatureExtractor, accelerator: Accelerator
+) -> TrainingData:
+    """
+    Prepare the clips of `source` for a run.
+
+    Raises:
+        DataError: a split without usable clips, fewer segments than a batch, or not the number of clips in the paper.
+    """
+    quiet = not accelerator.is_local_main_process
+    clips = prepare(source, extractor.sampling_rate, recipe.cache_dir, quiet=quiet)
+    if recipe.paper_counts and not source.synthetic:
+        check_paper_counts(source.name, clips)
+    num_labels = len(source.labels)
+    segments = TrainingSegments(clips["train"], num_labels, extractor, recipe.crop)
+    if len(segments) < recipe.batch_size * accelerator.num_processes:
+        raise DataError(f"{len(segments)} training segments do not fill a batch: use a smaller --batch_size")
+    evaluation = {
+        split: evaluation_loader(clips[split], num_labels, extractor, recipe.eval_batch_size)
+        for split in ("validation", "test")
+        if split in clips
+    }
+    background = None
+    if recipe.noise and "background_noise" in clips:
+        background = to_float(np.concatenate(list(clips["background_noise"]))).to(accelerator.device)
+    return TrainingData(
+        source=source,
+        extractor=extractor,
+        clips=clips,
+        # A last batch of one segment would have no variance for the batch norm of the head.
+        segments=DataLoader(segments, batch_size=recipe.batch_size, shuffle=True, drop_last=True),
+        evaluation={split: accelerator.prepare(loader) for split, loader in evaluation.items()},
+        augment=Augment(recipe, extractor.sampling_rate, background),
+    )
