@@ -4,12 +4,12 @@ from pathlib import Path
 import pytest
 
 from training import train
+from training.data.source import SYNTHETIC_MARK
 from training.data.sources.speech_commands import SPLIT_LISTS
 from training.errors import DataError
-from training.paper import check_paper_counts
-from training.synthetic.new_folder import MARK
+from training.paper import PAPER, check_paper_counts
 
-RECIPES = Path(__file__).parents[3] / "training" / "recipes" / "speech_commands"
+RECIPES = Path(__file__).parents[2] / "training" / "recipes" / "speech_commands"
 
 
 def clips(sizes):
@@ -17,8 +17,8 @@ def clips(sizes):
 
 
 @pytest.mark.parametrize("name", ["magnatagatune", "speech_commands", "dcase2017"])
-def test_the_papers_counts(paper, name):
-    check_paper_counts(name, clips(paper["datasets"][name]["splits"] | {"background_noise": 6}))
+def test_the_papers_counts(name):
+    check_paper_counts(name, clips(PAPER["datasets"][name]["splits"] | {"background_noise": 6}))
 
 
 # Other clips that circulate: of any duration, with or without a tag, the Hub's copy, version 0.01, a small sample.
@@ -34,12 +34,12 @@ def test_the_papers_counts(paper, name):
         ("dcase2017", {"train": 46042, "validation": 5618}),
     ],
 )
-def test_other_counts_are_an_error(paper, name, sizes):
+def test_other_counts_are_an_error(name, sizes):
     with pytest.raises(DataError) as error:
         check_paper_counts(name, clips(sizes))
     message = str(error.value)
     assert "\n" not in message and "--paper_counts false" in message
-    for split, expected in paper["datasets"][name]["splits"].items():
+    for split, expected in PAPER["datasets"][name]["splits"].items():
         assert f"{expected:,} {split} clips (found: {sizes.get(split, 0):,})" in message
 
 
@@ -79,7 +79,7 @@ def test_the_papers_recipes_demand_them(spoken, tmp_path, name):
 def test_other_data_remain_usable(spoken, tones, tmp_path, recipe):
     options = {"paper": ["--paper_counts=false"], "modern": [], "synthetic": []}[recipe]
     if recipe == "synthetic":
-        (tones / MARK).touch()
+        (tones / SYNTHETIC_MARK).touch()
         recipe = "paper"
     train.main([f"--recipe={RECIPES / recipe}.yaml", *spoken, *options])
     results = json.loads((tmp_path / "run" / "results.json").read_text())

@@ -33,7 +33,7 @@ def test_cache_dir_that_is_no_folder(tones, tmp_path, cache_dir):
 
 def test_full_disk_is_one_line(tones, tmp_path, monkeypatch):
     monkeypatch.setattr("training.data.prepared.pa.OSFile", lambda path, mode: open("/dev/full", mode, buffering=0))
-    with pytest.raises(SystemExit, match="error: cannot make .*arrow: .*No space left on device") as error:
+    with pytest.raises(SystemExit, match="error: cannot write .*arrow: .*No space left on device") as error:
         prepare.main(["folder", f"--data_dir={tones}", f"--cache_dir={tmp_path / 'cache'}"])
     assert "\n" not in error.value.code
     assert not list((tmp_path / "cache").rglob("*.arrow*"))

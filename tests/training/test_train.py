@@ -16,7 +16,7 @@ from training.data import load_source
 from training.loop.metrics import loss_function
 from training.loop.training_run import TrainingRun
 from training.recipe import parse_recipe
-from training.synthetic import STAND_INS, StandIn
+from training.synthetic.sources import SYNTHETIC_SOURCES, SyntheticSource
 
 ROOT = Path(__file__).parents[2]
 
@@ -115,7 +115,7 @@ def test_resume_with_other_options_is_refused(tiny_run, tmp_path, monkeypatch, c
 
 def test_several_labels_a_clip(tiny_run, write_chords, tmp_path, capsys, monkeypatch):
     """With the data made by `--synthetic`."""
-    monkeypatch.setitem(STAND_INS, "magnatagatune-26k", StandIn(write_chords, num_epochs=30))
+    monkeypatch.setitem(SYNTHETIC_SOURCES, "magnatagatune-26k", SyntheticSource(write_chords, num_epochs=30))
     data = tmp_path / "chords"
     options = [*tiny_run, "--source=magnatagatune-26k", "--synthetic", f"--data_dir={data}", "--num_epochs=30"]
     train.main([*options, "--mixup=0", "--batch_norm_momentum=0.1"])
@@ -286,7 +286,7 @@ def remove_audio(path: Path):
     "spoil, message",
     [
         (rename_column, "needs the columns file and class"),
-        (remove_audio, "not one of the 36 train clips can be used"),
+        (remove_audio, "none of the 36 train clips can be used"),
     ],
 )
 def test_bad_data_is_one_clear_line_and_no_folder(tiny_run, tones, tmp_path, spoil, message):

@@ -1,6 +1,4 @@
 import re
-import subprocess
-import sys
 from collections import Counter
 
 import numpy as np
@@ -9,10 +7,10 @@ import soundfile
 from scipy import signal
 
 from training.data import load_source
+from training.data.source import SYNTHETIC_MARK
 from training.data.sources.dcase2017 import LABELS
 from training.errors import DataError
 from training.synthetic import scenes
-from training.synthetic.new_folder import MARK
 from training.synthetic.scene_sounds import SAMPLE_RATE, SOUNDS, make_sound
 from training.synthetic.scenes import NUM_CLIPS, Scene, render_scene, write_scenes
 
@@ -92,14 +90,14 @@ def test_files_do_not_depend_on_the_number_of_workers(small_dir, tmp_path, monke
 def test_seed_changes_the_files(small_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(scenes, "CLIP_SECONDS", SHORT)
     other = read_all(write_scenes(tmp_path / "scenes", FEW_CLIPS, seed=1))
-    assert set(other.values()) & set(read_all(small_dir).values()) == {other[MARK]}
+    assert set(other.values()) & set(read_all(small_dir).values()) == {other[SYNTHETIC_MARK]}
 
 
 @pytest.mark.parametrize(
     "arguments, message",
     [
         ({"num_clips": 0}, "num_clips must be at least 1"),
-        ({"num_clips": 100}, "raise num_clips"),
+        ({"num_clips": 100}, "increase num_clips"),
         ({"seed": -1}, "seed must be at least 0"),
         ({"num_workers": 0}, "num_workers must be at least 1"),
     ],
@@ -121,10 +119,8 @@ def test_interruption_leaves_nothing_behind(tmp_path, monkeypatch):
 
 
 def test_command_line_leaves_an_existing_folder_alone(tmp_path):
-    command = [sys.executable, "-m", "training.synthetic.scenes", "--output_dir", str(tmp_path)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert result.returncode == 1
-    assert result.stderr.strip() == f"error: {tmp_path} already exists: delete it or choose another output_dir"
+    with pytest.raises(SystemExit, match="^error: .* already exists: delete it or choose another output_dir$"):
+        scenes.main(["--output_dir", str(tmp_path)])
     assert not list(tmp_path.iterdir())
 
 

@@ -3,8 +3,8 @@ import pytest
 from training import synthetic
 from training.data.source import SYNTHETIC_MARK
 from training.errors import DataError
-from training.synthetic import STAND_INS, StandIn, ensure_stand_in
-from training.synthetic.new_folder import new_folder
+from training.synthetic.output import new_folder
+from training.synthetic.sources import SYNTHETIC_SOURCES, SyntheticSource, ensure_synthetic_data
 
 
 def write(path):
@@ -15,7 +15,9 @@ def write(path):
 
 @pytest.fixture(autouse=True)
 def stand_ins(monkeypatch):
-    monkeypatch.setattr(synthetic, "STAND_INS", dict.fromkeys(STAND_INS, StandIn(write, num_epochs=1)))
+    monkeypatch.setattr(
+        synthetic, "SYNTHETIC_SOURCES", dict.fromkeys(SYNTHETIC_SOURCES, SyntheticSource(write, num_epochs=1))
+    )
 
 
 def test_folder_appears_when_it_is_complete(tmp_path):
@@ -38,24 +40,24 @@ def test_what_a_killed_run_left_is_made_anew(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["data", "data.partial"])
-@pytest.mark.parametrize("source", STAND_INS)
+@pytest.mark.parametrize("source", SYNTHETIC_SOURCES)
 def test_a_users_folder_is_left_alone(tmp_path, name, source):
     (tmp_path / name).mkdir()
     (tmp_path / name / "recording.wav").write_text("mine")
     with pytest.raises(DataError, match=f"{name} (was not made by --synthetic|holds files of another origin)"):
-        ensure_stand_in(source, tmp_path / "data")
+        ensure_synthetic_data(source, tmp_path / "data")
     assert {path.name: path.read_text() for path in tmp_path.rglob("*.wav")} == {"recording.wav": "mine"}
     assert not (tmp_path / name / "SYNTHETIC.txt").exists()
 
 
 def test_made_once(tmp_path):
     for _ in range(2):
-        ensure_stand_in("speech_commands", tmp_path / "data")
+        ensure_synthetic_data("speech_commands", tmp_path / "data")
     assert {path.name for path in tmp_path.iterdir()} == {".data.lock", "data"}
 
 
 def test_a_users_link_is_left_alone(tmp_path):
     (tmp_path / "data").symlink_to(tmp_path / "nowhere")
     with pytest.raises(DataError, match="data already exists"):
-        ensure_stand_in("speech_commands", tmp_path / "data")
+        ensure_synthetic_data("speech_commands", tmp_path / "data")
     assert (tmp_path / "data").is_symlink()
