@@ -97,9 +97,9 @@ def test_other_faults_of_a_space(space, page, tmp_path):
         "space", "ann/demo", "--static", "--folder", space
     )
     (space / "app.py").unlink()
-    assert "has no app.py, which is to be run" in fail("space", "ann/demo", "--folder", space, "--models", "ann/a")
+    assert "has no app.py, the file to run" in fail("space", "ann/demo", "--folder", space, "--models", "ann/a")
     (page / "index.html").unlink()
-    assert "has no index.html, which is to be run" in fail("space", "ann/page", "--static", "--folder", page)
+    assert "has no index.html, the file to run" in fail("space", "ann/page", "--static", "--folder", page)
     assert "there is no folder" in fail("space", "ann/demo", "--folder", tmp_path / "nowhere")
 
 
@@ -152,7 +152,7 @@ def test_data_set_comes_back_as_it_was(tones, push_and_read, tmp_path):
         "validation": 12,
         "test": 12,
     }
-    assert "| train | 35 |" in card.text and "one of 3 labels a clip" in card.text
+    assert "| train | 35 |" in card.text and "one of 3 labels per clip" in card.text
     assert "ynthetic" not in card.content
 
     table = pq.read_table(io.BytesIO(repo.files()["data/test-00000-of-00001.parquet"].content))
@@ -167,12 +167,12 @@ def test_data_set_comes_back_as_it_was(tones, push_and_read, tmp_path):
 
 
 @pytest.mark.slow
-def test_several_labels_a_clip(write_chords, push_and_read, tmp_path):
+def test_multi_label_data_set(write_chords, push_and_read, tmp_path):
     folder = write_chords(tmp_path / "chords")
     repo, read = push_and_read("magnatagatune-26k", folder)
     check_same_clips("magnatagatune-26k", folder, read, tmp_path)
     card = repo.files()["README.md"].content.decode()
-    assert "**Synthetic data**" in card and "any number of 3 labels a clip" in card
+    assert "**Synthetic data**" in card and "any number of 3 labels per clip" in card
 
 
 def test_dry_run_of_a_data_set(tones, tmp_path, capsys):
@@ -192,13 +192,3 @@ def test_faults_of_a_data_set(tones, tmp_path, capsys):
     # offline: nothing has left the machine, and the message says why
     failed = fail(*command, "--license=mit", "--cache_dir", tmp_path / "cache")
     assert "cannot push to ann/tones" in failed and "offline" in failed
-
-
-# Models
-
-
-def test_model_is_pushed_by_the_same_code(capsys, tmp_path):
-    assert "there is no folder" in fail("model", tmp_path / "nowhere", "ann/model", "--dry_run")
-    with pytest.raises(SystemExit, match="0"):
-        publish.main(["model", "--help"])
-    assert "--revision" in capsys.readouterr().out

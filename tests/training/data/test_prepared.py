@@ -1,8 +1,6 @@
 import csv
+import multiprocessing
 import os
-import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -75,7 +73,7 @@ def test_reading_a_clip_copies_nothing(tmp_path):
 def test_datasets_reads_the_shards(tmp_path, small_shards):
     paths = [write_tone(tmp_path / f"{i}.wav", 0.01 * (i + 1)) for i in range(6)]
     clips = prepare(make_source(paths, (1,)), RATE, tmp_path / "out")["train"]
-    files = sorted(map(str, (tmp_path / "out").glob("train-*.arrow")))
+    files = sorted(map(str, (tmp_path / "out").glob("*/train-*.arrow")))
     dataset = load_dataset("arrow", data_files=files, split="train", cache_dir=str(tmp_path / "cache"))
     assert [row["file"] for row in dataset] == [str(path) for path in paths]
     assert dataset["pcm"][5] == clips[5].tolist() and dataset["labels"][:] == [[1]] * 6
@@ -216,49 +214,40 @@ def test_folder_of_a_data_set(tmp_path, monkeypatch):
     assert "samplecnn" in prepared_folder(make_source([Path("a.wav")]), RATE).parts
 
 
-SCRIPT = """
-import sys, time
-from pathlib import Path
-from training.data import prepared
-from training.data.source import Clip, Source
-prepared.SHARD_CLIPS = 4
-folder = Path(sys.argv[1])
-clips = [Clip(path, (0,)) for path in sorted(folder.glob("*.wav"))]
-source = Source("folder", "data", ["a", "b"], "single_label_classification", {"train": clips}, "accuracy")
-if len(sys.argv) > 3:  # slow enough to be killed in the middle
-    decode = prepared.decode
-    prepared.decode = lambda *arguments: (time.sleep(0.05), decode(*arguments))[1]
-print(len(prepared.prepare(source, 22050, sys.argv[2])["train"]))
-"""
+def start_slowly(folder: Path, out: Path):
+    """A process that prepares the files in `folder`, slow enough to be killed on the way."""
+
+    def run():
+        decode = prepared.decode
+        prepared.decode = lambda *arguments: (time.sleep(0.02), decode(*arguments))[1]
+        prepare(make_source(sorted(folder.glob("*.wav"))), RATE, out)
+
+    process = multiprocessing.get_context("fork").Process(target=run)
+    process.start()
+    return process
 
 
-@pytest.mark.slow
-def test_killed_in_the_middle_it_goes_on(tmp_path):
-    for i in range(40):
-        write_tone(tmp_path / "audio" / f"{i:02}.wav", 0.01 * (i + 1))
-
-    def start(out, *slow):
-        command = [sys.executable, "-c", SCRIPT, str(tmp_path / "audio"), str(tmp_path / out), *slow]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-
-    process = start("killed", "slow")
+def test_killed_process_is_resumed(tmp_path, small_shards, decoded):
+    paths = [write_tone(tmp_path / "audio" / f"{i:02}.wav", 0.01 * (i + 1)) for i in range(40)]
+    process = start_slowly(tmp_path / "audio", tmp_path / "killed")
     while len(contents(tmp_path / "killed")) < 2:
-        assert process.poll() is None
+        assert process.is_alive()
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process.kill()
+    process.join()
     finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "killed").glob("*/train-*.arrow")}
     assert 2 <= len(finished) < 10
-    assert start("killed").communicate()[0] == start("at_once").communicate()[0] == "40\n"
+    for name in ("killed", "at_once"):
+        assert len(prepare(make_source(paths), RATE, tmp_path / name)["train"]) == 40
     assert contents(tmp_path / "killed") == contents(tmp_path / "at_once")
     assert {path: path.stat().st_mtime_ns for path in finished} == finished  # not decoded again
     assert not list((tmp_path / "killed").rglob("*.unfinished"))
 
 
-@pytest.mark.slow
-def test_two_processes_at_once(tmp_path):
+def test_two_processes_at_once(tmp_path, small_shards):
     for i in range(12):
         write_tone(tmp_path / "audio" / f"{i}.wav")
-    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "audio"), str(tmp_path / "out"), "slow"]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    assert [process.communicate()[0] for process in processes] == ["12\n", "12\n"]
+    processes = [start_slowly(tmp_path / "audio", tmp_path / "out") for _ in range(2)]
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0] and len(contents(tmp_path / "out")) == 4

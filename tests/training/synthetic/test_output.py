@@ -1,63 +1,60 @@
+import argparse
+from pathlib import Path
+
 import pytest
 
-from training import synthetic
 from training.data.source import SYNTHETIC_MARK
 from training.errors import DataError
-from training.synthetic.output import new_folder
-from training.synthetic.sources import SYNTHETIC_SOURCES, SyntheticSource, ensure_synthetic_data
-
-
-def write(path):
-    with new_folder(path) as partial:
-        (partial / "made.txt").touch()
-    return path
-
-
-@pytest.fixture(autouse=True)
-def stand_ins(monkeypatch):
-    monkeypatch.setattr(
-        synthetic, "SYNTHETIC_SOURCES", dict.fromkeys(SYNTHETIC_SOURCES, SyntheticSource(write, num_epochs=1))
-    )
+from training.synthetic.output import check_at_least, new_folder, run_command, write_in_parallel
 
 
 def test_folder_appears_when_it_is_complete(tmp_path):
-    with new_folder(tmp_path / "data") as partial:
-        assert not (tmp_path / "data").exists()
-        (partial / "made.txt").touch()
-    assert (tmp_path / "data" / SYNTHETIC_MARK).is_file() and (tmp_path / "data" / "made.txt").exists()
-    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+    with new_folder(tmp_path / "made" / "data") as folder:
+        assert not (tmp_path / "made" / "data").exists()
+        (folder / "made.txt").touch()
+    assert {path.name for path in (tmp_path / "made" / "data").iterdir()} == {SYNTHETIC_MARK, "made.txt"}
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["data"]
 
 
-def test_what_a_killed_run_left_is_made_anew(tmp_path):
-    with pytest.raises(KeyboardInterrupt), new_folder(tmp_path / "other"):
+def test_interrupted_folder_is_removed(tmp_path):
+    with pytest.raises(KeyboardInterrupt), new_folder(tmp_path / "data") as folder:
+        (folder / "half.txt").touch()
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
-    (tmp_path / "data.partial").mkdir()
-    (tmp_path / "data.partial" / "SYNTHETIC.txt").touch()
-    (tmp_path / "data.partial" / "half").touch()
-    write(tmp_path / "data")
-    assert {path.name for path in (tmp_path / "data").iterdir()} == {"SYNTHETIC.txt", "made.txt"}
 
 
-@pytest.mark.parametrize("name", ["data", "data.partial"])
-@pytest.mark.parametrize("source", SYNTHETIC_SOURCES)
-def test_a_users_folder_is_left_alone(tmp_path, name, source):
-    (tmp_path / name).mkdir()
-    (tmp_path / name / "recording.wav").write_text("mine")
-    with pytest.raises(DataError, match=f"{name} (was not made by --synthetic|holds files of another origin)"):
-        ensure_synthetic_data(source, tmp_path / "data")
-    assert {path.name: path.read_text() for path in tmp_path.rglob("*.wav")} == {"recording.wav": "mine"}
-    assert not (tmp_path / name / "SYNTHETIC.txt").exists()
+def test_existing_folders_and_links_are_left_alone(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for name in ("data", "link"):
+        with pytest.raises(DataError, match=f"{name} already exists"), new_folder(tmp_path / name):
+            pass
+    assert (tmp_path / "link").is_symlink() and list((tmp_path / "data").iterdir()) == []
 
 
-def test_made_once(tmp_path):
-    for _ in range(2):
-        ensure_synthetic_data("speech_commands", tmp_path / "data")
-    assert {path.name for path in tmp_path.iterdir()} == {".data.lock", "data"}
+def test_limits():
+    check_at_least(seed=(0, 0), num_clips=(20, 16))
+    with pytest.raises(DataError, match="num_clips must be at least 16; got 15"):
+        check_at_least(seed=(0, 0), num_clips=(15, 16))
 
 
-def test_a_users_link_is_left_alone(tmp_path):
-    (tmp_path / "data").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(DataError, match="data already exists"):
-        ensure_synthetic_data("speech_commands", tmp_path / "data")
-    assert (tmp_path / "data").is_symlink()
+def test_every_job_is_done(tmp_path):
+    write_in_parallel(Path.touch, [tmp_path / name for name in "abc"], num_workers=2, desc="Writing")
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "b", "c"}
+
+
+def test_command(capsys):
+    def write(output_dir, seed, num_workers, takes):
+        if takes < 1:
+            raise DataError("takes must be at least 1")
+        return output_dir
+
+    def run(*options):
+        parser = argparse.ArgumentParser()
+        parser.add_argument("--takes", type=int, default=1)
+        run_command(write, parser, ["--output_dir=data", *options])
+
+    run()
+    assert capsys.readouterr().out == "Wrote data\n"
+    with pytest.raises(SystemExit, match="^error: takes must be at least 1$"):
+        run("--takes=0")
