@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import pytest
@@ -76,15 +75,13 @@ def test_the_papers_recipes_demand_them(spoken, tmp_path, name):
 
 
 @pytest.mark.parametrize("recipe", ["paper", "modern", "synthetic"])
-def test_other_data_remain_usable(spoken, tones, tmp_path, recipe):
+def test_other_data_remain_usable(spoken, tones, recipe):
     options = {"paper": ["--paper_counts=false"], "modern": [], "synthetic": []}[recipe]
     if recipe == "synthetic":
         (tones / SYNTHETIC_MARK).touch()
         recipe = "paper"
-    train.main([f"--recipe={RECIPES / recipe}.yaml", *spoken, *options])
-    results = json.loads((tmp_path / "run" / "results.json").read_text())
-    assert results["clips"] == {"train": 36, "validation": 12, "test": 12}
-    assert results["source_rates"] == {"train": [22050], "validation": [22050], "test": [22050]}
+    with pytest.raises(SystemExit, match="78 training segments do not fill a batch"):  # the check before passes
+        train.main([f"--recipe={RECIPES / recipe}.yaml", *spoken, *options, "--batch_size=100"])
 
 
 def test_every_recipe_of_the_paper_demands_them():

@@ -78,7 +78,7 @@ DOWNLOADS = {
                 "sha256:af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",
             ),
         ),
-        unpacked_bytes=4_000_000_000,  # 105,829 words of at most 32 kB, and noise
+        unpacked_bytes=4_000_000_000,  # 105,829 words of up to 32 kB, and noise
     ),
     "speech_commands_v0.01": Download(
         archive=(

@@ -187,10 +187,8 @@ def _is_intact(shard: _Shard) -> bool:
         problem is not None or length == num_samples
         for problem, length, num_samples in zip(columns["problem"], lengths, columns["num_samples"], strict=True)
     )
-    labels = [list(clip.labels) for clip in shard.clips]
-    return (
-        complete and columns["labels"] == labels and columns["file"] == [_to_utf8(clip.path) for clip in shard.clips]
-    )
+    labels, files = [list(clip.labels) for clip in shard.clips], [_to_utf8(clip.path) for clip in shard.clips]
+    return complete and columns["labels"] == labels and columns["file"] == files
 
 
 def _write_shards(shards: list[_Shard], sampling_rate: int):

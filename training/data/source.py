@@ -35,8 +35,8 @@ class Source:
     """The clips of a data set, not yet decoded.
 
     Attributes:
-        name: of the data set, a key of `training.data.SOURCES`.
-        data_dir: absolute path of its folder, or its id on the Hub.
+        name: name of the data set, a key of `training.data.SOURCES`.
+        data_dir: absolute path of the folder, or id on the Hub.
         labels: label names, in the order of the network's outputs.
         problem_type: `single_label_classification` or `multi_label_classification`.
         splits: the clips of "train", "validation" and optionally "test".
@@ -76,7 +76,7 @@ class Source:
 
     @property
     def scored_split(self) -> str:
-        """The split that scores are reported for: test or, where there is none, validation."""
+        """The split that scores are reported for: test or, without one, validation."""
         return "test" if "test" in self.splits else "validation"
 
 
