@@ -8,7 +8,7 @@ from training.data import load_source
 from training.data.sources.speech_commands import SPLIT_LISTS, assign_split
 from training.errors import DataError
 
-SAMPLE_DIR = Path(__file__).parents[4] / "shared" / "data" / "speech_commands_sample"
+SAMPLE_DIR = Path(__file__).parents[5] / "shared" / "data" / "speech_commands_sample"
 needs_sample = pytest.mark.skipif(not SAMPLE_DIR.is_dir(), reason=f"no real recordings in {SAMPLE_DIR}")
 
 
