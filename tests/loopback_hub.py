@@ -1,13 +1,12 @@
 """
 A small Hugging Face Hub on this machine, for the real client: users, repositories, commits, branches, tags, LFS.
 
-    with LoopbackHub({"hf_ann": "ann"}) as hub:  # tokens and whose they are
+    with LoopbackHub({"hf_ann": "ann"}) as hub:  # token -> user
         ...  # HF_ENDPOINT=hub.url, HF_TOKEN=hf_ann, HF_HUB_DISABLE_XET=1 for a client process
         hub.repos["model", "ann/name"].commits
 
-It keeps everything in memory, and answers as the Hub does to what the clients of huggingface_hub, transformers and
-datasets ask; what they do not ask for is not here. `hub.uploads_to_cut = 1` breaks the next upload of a large file off
-in the middle; `hub.upload_was_cut` is set then.
+Everything is kept in memory. It implements the requests of the clients of huggingface_hub, transformers and datasets,
+and no others. `hub.uploads_to_cut = 1` interrupts the next upload of a large file and then sets `hub.upload_was_cut`.
 """
 
 import base64
@@ -35,7 +34,7 @@ class Blob:
 
     @property
     def oid(self) -> str:
-        """Of git, for the client to see what has changed; for LFS, of the content."""
+        """Hash by which the client detects changes: that of git, or of the content for LFS."""
         if self.is_lfs:
             return hashlib.sha256(self.content).hexdigest()
         return hashlib.sha1(b"blob %d\0" % len(self.content) + self.content).hexdigest()
@@ -52,7 +51,7 @@ class Repo:
     id: str
     private: bool
     sdk: str | None
-    commits: dict[str, dict[str, Blob]] = field(default_factory=dict)  # all files of each, the newest last
+    commits: dict[str, dict[str, Blob]] = field(default_factory=dict)  # all files of each commit, in order
     branches: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
 

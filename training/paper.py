@@ -1,4 +1,4 @@
-"""The numbers that the paper reports, from paper.yaml."""
+"""The numbers reported in the paper, from paper.yaml."""
 
 from collections.abc import Mapping, Sized
 from pathlib import Path
@@ -11,19 +11,19 @@ PAPER: dict = yaml.safe_load(Path(__file__).with_name("paper.yaml").read_text(en
 
 
 def paper_score(source_name: str, variant: str) -> float | None:
-    """The mean score over three runs of a network with the plain recipe (Fig. 6), where the paper reports it."""
+    """Mean score over three runs with the plain recipe (Fig. 6); None if the paper does not report it."""
     return PAPER["figure_6"].get(source_name, {}).get(variant)
 
 
 def check_paper_counts(source_name: str, clips: Mapping[str, Sized]) -> None:
-    """Check that a data set of Table I has as many clips per split as there; any other data set passes.
+    """Check that a data set of Table I has the paper's number of clips per split; other data sets pass.
 
     Args:
         source_name: a key of `training.data.SOURCES`.
         clips: the usable clips of each split, as `training.data.prepared.prepare` returns them.
 
     Raises:
-        DataError: a split has another number of clips.
+        DataError: the number of clips differs in a split.
     """
     if source_name not in PAPER["datasets"]:
         return

@@ -1,9 +1,9 @@
 """
-Decode a data set once, into memory-mapped shards that training reads without decoding (train.py does it by itself).
+Decode a data set into memory-mapped shards before training. (train.py does this when it is needed.)
 
     python -m training.prepare magnatagatune --data_dir data/magnatagatune
 
-An interrupted preparation is resumed. Files that are broken, missing or too short are listed in tables there.
+An interrupted preparation is resumed. Files that are damaged, missing or too short are listed in the folder it prints.
 """
 
 import argparse
@@ -20,8 +20,8 @@ from training.errors import errors_in_one_line
 def main(argv: list[str] | None = None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", choices=sorted(SOURCES), help="kind of data set")
-    parser.add_argument("--data_dir", required=True, help="folder that holds it; for hub, its id on the Hub")
-    parser.add_argument("--cache_dir", help="folder for the shards; beside what `datasets` caches, unless given")
+    parser.add_argument("--data_dir", required=True, help="folder of the data set; for hub, its id on the Hub")
+    parser.add_argument("--cache_dir", help="folder for the shards (default: in the cache of `datasets`)")
     parser.add_argument(
         "--sampling_rate", type=int, default=SampleCNNConfig().sampling_rate, help="in Hz (default: %(default)s)"
     )

@@ -21,7 +21,7 @@ from training.data.folds import load_folds
 from training.data.source import Source
 from training.errors import RecipeError
 from training.options import Limits, check_options, option, parse_arguments, read_yaml
-from training.synthetic import STAND_INS, ensure_stand_in
+from training.synthetic.sources import SYNTHETIC_SOURCES, ensure_synthetic_data
 
 ROOT = Path(__file__).parents[1]
 # Options that may change when a run is resumed: the weights do not depend on them.
@@ -163,13 +163,15 @@ class Recipe:
             raise RecipeError(f"--pretrained brings its own network and input: leave out --{' and --'.join(fixed)}")
         recipe = cls(**values)
         if recipe.synthetic and "num_epochs" not in changes:
-            recipe.num_epochs = min(recipe.num_epochs, STAND_INS[recipe.source].num_epochs)
+            recipe.num_epochs = min(recipe.num_epochs, SYNTHETIC_SOURCES[recipe.source].num_epochs)
         return recipe
 
     def __post_init__(self):
         check_options(self)
-        if self.synthetic and self.source not in STAND_INS:
-            raise RecipeError(f"--synthetic data can be made for {', '.join(STAND_INS)}; not for {self.source}")
+        if self.synthetic and self.source not in SYNTHETIC_SOURCES:
+            raise RecipeError(
+                f"--synthetic data can be made for {', '.join(SYNTHETIC_SOURCES)}; not for {self.source}"
+            )
         if self.synthetic and self.data_dir is None:
             self.data_dir = f"data/synthetic/{self.source}"
         for name in ("data_dir", "output_dir"):
@@ -242,7 +244,7 @@ class Recipe:
     def load_source(self) -> Source:
         """The data set; with `synthetic` it is generated first, unless it is there already. Raises `DataError`."""
         if self.synthetic:
-            ensure_stand_in(self.source, Path(self.data_dir))
+            ensure_synthetic_data(self.source, Path(self.data_dir))
         return load_source(self.source, self.data_dir)
 
     def load_folds(self) -> dict[str, Source]:

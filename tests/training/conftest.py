@@ -7,7 +7,7 @@ import pytest
 import soundfile
 from accelerate.state import AcceleratorState
 
-from training.synthetic.new_folder import MARK
+from training.data.source import SYNTHETIC_MARK
 
 PITCHES = {"high": 3000.0, "low": 300.0, "middle": 1000.0}
 CLIPS = {"train": 12, "validation": 4, "test": 4}  # of each pitch
@@ -68,7 +68,7 @@ def write_chords(tones):
             rows.append([1000 + i, *(int(name in heard) for name in names), file])
         with (folder / "annotations_final.csv").open("w", newline="") as file:
             csv.writer(file, delimiter="\t").writerows([["clip_id", *names, "mp3_path"], *rows])
-        (folder / MARK).touch()
+        (folder / SYNTHETIC_MARK).touch()
         return folder
 
     return write

@@ -1,15 +1,14 @@
-import json
 from pathlib import Path
 
 import pytest
 
 from training import train
+from training.data.source import SYNTHETIC_MARK
 from training.data.sources.speech_commands import SPLIT_LISTS
 from training.errors import DataError
-from training.paper import check_paper_counts
-from training.synthetic.new_folder import MARK
+from training.paper import PAPER, check_paper_counts
 
-RECIPES = Path(__file__).parents[3] / "training" / "recipes" / "speech_commands"
+RECIPES = Path(__file__).parents[2] / "training" / "recipes" / "speech_commands"
 
 
 def clips(sizes):
@@ -17,8 +16,8 @@ def clips(sizes):
 
 
 @pytest.mark.parametrize("name", ["magnatagatune", "speech_commands", "dcase2017"])
-def test_the_papers_counts(paper, name):
-    check_paper_counts(name, clips(paper["datasets"][name]["splits"] | {"background_noise": 6}))
+def test_the_papers_counts(name):
+    check_paper_counts(name, clips(PAPER["datasets"][name]["splits"] | {"background_noise": 6}))
 
 
 # Other clips that circulate: of any duration, with or without a tag, the Hub's copy, version 0.01, a small sample.
@@ -34,12 +33,12 @@ def test_the_papers_counts(paper, name):
         ("dcase2017", {"train": 46042, "validation": 5618}),
     ],
 )
-def test_other_counts_are_an_error(paper, name, sizes):
+def test_other_counts_are_an_error(name, sizes):
     with pytest.raises(DataError) as error:
         check_paper_counts(name, clips(sizes))
     message = str(error.value)
     assert "\n" not in message and "--paper_counts false" in message
-    for split, expected in paper["datasets"][name]["splits"].items():
+    for split, expected in PAPER["datasets"][name]["splits"].items():
         assert f"{expected:,} {split} clips (found: {sizes.get(split, 0):,})" in message
 
 
@@ -76,15 +75,13 @@ def test_the_papers_recipes_demand_them(spoken, tmp_path, name):
 
 
 @pytest.mark.parametrize("recipe", ["paper", "modern", "synthetic"])
-def test_other_data_remain_usable(spoken, tones, tmp_path, recipe):
+def test_other_data_remain_usable(spoken, tones, recipe):
     options = {"paper": ["--paper_counts=false"], "modern": [], "synthetic": []}[recipe]
     if recipe == "synthetic":
-        (tones / MARK).touch()
+        (tones / SYNTHETIC_MARK).touch()
         recipe = "paper"
-    train.main([f"--recipe={RECIPES / recipe}.yaml", *spoken, *options])
-    results = json.loads((tmp_path / "run" / "results.json").read_text())
-    assert results["clips"] == {"train": 36, "validation": 12, "test": 12}
-    assert results["source_rates"] == {"train": [22050], "validation": [22050], "test": [22050]}
+    with pytest.raises(SystemExit, match="78 training segments do not fill a batch"):  # the check before passes
+        train.main([f"--recipe={RECIPES / recipe}.yaml", *spoken, *options, "--batch_size=100"])
 
 
 def test_every_recipe_of_the_paper_demands_them():

@@ -13,7 +13,7 @@ from training.data import SOURCES
 from training.errors import RecipeError
 from training.options import read_yaml, unpack
 from training.recipe import Recipe, parse_recipe
-from training.synthetic import STAND_INS
+from training.synthetic.sources import SYNTHETIC_SOURCES
 
 RECIPES = sorted((Path(__file__).parents[2] / "training" / "recipes").rglob("*.yaml"))
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
@@ -38,7 +38,7 @@ def test_shipped_recipes_are_complete(path):
 def test_synthetic_data_are_trained_on_for_fewer_epochs():
     recipe = RECIPES[0].parents[1] / "mtt" / "paper.yaml"
     options = [f"--recipe={recipe}", "--output_dir=run", "--synthetic"]
-    limit = STAND_INS["magnatagatune"].num_epochs
+    limit = SYNTHETIC_SOURCES["magnatagatune"].num_epochs
     assert parse_recipe(options[:2] + ["--data_dir=data"]).num_epochs == 100 > limit
     assert parse_recipe(options).num_epochs == limit
     assert parse_recipe(options).data_dir == "data/synthetic/magnatagatune"

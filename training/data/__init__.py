@@ -1,9 +1,9 @@
-"""The data sets the training knows, by name."""
+"""The supported data sets, by name."""
 
 from pathlib import Path
 
 from training.data.folds import FOLD_PREFIX, load_fold
-from training.data.source import Source, check_text
+from training.data.source import Source, check_name
 from training.data.sources import dcase2017, folder, hub, magnatagatune, million_song, speech_commands
 from training.errors import DataError
 
@@ -19,18 +19,19 @@ SOURCES = {
 
 
 def load_source(name: str, data_dir: str | Path) -> Source:
-    """List the labelled clips of data set `name` (a key of `SOURCES`) found in the folder `data_dir`.
+    """List the labelled clips of a data set.
 
-    For `hub` it may also be the id of a data set on the Hub. `folder-fold2` is a folder whose fold 2 is held out, the
-    source of a cross-validated network.
+    Args:
+        name: a key of `SOURCES`, or `folder-fold2` for a folder with fold 2 held out.
+        data_dir: folder that holds the data set; for `hub`, it may be the id of a data set on the Hub.
 
     Raises:
-        DataError: unknown name, no such folder or fold, a path that is not UTF-8 text, or whatever the data set's own
-            loader finds wrong.
+        DataError: unknown name, no such folder or fold, a path that is not UTF-8 text, or an error of the data set's
+            own loader.
     """
     if name not in SOURCES and not name.startswith(FOLD_PREFIX):
         raise DataError(f"unknown data set {name!r}: choose one of {', '.join(sorted(SOURCES))}")
-    check_text(str(data_dir), "data_dir")
+    check_name(str(data_dir), "data_dir")
     if name == "hub":
         return hub.load(str(data_dir))
     if not Path(data_dir).is_dir():

@@ -1,7 +1,7 @@
 """
-Unpack archives that are not trusted.
+Unpack untrusted archives.
 
-`tarfile`, with its `data` filter, and `zipfile` keep members below the folder; what may be unpacked is limited here.
+`tarfile` (with its `data` filter) and `zipfile` keep members inside the folder; kinds and sizes are limited here.
 """
 
 import gzip
@@ -17,7 +17,7 @@ from samplecnn_hf.text import one_line
 from training.errors import DataError
 
 _BLOCK = 2**16  # bytes
-# Malformed headers, encryption and extreme names raise the last five.
+# The last five are raised for malformed headers, encryption and extreme names.
 _ARCHIVE_ERRORS = (tarfile.TarError, zipfile.BadZipFile, zlib.error)
 _ARCHIVE_ERRORS += (EOFError, LookupError, OSError, RuntimeError, ValueError)
 
@@ -25,14 +25,14 @@ _ARCHIVE_ERRORS += (EOFError, LookupError, OSError, RuntimeError, ValueError)
 def unpack(archive: Path, folder: Path, max_bytes: int) -> None:
     """Unpack a `.tar.gz` or `.zip` archive into `folder`, which must be new or empty.
 
-    After an error `folder` is incomplete: give it a temporary name, and rename it later.
+    After an error `folder` is incomplete: unpack to a temporary name and rename it afterwards.
 
     Raises:
-        DataError: the archive is damaged, unpacks to more than `max_bytes`, holds links or devices, or names that lead
+        DataError: the archive is damaged, unpacks to more than `max_bytes`, or holds links, devices or names that lead
             out of the folder or cannot be written.
     """
     unpack_members = _unpack_tar if archive.name.endswith(".tar.gz") else _unpack_zip
-    folder.mkdir(parents=True, exist_ok=True)  # or a member named "." would become a file in its place
+    folder.mkdir(parents=True, exist_ok=True)  # otherwise a member named "." would become a file
     try:
         unpack_members(archive, folder, max_bytes)
     except _ARCHIVE_ERRORS as error:
@@ -42,12 +42,12 @@ def unpack(archive: Path, folder: Path, max_bytes: int) -> None:
 def _unpack_tar(archive: Path, folder: Path, max_bytes: int) -> None:
     with _BoundedGzip(archive, max_bytes) as file, tarfile.open(fileobj=file, mode="r|") as opened:
         opened.extractall(folder, tqdm(opened, desc=f"unpack {archive.name}", unit=" files"), filter=_plain)
-        while file.read(_BLOCK):  # gzip compares its checksum at the end
+        while file.read(_BLOCK):  # gzip verifies its checksum at the end
             pass
 
 
 def _plain(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
-    """A filter of `tarfile`: files and folders below `folder`, without their mode and date."""
+    """A filter for `tarfile`: regular files and folders inside `folder`, without mode and date."""
     if not (member.isreg() or member.isdir()) or member.issparse():
         raise tarfile.SpecialFileError(member)
     return tarfile.data_filter(member, folder).replace(mode=None, mtime=None, deep=False)
@@ -60,7 +60,7 @@ class _BoundedGzip(gzip.GzipFile):
 
     def read(self, size: int = -1) -> bytes:
         block = super().read(size)
-        if self.tell() > self.max_bytes:  # headers count, they may be huge too
+        if self.tell() > self.max_bytes:  # including headers, which may be huge
             raise _too_large(self.max_bytes)
         return block
 
@@ -68,10 +68,10 @@ class _BoundedGzip(gzip.GzipFile):
 def _unpack_zip(archive: Path, folder: Path, max_bytes: int) -> None:
     with zipfile.ZipFile(archive) as opened:
         members = opened.infolist()
-        if sum(member.file_size for member in members) > max_bytes:  # zipfile reads no member beyond its size
+        if sum(member.file_size for member in members) > max_bytes:  # zipfile never reads more of a member than this
             raise _too_large(max_bytes)
         if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in members):
-            raise zipfile.BadZipFile("it is not compressed by deflate")  # others expand without a limit in memory
+            raise zipfile.BadZipFile("it is not compressed with deflate")  # others decompress without a memory limit
         for member in members:
             kind, name = stat.S_IFMT(member.external_attr >> 16), PurePosixPath(member.filename)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or name.is_absolute() or ".." in name.parts:

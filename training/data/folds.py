@@ -56,14 +56,14 @@ def load_folds(source_name: str, data_dir: str | Path) -> dict[str, Source]:
     if not data_dir.is_dir():
         raise DataError(f"{data_dir} is not a folder: give the folder that holds the data")
     examples = list(read_class_folders(data_dir))
-    folds = sorted({_fold_number(example.path) for example in examples})
+    folds = sorted({_fold_number(path) for path, _ in examples})
     if len(folds) < 2:
         raise DataError(f"{data_dir} has fewer than two folds: name the files <class>/1-dog.wav, <class>/2-dog.wav")
     sources = {}
     for fold in folds:
         splits = {"train": [], "validation": []}
-        for example in examples:
-            splits["validation" if _fold_number(example.path) == fold else "train"].append(example)
+        for path, class_name in examples:
+            splits["validation" if _fold_number(path) == fold else "train"].append((path, class_name))
         sources[fold] = make_source(f"{FOLD_PREFIX}{fold}", data_dir, splits)
     return sources
 

@@ -1,12 +1,12 @@
 """
-Clips decoded once and for all: mono int16 at the network's rate, memory-mapped from Arrow files.
+A cache of decoded clips: mono int16 at the network's sampling rate, memory-mapped from Arrow files.
 
-train-00000-<fingerprint>.arrow     up to SHARD_CLIPS clips of a split: a shard
+train-00000-<fingerprint>.arrow     a shard: up to SHARD_CLIPS clips of a split
 train-report.csv                    the clips of the split that cannot be used, and why
 
-A shard's name tells what it was made from: the audio files and their dates, the labels, the rate. A shard under its
-name is made again only if it is damaged, and one whose files have changed is missing: so a stale preparation is
-noticed, and a killed one is resumed. `datasets.load_dataset("arrow", data_files=...)` reads the shards, too.
+The fingerprint in a shard's name covers the audio files and their dates, the labels and the sampling rate. So outdated
+shards are detected, and an interrupted preparation is resumed: only missing and damaged shards are written.
+`datasets.load_dataset("arrow", data_files=...)` can read the shards.
 """
 
 import csv
@@ -14,6 +14,7 @@ import hashlib
 import io
 import os
 import re
+import shutil
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,11 +33,11 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from samplecnn_hf import SampleCNNFeatureExtractor
+from samplecnn_hf.files import replace_when_complete
 from training.data.source import Clip, Source
 from training.errors import DataError
-from training.loop.hardware import num_cores
 
-FORMAT = 2  # of the shards; raise it when what is written changes
+FORMAT = 2  # version of the shards; increase it when their contents change
 SHARD_CLIPS = 256
 PCM16 = 2**15
 FEATURES = Features(
@@ -45,21 +46,21 @@ FEATURES = Features(
         "labels": List(Value("int32")),
         "pcm": List(Value("int16")),
         "num_samples": Value("int64"),
-        "source_rate": Value("int32"),  # of the file, in Hz; 0 where it cannot be read
-        "problem": Value("string"),  # null where the clip can be used
+        "source_rate": Value("int32"),  # sampling rate of the file in Hz; 0 if it cannot be read
+        "problem": Value("string"),  # null if the clip can be used
     }
 )
-_SHARD_NAME = re.compile(r".+-\d{5,}-[0-9a-f]{16}\.arrow(\.new)?")  # the files that may be removed
+_SHARD_NAME = re.compile(r".+-\d{5,}-[0-9a-f]{16}\.arrow")  # files that may be removed
 
 
 class PreparedClips(Sequence):
-    """The usable clips of a split: item i is int16 (samples,), a view of the file on disk.
+    """The usable clips of a split. Item i is int16 (samples,), a view of the memory-mapped shard.
 
     Attributes:
-        files: the path of each clip.
-        num_samples: of each clip, int64 [clips].
-        labels: indices of the labels of each clip.
-        source_rates: sampling rates of the audio files in Hz, each one once, sorted.
+        files: path of each clip.
+        num_samples: number of samples of each clip, int64 [clips].
+        labels: label indices of each clip.
+        source_rates: the distinct sampling rates of the audio files in Hz, sorted.
     """
 
     def __init__(self, dataset: Dataset):
@@ -86,8 +87,13 @@ class _Shard:
     min_seconds: float
 
 
+def num_cores() -> int:
+    """Number of CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
 def prepared_folder(source: Source, sampling_rate: int, cache_dir: str | None = None) -> Path:
-    """The folder of a data set's shards: below `cache_dir`, by default below the cache of `datasets`."""
+    """Folder of the shards of a data set, in `cache_dir` (None: in the cache of `datasets`)."""
     root = Path(cache_dir) if cache_dir else Path(datasets.config.HF_DATASETS_CACHE) / "samplecnn"
     place = os.path.abspath(source.data_dir) if os.path.exists(source.data_dir) else source.data_dir  # Hub id
     digest = hashlib.sha256(os.fsencode(place)).hexdigest()[:8]
@@ -102,24 +108,24 @@ def prepare(
     quiet: bool = False,
 ) -> dict[str, PreparedClips]:
     """
-    Decode what is not yet prepared of `source`, in parallel and with bounded memory, and open it.
+    Decode the clips that are not in the cache yet, in parallel and with bounded memory, and open the cache.
 
-    Clips that cannot be decoded or are too short are listed in `<split>-report.csv`; they never stop the preparation.
-    Damaged shards are made again. Several processes may call it at once: one works, the others wait for it.
+    Clips that cannot be decoded or are too short are left out and listed in `<split>-report.csv`. Damaged shards are
+    written again. Several processes may call this at once: one works while the others wait.
 
     Args:
-        source: the clips; its background noise becomes one more split, "background_noise".
-        sampling_rate: of the network, in Hz.
-        cache_dir: folder for prepared data sets; by default below the cache of `datasets`. In the data set's folder
-            only outdated shards, known by their names, are removed.
-        splits: those to prepare; all of them, and the background noise, unless given.
-        quiet: no word on the report.
+        source: the clips; its background noise becomes an additional split, "background_noise".
+        sampling_rate: sampling rate of the network in Hz.
+        cache_dir: folder for prepared data sets (None: in the cache of `datasets`). Outdated and unfinished shards are
+            removed from it, but no other files.
+        splits: the splits to prepare (None: all, and the background noise).
+        quiet: print no warning about clips that are left out.
 
     Returns:
         The usable clips of each split.
 
     Raises:
-        DataError: not one usable clip in a split; a file that cannot be written or may not be read.
+        DataError: a split without usable clips, a file that cannot be written, or one without permission to read.
     """
     folder = prepared_folder(source, sampling_rate, cache_dir)
     folder.mkdir(parents=True, exist_ok=True)
@@ -129,8 +135,10 @@ def prepare(
         for path in folder.iterdir():
             if path not in wanted and _SHARD_NAME.fullmatch(path.name):
                 path.unlink()
+        for unfinished in folder.glob(".*.unfinished"):  # left by a killed process
+            shutil.rmtree(unfinished)
         shards = {split: group for split, group in shards.items() if splits is None or split in splits}
-        missing = [shard for group in shards.values() for shard in group if not _is_sound(shard)]
+        missing = [shard for group in shards.values() for shard in group if not _is_intact(shard)]
         _write_shards(missing, sampling_rate)
         prepared = {
             split: concatenate_datasets([Dataset.from_file(str(shard.path)) for shard in group])
@@ -161,8 +169,8 @@ def _fingerprint(clips: Iterable[Clip], settings: tuple) -> str:
     return digest.hexdigest()[:16]
 
 
-def _is_sound(shard: _Shard) -> bool:
-    """Is the shard there, and what was written? All is compared but the samples themselves: they are too many."""
+def _is_intact(shard: _Shard) -> bool:
+    """Whether the shard exists and holds the expected clips. Everything but the samples is checked: that is fast."""
     if not shard.path.is_file():
         return False
     try:
@@ -179,10 +187,8 @@ def _is_sound(shard: _Shard) -> bool:
         problem is not None or length == num_samples
         for problem, length, num_samples in zip(columns["problem"], lengths, columns["num_samples"], strict=True)
     )
-    labels = [list(clip.labels) for clip in shard.clips]
-    return (
-        complete and columns["labels"] == labels and columns["file"] == [_to_utf8(clip.path) for clip in shard.clips]
-    )
+    labels, files = [list(clip.labels) for clip in shard.clips], [_to_utf8(clip.path) for clip in shard.clips]
+    return complete and columns["labels"] == labels and columns["file"] == files
 
 
 def _write_shards(shards: list[_Shard], sampling_rate: int):
@@ -194,7 +200,7 @@ def _write_shards(shards: list[_Shard], sampling_rate: int):
     ):
         for shard in shards:
             with (
-                _write_whole(shard.path) as temporary,
+                _writing(shard.path) as temporary,
                 pa.OSFile(str(temporary), "wb") as file,
                 pa.ipc.new_stream(file, FEATURES.arrow_schema) as stream,
             ):
@@ -206,21 +212,17 @@ def _write_shards(shards: list[_Shard], sampling_rate: int):
 
 
 @contextmanager
-def _write_whole(path: Path) -> Iterator[Path]:
-    """A temporary name for a file, which becomes `path` when the block ends well, and is removed otherwise."""
-    temporary = path.with_name(f"{path.name}.new")
+def _writing(path: Path) -> Iterator[Path]:
+    """`replace_when_complete`, with `DataError` for `OSError`."""
     try:
-        temporary.unlink(missing_ok=True)  # of a process that was killed; were it a link, it would be followed
-        yield temporary
-        temporary.replace(path)
+        with replace_when_complete(path) as temporary:
+            yield temporary
     except OSError as error:
-        raise DataError(f"cannot make {path}: {error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        raise DataError(f"cannot write {path}: {error}") from error
 
 
 def _decode_in_parallel(pool: ThreadPoolExecutor, clips: Iterable[Clip], extractor) -> Iterator[tuple]:
-    """(clip, what `decode` says of it), in order; a few clips ahead, so that memory stays bounded."""
+    """Each clip with its result of `decode`, in order. Few clips are decoded in advance, to limit memory."""
     ahead = deque()
     for clip in clips:
         ahead.append((clip, pool.submit(decode, clip, extractor)))
@@ -232,10 +234,14 @@ def _decode_in_parallel(pool: ThreadPoolExecutor, clips: Iterable[Clip], extract
 
 
 def decode(clip: Clip, extractor: SampleCNNFeatureExtractor) -> tuple[np.ndarray, int, str | None]:
-    """A clip -> int16 (samples,) at the extractor's rate, the file's own rate in Hz, and what is wrong, or None.
+    """Decode and resample one clip. libsndfile and soxr release the GIL, so threads run in parallel.
 
-    libsndfile and soxr work outside Python's lock, so threads decode in parallel. Raises `OSError` for what is not the
-    file's fault, such as a permission that is missing: it would be remembered as long as the file stays the same.
+    Returns:
+        int16 (samples,) at the extractor's sampling rate, sampling rate of the file in Hz, and the problem or None.
+
+    Raises:
+        OSError: an error outside the file, such as a missing permission. It is not stored in the shard, because it
+            can go away while the file stays the same.
     """
     try:
         content = clip.content()
@@ -251,7 +257,7 @@ def decode(clip: Clip, extractor: SampleCNNFeatureExtractor) -> tuple[np.ndarray
 
 def _read_rate(content: Path | bytes) -> int:
     with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
-        # Without the file's name: soundfile would take the suffix .raw at its word.
+        # Hide the file name: soundfile would not detect the format of a file with the suffix .raw.
         return soundfile.info(SimpleNamespace(read=file.read, seek=file.seek, tell=file.tell)).samplerate
 
 
@@ -260,7 +266,7 @@ def _to_utf8(path: Path) -> str:
 
 
 def _to_batch(clip: Clip, pcm: np.ndarray, source_rate: int, problem: str | None) -> pa.RecordBatch:
-    """One row. A clip of its own in each batch is what lets a slice of it be read without copying."""
+    """One row per record batch, so that the samples of a clip can be read without copying."""
 
     def single_list(values, dtype) -> pa.ListArray:
         return pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), pa.array(values, dtype))
@@ -277,18 +283,18 @@ def _to_batch(clip: Clip, pcm: np.ndarray, source_rate: int, problem: str | None
 
 
 def _report(split: str, dataset: Dataset, path: Path, quiet: bool):
-    """List the clips with a problem in a table, and say how many there are. Raises `DataError` if no clip is left."""
+    """Write the clips with a problem to a table and warn about them. Raises `DataError` if no clip can be used."""
     rows = zip(dataset["file"][:], dataset["problem"][:], strict=True)
     problems = [(file, problem) for file, problem in rows if problem is not None]
-    with _write_whole(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as table:
+    with _writing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as table:
         csv.writer(table).writerows([("file", "problem"), *problems])
     if not problems:
         return
     first = f"{problems[0][0]} ({problems[0][1]})"
     if len(problems) == len(dataset):
         raise DataError(
-            f"not one of the {len(dataset):,} {split} clips can be used, the first of all: {first}; is all of the "
-            "audio there?"
+            f"none of the {len(dataset):,} {split} clips can be used, for example {first}: check that the audio is "
+            "complete"
         )
     if not quiet:
-        print(f"warning: left out {len(problems):,} of {len(dataset):,} {split} clips, the first: {first}; see {path}")
+        print(f"warning: left out {len(problems):,} of {len(dataset):,} {split} clips, such as {first}: see {path}")

@@ -1,4 +1,4 @@
-"""From prepared clips to what the network trains on and is evaluated on: segments, cut on the fly."""
+"""Segments for training and evaluation, cut from prepared clips on the fly."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ from training.data.prepared import PCM16, PreparedClips
 
 
 def target_matrix(labels: Sequence[Sequence[int]], num_labels: int) -> torch.Tensor:
-    """Labels of clips as zeros and ones, float32 [clips, num_labels]; mixup and smoothing make them fractions."""
+    """Multi-hot labels, float32 [clips, num_labels]; float because of mixup and label smoothing."""
     targets = torch.zeros(len(labels), num_labels)
-    for row, heard in zip(targets, labels, strict=True):
-        row[list(heard)] = 1
+    for row, indices in zip(targets, labels, strict=True):
+        row[list(indices)] = 1
     return targets
 
 
@@ -24,10 +24,11 @@ def to_float(pcm: np.ndarray) -> torch.Tensor:
 
 class TrainingSegments(Dataset):
     """
-    Single segments, as the network is trained (section IV-D): `input_values` float32 [1, samples], not yet normalised
-    (augmentation comes first), and `labels` float32 [num_labels].
+    Single segments for training (section IV-D): `input_values` float32 [1, samples], not yet normalised (augmentation
+    comes first), and `labels` float32 [num_labels].
 
-    An epoch has as many segments as there are consecutive ones. With `crop="random"` each starts anywhere in its clip.
+    With `crop="consecutive"`, one item per segment of the clips. `crop="random"` gives the same number of segments per
+    clip, each with a random start.
     """
 
     def __init__(self, clips: PreparedClips, num_labels: int, extractor: SampleCNNFeatureExtractor, crop: str):
@@ -53,7 +54,7 @@ class TrainingSegments(Dataset):
 
 
 class EvaluationClips(Dataset):
-    """Whole clips: `input_values` float32 [segments, samples], normalised, and `labels` float32 [num_labels]."""
+    """Complete clips for evaluation: `input_values` float32 [segments, samples] and `labels` float32 [num_labels]."""
 
     def __init__(self, clips: PreparedClips, num_labels: int, extractor: SampleCNNFeatureExtractor):
         self.clips, self.extractor = clips, extractor
@@ -68,7 +69,7 @@ class EvaluationClips(Dataset):
 
 
 def collate_clips(items: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """Clips of different numbers of segments -> one batch with an `attention_mask` [batch, segments]."""
+    """Pad clips to the same number of segments, with an `attention_mask` int64 [batch, segments]."""
     counts = torch.tensor([len(item["input_values"]) for item in items])
     return {
         "input_values": torch.nn.utils.rnn.pad_sequence([item["input_values"] for item in items], batch_first=True),

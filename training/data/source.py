@@ -1,4 +1,4 @@
-"""What every data set looks like to the training: labelled clips, already divided into splits."""
+"""The common form of all data sets: labelled clips, divided into splits."""
 
 import unicodedata
 from dataclasses import dataclass
@@ -7,22 +7,22 @@ from pathlib import Path
 from samplecnn_hf.text import is_one_line
 from training.errors import DataError
 
-SYNTHETIC_MARK = "SYNTHETIC.txt"  # a file in the folders of synthetic data sets
+SYNTHETIC_MARK = "SYNTHETIC.txt"  # a file in the folder of each synthetic data set
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One audio file and what is heard in it."""
+    """One audio file and its labels."""
 
     path: Path
     labels: tuple[int, ...]  # indices into Source.labels: exactly one for a single-label task
 
     def content(self) -> Path | bytes:
-        """The audio file, or what it holds."""
+        """Path of the audio file, or its bytes."""
         return self.path
 
     def stamp(self) -> str:
-        """Changes when the audio does; it costs no look into the file."""
+        """Text that changes when the audio does; the file is not read."""
         try:
             status = self.path.stat()
         except OSError:
@@ -32,21 +32,21 @@ class Clip:
 
 @dataclass(frozen=True)
 class Source:
-    """A data set on disk; nothing is decoded yet.
+    """The clips of a data set, not yet decoded.
 
     Attributes:
-        name: of the data set, a key of `training.data.SOURCES`.
-        data_dir: absolute path of its folder, or its id on the Hub.
-        labels: names, in the order of the network's outputs.
+        name: name of the data set, a key of `training.data.SOURCES`.
+        data_dir: absolute path of the folder, or id on the Hub.
+        labels: label names, in the order of the network's outputs.
         problem_type: `single_label_classification` or `multi_label_classification`.
-        splits: clips of "train", "validation" and, where there is one, "test".
-        metric: what a run is judged by, a key of `training.loop.metrics.compute_metrics`.
+        splits: the clips of "train", "validation" and optionally "test".
+        metric: selects the best epoch, a key of `training.loop.metrics.compute_metrics`.
         background_noise: recordings to mix into the training clips.
-        min_seconds: a clip that is not longer does not belong to the data set; this is known once it is decoded.
+        min_seconds: clips of this duration or less are left out when they are decoded.
 
     Raises:
-        DataError: a split without clips; a label that is empty, not one line of UTF-8 text, or the same as another
-            but for spaces or the encoding of accents.
+        DataError: a split has no clips; a label is empty, is not one line of UTF-8 text, or differs from another one
+            only in spaces or the encoding of accents.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Source:
         _check_labels(self.labels)
         for split, clips in self.splits.items():
             if not clips:
-                raise DataError(f"found no {split} clips of {self.name}: give the folder with the whole data set")
+                raise DataError(f"found no {split} clips of {self.name}: give the folder with the complete data set")
 
     @property
     def multi_label(self) -> bool:
@@ -71,31 +71,31 @@ class Source:
 
     @property
     def synthetic(self) -> bool:
-        """Whether `training.synthetic` made the clips."""
+        """Whether `training.synthetic` generated the clips."""
         return (Path(self.data_dir) / SYNTHETIC_MARK).is_file()
 
     @property
     def scored_split(self) -> str:
-        """The split that scores are reported for: test or, where there is none, validation."""
+        """The split that scores are reported for: test or, without one, validation."""
         return "test" if "test" in self.splits else "validation"
 
 
-def check_text(text: str, what: str) -> None:
+def check_name(name: str, what: str) -> None:
     """Raise `DataError` for a name that is empty, is not valid UTF-8, or has line breaks or control characters."""
-    if not text.strip():
+    if not name.strip():
         raise DataError(f"{what} is empty: give it a name")
-    if not is_one_line(text):
-        raise DataError(f"{what} is not one line of UTF-8 text: {ascii(text)}: rename it")
+    if not is_one_line(name):
+        raise DataError(f"{what} is not one line of UTF-8 text: {ascii(name)}: rename it")
 
 
 def _check_labels(labels: list[str]) -> None:
     known = {}
     for label in labels:
-        check_text(label, "a label")
+        check_name(label, "a label")
         normalized = unicodedata.normalize("NFC", " ".join(label.split()))
         if normalized in known:
             raise DataError(
-                f"the labels {ascii(known[normalized])} and {ascii(label)} differ in spaces or in the encoding of "
-                "accents alone: give them one name"
+                f"the labels {ascii(known[normalized])} and {ascii(label)} differ only in spaces or in the "
+                "encoding of accents: give them the same name"
             )
         known[normalized] = label

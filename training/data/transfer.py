@@ -1,7 +1,7 @@
 """
-Fetch published files; neither the connection nor the server is trusted.
+Download published files over an untrusted connection: resume, and verify published sizes and checksums.
 
-Requests and urllib3 do the HTTP and the retries; resuming, published sizes and checksums are here.
+Requests and urllib3 implement HTTP and retries.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from urllib3 import Retry
 
 from training.errors import DataError
 
-TIMEOUT = 30  # seconds without a byte
+TIMEOUT = 30  # maximum number of seconds without data
 RETRY = Retry(3, backoff_factor=1, status_forcelist=(408, 429, 500, 502, 503, 504), respect_retry_after_header=False)
 
 _BLOCK = 2**16  # bytes
@@ -26,26 +26,26 @@ _BLOCK = 2**16  # bytes
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A published file, or one piece of a file that is published in several."""
+    """A published file, or one part of a file that is published in several parts."""
 
     url: str
     num_bytes: int
-    checksum: str | None  # "sha256:..." or "md5:..."; None where nobody has published one
+    checksum: str | None  # "sha256:..." or "md5:..."; None if none is published
 
     @property
     def name(self) -> str:
         return self.url.rpartition("/")[2]
 
 
-def fetch(pieces: Sequence[RemoteFile], path: Path) -> dict[str, str]:
-    """Download a file, published in one or more pieces, to `path`; what is there already is kept and continued.
+def fetch(parts: Sequence[RemoteFile], path: Path) -> dict[str, str]:
+    """Download a file, published in one or more parts, to `path`. A partial file at `path` is resumed.
 
     Returns:
-        The checksum of each piece by its URL (sha256 where none was published).
+        The checksum of each part by its URL (sha256 if none is published).
 
     Raises:
         DataError: the server does not offer the published file, the connection fails repeatedly, or a checksum is
-            wrong; what arrived of that piece is then removed.
+            wrong; the data of that part are then removed.
     """
     checksums = {}
     path.touch()
@@ -53,15 +53,15 @@ def fetch(pieces: Sequence[RemoteFile], path: Path) -> dict[str, str]:
         for scheme in ("http://", "https://"):
             session.mount(scheme, HTTPAdapter(max_retries=RETRY))
         end = 0
-        for piece in pieces:
-            start, end = end, end + piece.num_bytes
-            _receive(session, piece, file, start)
-            found = checksums[piece.url] = _checksum(file, start, end, (piece.checksum or "sha256").partition(":")[0])
-            if piece.checksum not in (None, found):
+        for part in parts:
+            start, end = end, end + part.num_bytes
+            _receive(session, part, file, start)
+            found = checksums[part.url] = _checksum(file, start, end, (part.checksum or "sha256").partition(":")[0])
+            if part.checksum not in (None, found):
                 file.truncate(start)
                 raise DataError(
-                    f"{piece.url} arrived with {found} instead of {piece.checksum} and was removed: run again; if "
-                    "that does not help, the published file has changed"
+                    f"{part.url} has the checksum {found} instead of {part.checksum} and was removed: run again; if "
+                    "the error persists, the published file has changed"
                 )
         file.truncate(end)
     return checksums
@@ -75,28 +75,28 @@ def _checksum(file: BinaryIO, start: int, end: int, algorithm: str) -> str:
     return f"{algorithm}:{digest.hexdigest()}"
 
 
-def _receive(session: requests.Session, piece: RemoteFile, file: BinaryIO, start: int) -> None:
-    """Append what is missing of `piece`, whose first byte is byte `start` of `file`, as long as something arrives."""
-    while (arrived := file.seek(0, os.SEEK_END) - start) < piece.num_bytes:
+def _receive(session: requests.Session, part: RemoteFile, file: BinaryIO, start: int) -> None:
+    """Complete `part`, which starts at byte `start` of `file`. Reconnect while attempts make progress."""
+    while (arrived := file.seek(0, os.SEEK_END) - start) < part.num_bytes:
         try:
-            _receive_rest(session, piece, file, start, arrived)
+            _receive_missing(session, part, file, start, arrived)
         except requests.RequestException as error:
             if file.seek(0, os.SEEK_END) - start <= arrived:
-                raise DataError(f"cannot download {piece.url}: {error}: run again to resume the download") from error
+                raise DataError(f"cannot download {part.url}: {error}: run again to resume the download") from error
 
 
-def _receive_rest(session: requests.Session, piece: RemoteFile, file: BinaryIO, start: int, arrived: int) -> None:
+def _receive_missing(session: requests.Session, part: RemoteFile, file: BinaryIO, start: int, arrived: int) -> None:
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={arrived}-"} if arrived else {})
-    with session.get(piece.url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+    with session.get(part.url, headers=headers, stream=True, timeout=TIMEOUT) as response:
         response.raise_for_status()
-        if response.status_code != 206:  # the whole file, whatever was asked for
+        if response.status_code != 206:  # the complete file: the server ignores ranges
             arrived = 0
-        missing = piece.num_bytes - arrived
+        missing = part.num_bytes - arrived
         offered = response.headers.get("Content-Length", str(missing))
-        if offered != str(missing):  # better to know now than after gigabytes
-            raise DataError(f"{piece.url} offers {offered} bytes instead of {missing}: the published file has changed")
+        if offered != str(missing):  # checked before gigabytes are transferred
+            raise DataError(f"{part.url} offers {offered} bytes instead of {missing}: the published file has changed")
         file.truncate(file.seek(start + arrived))
-        with tqdm(desc=piece.name, initial=arrived, total=piece.num_bytes, unit="B", unit_scale=True) as progress:
+        with tqdm(desc=part.name, initial=arrived, total=part.num_bytes, unit="B", unit_scale=True) as progress:
             for block in response.iter_content(_BLOCK):
                 progress.update(file.write(block[:missing]))
                 missing -= len(block)

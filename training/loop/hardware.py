@@ -1,11 +1,11 @@
 """Precision and threads for the available hardware."""
 
 import ctypes
-import os
 import sys
 
 import torch
 
+from training.data.prepared import num_cores
 from training.errors import RecipeError
 
 
@@ -19,11 +19,6 @@ def resolve_precision(mixed_precision: str, device: torch.device) -> str:
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     cpu = torch.cpu.get_capabilities()
     return "bf16" if cpu.get("avx512_bf16") or cpu.get("amx_bf16") else "no"
-
-
-def num_cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def prepare_cpu(num_processes: int, threads: int | None):

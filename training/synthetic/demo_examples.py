@@ -1,5 +1,5 @@
 """
-Make the demo's example sounds from synthetic test clips, which no network here was trained on.
+Make the example sounds of the demo from synthetic test clips, which are never used for training.
 
     python -m training.synthetic.demo_examples --speech data/synthetic/speech_commands \
         --music data/synthetic/magnatagatune
@@ -13,31 +13,32 @@ import soundfile
 
 from training.data import load_source
 
-FOLDER = Path(__file__).parents[1] / "spaces_demo" / "examples"
+FOLDER = Path(__file__).parents[2] / "spaces_demo" / "examples"
 WORDS = ("left", "stop")
 SENTENCE = ("go", "up", "left", "down", "right", "on", "off", "stop")
 PIECE, PIECE_SECONDS = 1, 12
 
 
-def main():
+def main(argv: list[str] | None = None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--speech", required=True, help="synthetic Speech Commands")
-    parser.add_argument("--music", required=True, help="synthetic MagnaTagATune")
-    args = parser.parse_args()
+    parser.add_argument("--speech", required=True, help="folder of the synthetic Speech Commands")
+    parser.add_argument("--music", required=True, help="folder of the synthetic MagnaTagATune")
+    parser.add_argument("--output_dir", type=Path, default=FOLDER, help="default: spaces_demo/examples")
+    args = parser.parse_args(argv)
 
     words, rate = spoken_words(args.speech)
     for word in WORDS:
-        soundfile.write(FOLDER / f"{word}.flac", words[word][0], rate)
-    sentence = [words[word][i] for i, word in enumerate(SENTENCE)]  # a voice each
-    soundfile.write(FOLDER / "eight_words.flac", np.concatenate(sentence), rate)
+        soundfile.write(args.output_dir / f"{word}.flac", words[word][0], rate)
+    sentence = [words[word][i] for i, word in enumerate(SENTENCE)]  # a different voice per word
+    soundfile.write(args.output_dir / "eight_words.flac", np.concatenate(sentence), rate)
 
     piece = load_source("magnatagatune", args.music).splits["test"][PIECE]
     music, rate = soundfile.read(piece.path, always_2d=True)
-    soundfile.write(FOLDER / "music.ogg", music[: PIECE_SECONDS * rate].mean(1), rate)
+    soundfile.write(args.output_dir / "music.ogg", music[: PIECE_SECONDS * rate].mean(1), rate)
 
 
 def spoken_words(data_dir: str) -> tuple[dict[str, list[np.ndarray]], int]:
-    """Takes of each word by test voices, mono, and their rate."""
+    """The test clips of each word, mono float64 (samples,), and their sampling rate."""
     source = load_source("speech_commands", data_dir)
     words = {label: [] for label in source.labels}
     for clip in source.splits["test"]:

@@ -1,7 +1,4 @@
-"""Scores of short pieces of music, drawn at random, and the tags that are true of them.
-
-The tags are names of MagnaTagATune's. A score decides each of them: who plays, what, how fast and how loud.
-"""
+"""Random scores of short pieces of music, and the MagnaTagATune tags that describe them."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -11,14 +8,14 @@ from typing import NamedTuple
 import numpy as np
 
 CLIP_SECONDS = 29.3
-BEATS_A_BAR = 4
-TEMPOS = {"slow": (46, 60), "middle": (92, 112), "fast": (156, 184)}  # beats a minute
-LEVELS = {"quiet": (-38, -32), "middle": (-26, -20), "loud": (-14, -12)}  # RMS of the clip, in dBFS
+BEATS_PER_BAR = 4
+TEMPOS = {"slow": (46, 60), "middle": (92, 112), "fast": (156, 184)}  # beats per minute
+LEVELS = {"quiet": (-38, -32), "middle": (-26, -20), "loud": (-14, -12)}  # RMS of the clip in dBFS
 
 
 class Instrument(NamedTuple):
-    programs: tuple[int, ...]  # of General MIDI, counted from 0; a drum kit's number for drums
-    low: int = 0  # keys; 60 is the middle C
+    programs: tuple[int, ...]  # General MIDI programs, counted from 0, or drum kits
+    low: int = 0  # lowest MIDI key; 60 is middle C
     high: int = 127
     is_gentle: bool = False
     is_electronic: bool = False
@@ -52,7 +49,7 @@ INSTRUMENTS = {
 
 
 class Note(NamedTuple):
-    start: float  # in beats while the piece is composed, in seconds in a score
+    start: float  # in beats while composing, in seconds in a score
     end: float
     key: int
     velocity: int
@@ -66,9 +63,9 @@ class Part(NamedTuple):
 
 class Score(NamedTuple):
     genre: str
-    tempo: float  # beats a minute
+    tempo: float  # beats per minute
     level: float  # RMS, in dBFS
-    parts: list[Part]  # one an instrument
+    parts: list[Part]  # one per instrument
 
 
 # Tags
@@ -78,7 +75,7 @@ def _genre(name: str) -> Callable[[Score], bool]:
     return lambda score: score.genre == name
 
 
-def _heard(*instruments: str) -> Callable[[Score], bool]:
+def _plays(*instruments: str) -> Callable[[Score], bool]:
     return lambda score: any(part.instrument in instruments for part in score.parts)
 
 
@@ -95,36 +92,36 @@ _is_quiet = _within(LEVELS, "quiet", "level")
 
 TAG_RULES = {
     "ambient": _genre("ambient"),
-    "beat": _heard("drum kit", "drum machine"),  # those with a bass drum
-    "cello": _heard("cello"),
-    "choir": _heard("choir"),
+    "beat": _plays("drum kit", "drum machine"),  # with a bass drum
+    "cello": _plays("cello"),
+    "choir": _plays("choir"),
     "classical": _genre("classical"),
     "country": _genre("country"),
-    "drums": _heard("brushes", "drum kit", "drum machine", "hand drums"),
+    "drums": _plays("brushes", "drum kit", "drum machine", "hand drums"),
     "electronic": lambda score: all(INSTRUMENTS[part.instrument].is_electronic for part in score.parts),
     "fast": _within(TEMPOS, "fast", "tempo"),
-    "flute": _heard("flute"),
-    "guitar": _heard("electric guitar", "guitar"),
-    "harp": _heard("harp"),
-    "harpsichord": _heard("harpsichord"),
+    "flute": _plays("flute"),
+    "guitar": _plays("electric guitar", "guitar"),
+    "harp": _plays("harp"),
+    "harpsichord": _plays("harpsichord"),
     "indian": _genre("indian"),
     "loud": _within(LEVELS, "loud", "level"),
-    "piano": _heard("piano"),
+    "piano": _plays("piano"),
     "quiet": _is_quiet,
     "rock": _genre("rock"),
-    "sitar": _heard("sitar"),
+    "sitar": _plays("sitar"),
     "slow": _within(TEMPOS, "slow", "tempo"),
     "soft": lambda score: _is_quiet(score) and _is_gentle(score),
     "solo": lambda score: len(score.parts) == 1,
-    "strings": _heard("cello", "string section", "violin"),
-    "synth": _heard("synth bass", "synth bells", "synth lead", "synth pad"),
+    "strings": _plays("cello", "string section", "violin"),
+    "synth": _plays("synth bass", "synth bells", "synth lead", "synth pad"),
     "techno": _genre("techno"),
-    "violin": _heard("violin"),
+    "violin": _plays("violin"),
 }
 
 
-def tags_of(score: Score) -> set[str]:
-    """The tags that are true of `score`."""
+def true_tags(score: Score) -> set[str]:
+    """The tags that describe `score`."""
     return {tag for tag, is_true in TAG_RULES.items() if is_true(score)}
 
 
@@ -133,8 +130,8 @@ def tags_of(score: Score) -> set[str]:
 
 class Genre(NamedTuple):
     tempos: tuple[str, ...]  # keys of TEMPOS
-    scales: tuple[tuple[int, ...], ...]  # semitones of the degrees 0-6 above the tonic
-    progressions: tuple[tuple[int, ...], ...]  # degree of the root of each bar's chord, in a loop
+    scales: tuple[tuple[int, ...], ...]  # degrees 0-6 in semitones above the tonic
+    progressions: tuple[tuple[int, ...], ...]  # root of each bar's chord as a degree, repeated
 
 
 MAJOR, MINOR, DORIAN = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 3, 5, 7, 9, 10)
@@ -155,9 +152,9 @@ GENRES = {
 
 
 class Harmony(NamedTuple):
-    tonic: int  # key of degree 0
+    tonic: int  # MIDI key of degree 0
     scale: tuple[int, ...]
-    roots: list[int]  # one a bar
+    roots: list[int]  # one per bar
 
     def key(self, degree: int) -> int:
         octave, step = divmod(degree, 7)
@@ -170,10 +167,10 @@ def _draw_harmony(rng: np.random.Generator, genre: Genre, num_bars: int) -> Harm
     return Harmony(60 + int(rng.integers(-6, 6)), _pick(rng, genre.scales), roots)
 
 
-# Roles: what an instrument plays over the harmony, in beats
+# Roles: the notes that an instrument plays, in beats
 
 Role = Callable[[np.random.Generator, Harmony, Instrument], list[Note]]
-Figure = list[tuple[float, float, tuple[int, ...]]]  # (beat, length, degrees above the chord's root; keys for drums)
+Figure = list[tuple[float, float, tuple[int, ...]]]  # (beat, length, degrees above the chord's root, or drum keys)
 
 RHYTHMS = ((1, 1, 1, 1), (1, 0.5, 0.5, 1, 1), (1.5, 0.5, 1, 1), (0.5, 0.5, 1, 0.5, 0.5, 1), (1, 1, 0.5, 0.5, 1))
 STRUMS = ((0, 1, 2, 3), (0, 1.5, 2, 3.5), (0, 1, 1.5, 2, 3, 3.5), (0, 2, 2.5, 3))
@@ -190,34 +187,34 @@ HIGH_BONGO, LOW_BONGO, MUTE_CONGA, LOW_CONGA = 60, 61, 62, 64
 
 
 def melody(rng: np.random.Generator, harmony: Harmony, instrument: Instrument) -> list[Note]:
-    """Walk along the scale, around a place in the instrument's range; half bars begin on a note of the chord."""
+    """Random walk along the scale, around a random key; half bars start with a note of the chord."""
     rhythms = [_pick(rng, RHYTHMS) for _ in range(4)]
     middle = rng.uniform(instrument.low + 8, instrument.high - 8)
     home = degree = round((middle - harmony.tonic) * 7 / 12)
     notes = []
     for bar, root in enumerate(harmony.roots):
-        beat = BEATS_A_BAR * bar
+        beat = BEATS_PER_BAR * bar
         for length in rhythms[bar % len(rhythms)]:
             degree += _pick(rng, (-2, -1, 1, 2)) if abs(degree - home) < 5 else int(np.sign(home - degree))
             if beat % 2 == 0:
                 degree += {1: -1, 3: -1, 5: -1, 6: 1}.get((degree - root) % 7, 0)
-            key = _fold(harmony.key(degree), instrument)
+            key = _into_range(harmony.key(degree), instrument)
             notes.append(Note(beat, beat + length, key, _draw_velocity(rng, 105)))
             beat += length
     return notes
 
 
 def _every_bar(draw_figure: Callable[[np.random.Generator], Figure]) -> Role:
-    """Make a role of a figure that is drawn once and played in each bar."""
+    """Role with a figure that is drawn once and repeated in each bar."""
 
     def role(rng: np.random.Generator, harmony: Harmony, instrument: Instrument) -> list[Note]:
         figure = draw_figure(rng)
         notes = []
         for bar, root in enumerate(harmony.roots):
             for beat, length, degrees in figure:
-                start = BEATS_A_BAR * bar + beat
+                start = BEATS_PER_BAR * bar + beat
                 for degree in degrees:
-                    key = degree if instrument.is_drums else _fold(harmony.key(root + degree), instrument)
+                    key = degree if instrument.is_drums else _into_range(harmony.key(root + degree), instrument)
                     notes.append(Note(start, start + length, key, _draw_velocity(rng, 80)))
         return notes
 
@@ -236,7 +233,7 @@ def drone(rng):
 
 @_every_bar
 def strummed(rng):
-    return [(beat, after - beat, (0, 2, 4)) for beat, after in pairwise((*_pick(rng, STRUMS), BEATS_A_BAR))]
+    return [(beat, after - beat, (0, 2, 4)) for beat, after in pairwise((*_pick(rng, STRUMS), BEATS_PER_BAR))]
 
 
 @_every_bar
@@ -257,7 +254,7 @@ def sequence(rng):
 @_every_bar
 def bass_line(rng):
     degrees = _pick(rng, BASS_LINES)
-    length = BEATS_A_BAR / len(degrees)
+    length = BEATS_PER_BAR / len(degrees)
     return [(i * length, length, (degree,)) for i, degree in enumerate(degrees)]
 
 
@@ -288,8 +285,8 @@ def _hits(drum: int, beats: tuple[float, ...]) -> Figure:
     return [(beat, 0.25, (drum,)) for beat in beats]
 
 
-def _fold(key: int, instrument: Instrument) -> int:
-    """Move `key` by octaves into the instrument's range."""
+def _into_range(key: int, instrument: Instrument) -> int:
+    """Transpose `key` by octaves into the range of the instrument."""
     while key < instrument.low:
         key += 12
     while key > instrument.high:
@@ -310,7 +307,7 @@ def _pick(rng: np.random.Generator, options: tuple):
 
 class LineUp(NamedTuple):
     genre: str
-    parts: dict[str, tuple[Role, ...]]  # what each instrument plays
+    parts: dict[str, tuple[Role, ...]]  # roles of each instrument
 
 
 LINE_UPS = (
@@ -336,10 +333,10 @@ LINE_UPS = (
 
 
 def compose(line_up: LineUp, loudness: str, rng: np.random.Generator) -> Score:
-    """Draw a piece for `line_up`, at least as long as a clip; `loudness` is a key of `LEVELS`."""
+    """Compose a random piece for `line_up`, at least as long as a clip; `loudness` is a key of `LEVELS`."""
     genre = GENRES[line_up.genre]
     tempo = rng.uniform(*TEMPOS[_pick(rng, genre.tempos)])
-    harmony = _draw_harmony(rng, genre, num_bars=ceil(CLIP_SECONDS * tempo / 60 / BEATS_A_BAR))
+    harmony = _draw_harmony(rng, genre, num_bars=ceil(CLIP_SECONDS * tempo / 60 / BEATS_PER_BAR))
     parts = []
     for name, roles in line_up.parts.items():
         notes = [note for role in roles for note in role(rng, harmony, INSTRUMENTS[name])]

@@ -1,19 +1,19 @@
-"""The sounds of DCASE 2017 task 4, out of oscillators, pulses, noise and filters; nothing is recorded.
+"""The sounds of DCASE 2017 task 4, synthesised from oscillators, pulses, noise and filters.
 
-Each sound is a function (rng, num_samples) -> float (samples,), at a level of its own. What differs from one siren or
-engine to the next (pitch, tempo, timbre) is drawn from `rng`. Frequencies are in Hz, times in seconds.
+Each sound is a function (rng, num_samples) -> float64 (samples,), at any level. Its variable properties (pitch, tempo,
+timbre) are drawn from `rng`. Frequencies are in Hz, times in seconds.
 """
 
 import numpy as np
 from scipy import signal
 
 SAMPLE_RATE = 44_100  # Hz
-WAVETABLE_SIZE = 16_384  # points of one period
+WAVETABLE_SIZE = 16_384  # samples per period
 SPEED_OF_SOUND = 343.0  # m/s
 
 
 def make_sound(label: str, rng: np.random.Generator, num_samples: int) -> np.ndarray:
-    """The sound of a label of DCASE 2017 task 4: float (samples,) at `SAMPLE_RATE`, without DC, its peak at 1."""
+    """Synthesise a label of DCASE 2017 task 4: float64 (samples,) at `SAMPLE_RATE`, without DC, with a peak of 1."""
     sound = _filter(SOUNDS[label](rng, num_samples), "highpass", 30)
     sound -= sound.mean()
     return sound / np.abs(sound).max()
@@ -27,7 +27,7 @@ def _seconds(num_samples):
 
 
 def _tone(frequency, num_harmonics, slope=1.0):
-    """A periodic sound of the frequency (samples,); harmonic k has the amplitude k**-slope."""
+    """Periodic sound with the given frequency (samples,); harmonic k has the amplitude k**-slope."""
     points, harmonics = np.arange(WAVETABLE_SIZE) / WAVETABLE_SIZE, np.arange(1.0, num_harmonics + 1)
     period = np.sum(np.sin(2 * np.pi * np.outer(points, harmonics)) * harmonics**-slope, axis=1)
     phase = np.cumsum(frequency) / SAMPLE_RATE % 1
@@ -35,28 +35,28 @@ def _tone(frequency, num_harmonics, slope=1.0):
 
 
 def _filter(sound, kind, cutoff):
-    """Second-order Butterworth: "lowpass" or "highpass" with one cutoff, "bandpass" with two."""
+    """Second-order Butterworth filter: "lowpass" or "highpass" with one cutoff, "bandpass" with two."""
     return signal.sosfilt(signal.butter(2, cutoff, kind, fs=SAMPLE_RATE, output="sos"), sound)
 
 
 def _noise(rng, num_samples, low, high):
-    """Noise between two frequencies, with an RMS of 1."""
+    """Band-limited noise with an RMS of 1."""
     return unit(_filter(rng.standard_normal(num_samples), "bandpass", (low, high)))
 
 
 def _ring(sound, frequency, decay):
-    """A resonance: each unit pulse of `sound` rings at `frequency` and is down to 1/e after `decay`."""
+    """Resonator: rings at `frequency` and decays to 1/e after `decay`."""
     angle, radius = 2 * np.pi * frequency / SAMPLE_RATE, np.exp(-1 / (decay * SAMPLE_RATE))
     return signal.lfilter([np.sin(angle)], [1, -2 * radius * np.cos(angle), radius**2], sound)
 
 
 def _fade(pulses, decay):
-    """An envelope (samples,) that each pulse raises by its strength, down to 1/e of that after `decay`."""
+    """Envelope (samples,): each pulse adds its amplitude, which decays to 1/e after `decay`."""
     return signal.lfilter([1], [1, -np.exp(-1 / (decay * SAMPLE_RATE))], pulses)
 
 
 def _ticks(rng, num_samples, interval, jitter):
-    """Pulses of random strength, one sample each; from one to the next `interval`, give or take `jitter` of it."""
+    """Single-sample pulses of random amplitude, about every `interval`, with a relative `jitter`."""
     gaps = interval * rng.uniform(1 - jitter, 1 + jitter, int(num_samples / SAMPLE_RATE / interval / (1 - jitter)) + 2)
     places = ((np.cumsum(gaps) - rng.random() * gaps[0]) * SAMPLE_RATE).astype(int)
     places = places[places < num_samples]
@@ -66,7 +66,7 @@ def _ticks(rng, num_samples, interval, jitter):
 
 
 def _blasts(rng, num_samples, on, off, attack=0.02, release=0.05):
-    """An envelope (samples,) of ones and zeros with soft edges: on, off, on, each for a time between two limits."""
+    """On-off envelope (samples,) with soft edges; the durations are drawn from the ranges `on` and `off`."""
     times, levels, now = [], [], 0.0
     while now < num_samples / SAMPLE_RATE:
         end = now + attack + rng.uniform(*on)
@@ -77,13 +77,13 @@ def _blasts(rng, num_samples, on, off, attack=0.02, release=0.05):
 
 
 def wander(rng, num_samples, low, high, every):
-    """A curve (samples,) of straight lines, from one random value between `low` and `high` to the next."""
+    """Piecewise linear curve (samples,) through random values between `low` and `high`."""
     times = np.arange(0, num_samples / SAMPLE_RATE + 2 * every, every)
     return np.interp(_seconds(num_samples), times, rng.uniform(low, high, len(times)))
 
 
 def unit(sound):
-    """`sound` with an RMS of 1, so that parts can be added in proportion; silence stays silence."""
+    """Scale `sound` to an RMS of 1; silence is unchanged."""
     return sound / (np.sqrt(np.mean(sound**2)) + 1e-12)
 
 
@@ -91,7 +91,7 @@ def unit(sound):
 
 
 def _horn(rng, pitches, envelope, brightness):
-    """Reeds blown at once; each is a little flat while the air comes in."""
+    """Several reeds at once; each is slightly flat during the attack."""
     reeds = [
         rng.uniform(0.6, 1) * _tone(pitch * rng.uniform(0.99, 1.01) * (0.94 + 0.06 * envelope), 24, slope=0.6)
         for pitch in pitches
@@ -100,7 +100,7 @@ def _horn(rng, pitches, envelope, brightness):
 
 
 def train_horn(rng, num_samples):
-    """Three to five reeds in the chord of a locomotive, long and short pulls."""
+    """Three to five reeds of a locomotive horn, with long and short blasts."""
     chord = np.array([311, 370, 415, 494, 622]) * rng.uniform(0.85, 1.15)
     reeds = rng.choice(chord, rng.integers(3, 6), replace=False)
     pulls = _blasts(rng, num_samples, on=(0.8, 3), off=(0.2, 0.6), attack=0.15, release=0.2)
@@ -108,20 +108,20 @@ def train_horn(rng, num_samples):
 
 
 def air_horn(rng, num_samples):
-    """Two low trumpets on the roof of a truck, a third apart, blaring."""
+    """Two low trumpets, a third apart."""
     low = rng.uniform(110, 200)
     blasts = _blasts(rng, num_samples, on=(0.4, 2), off=(0.15, 0.4))
     return _horn(rng, [low, low * rng.uniform(1.18, 1.28)], blasts, rng.uniform(2500, 5000))
 
 
 def car_alarm(rng, num_samples):
-    """A shrill siren that changes its pattern every second or two."""
+    """A high-pitched siren that changes its pattern every one to two seconds."""
     time = _seconds(num_samples)
     patterns = [
-        lambda speed: time * speed % 1,  # up, up, up
-        lambda speed: -time * speed % 1,  # down, down, down
+        lambda speed: time * speed % 1,  # rising
+        lambda speed: -time * speed % 1,  # falling
         lambda speed: time * speed % 1 > 0.5,  # two tones
-        lambda speed: 0.5 - 0.5 * np.cos(2 * np.pi * time * speed),  # up and down
+        lambda speed: 0.5 - 0.5 * np.cos(2 * np.pi * time * speed),  # rising and falling
     ]
     bends = [patterns[i](rng.uniform(4, 12)) for i in rng.permutation(4)]
     turn = (time / rng.uniform(1, 2)).astype(int) % 4
@@ -129,7 +129,7 @@ def car_alarm(rng, num_samples):
 
 
 def reversing_beeps(rng, num_samples):
-    """Beep, beep, beep: half of the time silent, always the same pitch."""
+    """Regular beeps of one pitch, silent half of the time."""
     half = rng.uniform(0.3, 0.55)
     beeps = _blasts(rng, num_samples, on=(half, half), off=(half, half), attack=0.005, release=0.01)
     return beeps * _tone(np.full(num_samples, rng.uniform(950, 1450)), num_harmonics=3, slope=2)
@@ -139,19 +139,19 @@ def reversing_beeps(rng, num_samples):
 
 
 def _loudspeaker(rng, sound):
-    """The horn speaker of an electronic siren: driven hard, no bass."""
+    """Horn loudspeaker of an electronic siren: distortion, no bass."""
     return _filter(np.tanh(2 * sound), "bandpass", (rng.uniform(300, 500), rng.uniform(3500, 6000)))
 
 
 def ambulance(rng, num_samples):
-    """Hi-lo: two pitches a third or a fourth apart, taking turns."""
+    """Hi-lo: two alternating pitches, a third or a fourth apart."""
     is_high = (_seconds(num_samples) / rng.uniform(0.4, 0.8) + rng.random()) % 2 < 1
     frequency = rng.uniform(420, 620) * np.where(is_high, rng.uniform(1.25, 1.4), 1)
     return _loudspeaker(rng, _tone(frequency, num_harmonics=8))
 
 
 def police_car(rng, num_samples):
-    """Wail, up and down in a few seconds, and yelp, the same three times a second; the driver switches."""
+    """Wail (a sweep takes a few seconds) alternating with yelp (about three sweeps per second)."""
     low, high = rng.uniform(550, 750), rng.uniform(1300, 1700)
     is_yelp = (_seconds(num_samples) / rng.uniform(2, 4) + rng.random()) % 2 < 1
     sweeps = np.cumsum(np.where(is_yelp, rng.uniform(2.5, 4), rng.uniform(0.25, 0.45))) / SAMPLE_RATE
@@ -160,7 +160,7 @@ def police_car(rng, num_samples):
 
 
 def fire_engine(rng, num_samples):
-    """A growling rotor that winds up and coasts down, and blasts of the air horn over it."""
+    """A mechanical siren that speeds up and slows down, with blasts of an air horn."""
     octaves = wander(rng, num_samples, 0, 1.3, every=rng.uniform(1.5, 2.5))
     rotor = _tone(rng.uniform(180, 240) * 2**octaves, num_harmonics=16, slope=0.5)
     growl = 1 + 0.5 * _noise(rng, num_samples, 5, 60)
@@ -170,7 +170,7 @@ def fire_engine(rng, num_samples):
 
 
 def civil_defense_siren(rng, num_samples):
-    """Two rings of holes on one shaft, a minor third apart; it takes seconds to rise, holds, and falls."""
+    """Two tones a minor third apart that rise, hold and fall over several seconds."""
     risen, held, fallen = np.cumsum([rng.uniform(2, 4), rng.uniform(4, 8), rng.uniform(2, 4)])
     time = (_seconds(num_samples) + rng.uniform(0, risen)) % fallen
     speed = np.sqrt(np.interp(time, [0, risen, held, fallen], [0.2, 1, 1, 0.2]))
@@ -178,11 +178,11 @@ def civil_defense_siren(rng, num_samples):
     return speed * (_tone(frequency, 6, slope=1.5) + _tone(1.2 * frequency, 6, slope=1.5))
 
 
-# People and what they ride
+# People, bicycles and skateboards
 
 
 def screaming(rng, num_samples):
-    """A rough voice at the top of its range, through an open mouth; short breaths between."""
+    """A rough, high-pitched voice through three formants, with short pauses."""
     screams = _blasts(rng, num_samples, on=(0.6, 1.8), off=(0.1, 0.4), attack=0.06, release=0.15)
     pitch = rng.uniform(600, 1100) * wander(rng, num_samples, 0.8, 1.3, every=0.3)
     tremble = _noise(rng, num_samples, 5, 80)
@@ -194,7 +194,7 @@ def screaming(rng, num_samples):
 
 
 def bicycle(rng, num_samples):
-    """The freewheel ticks, the chain rattles with each push of the foot, the bell rings."""
+    """Ticks of the freewheel, a chain that rattles with each turn of the pedals, and a bell."""
     freewheel = _ring(_ticks(rng, num_samples, rng.uniform(0.04, 0.08), jitter=0.05), rng.uniform(4000, 6500), 0.002)
     pushes = np.maximum(np.sin(2 * np.pi * rng.uniform(1.5, 2.5) * _seconds(num_samples)), 0)
     chain = pushes * _ring(rng.standard_normal(num_samples), rng.uniform(2500, 4000), 0.0005)
@@ -205,7 +205,7 @@ def bicycle(rng, num_samples):
 
 
 def skateboard(rng, num_samples):
-    """Hard wheels roll over rough ground and its joints, axle after axle; now and then the tail pops."""
+    """Rolling noise, knocks of both axles at joints in the ground, and occasional pops of the tail."""
     rolling = wander(rng, num_samples, 0.5, 1, every=0.1) * _noise(rng, num_samples, rng.uniform(200, 400), 1800)
     joints = _ticks(rng, num_samples, rng.uniform(0.25, 0.5), jitter=0.1)
     joints += 0.8 * np.roll(joints, int(rng.uniform(0.06, 0.12) * SAMPLE_RATE))
@@ -217,54 +217,54 @@ def skateboard(rng, num_samples):
 
 # Vehicles
 
-FOUR_CYLINDERS = np.arange(4) / 4  # when in a cycle, of two turns, each cylinder fires
+FOUR_CYLINDERS = np.arange(4) / 4  # phase of the ignition of each cylinder in a cycle of two revolutions
 SIX_CYLINDERS = np.arange(6) / 6
 V_TWIN = (0, 315 / 720)
 
 
 def _firings(rng, cycles, moments):
-    """A pulse whenever a cylinder fires: `cycles` (samples,) a second, `moments` within each of them."""
+    """A pulse at each ignition: `cycles` (samples,) per second, with ignitions at the phases `moments`."""
     turns = np.cumsum(cycles) / SAMPLE_RATE + rng.random()
     pulses = np.zeros(len(cycles))
     for moment in moments:
         strokes = np.flatnonzero(np.diff(np.floor(turns - moment)))
-        pulses[strokes] += rng.uniform(0.7, 1) * rng.uniform(0.8, 1, len(strokes))  # no cylinder is like the next
+        pulses[strokes] += rng.uniform(0.7, 1) * rng.uniform(0.8, 1, len(strokes))  # differs between cylinders
     return pulses
 
 
 def _exhaust(pulses, pipe):
-    """Pulses of pressure through an exhaust pipe: its resonance and two overtones."""
+    """Exhaust pipe: a resonance with two overtones."""
     return sum(_ring(pulses, pipe * k, 0.008 / k) / k for k in (1, 2, 3))
 
 
 def car(rng, num_samples):
-    """Four even cylinders purr at a steady speed; the fan blows."""
+    """Four cylinders at an almost constant speed, with fan noise."""
     cycles = rng.uniform(12, 24) * wander(rng, num_samples, 0.97, 1.03, every=1)
     motor = _exhaust(_firings(rng, cycles, FOUR_CYLINDERS), rng.uniform(150, 260))
     return unit(motor) + rng.uniform(0.1, 0.25) * _noise(rng, num_samples, 400, rng.uniform(2000, 4000))
 
 
 def car_passing_by(rng, num_samples):
-    """One car, or several after each other: it comes, it is here, it goes, and its pitch with it."""
+    """One or several cars that pass, with the Doppler effect."""
     num_cars = max(1, round(num_samples / SAMPLE_RATE / rng.uniform(3, 5)))
     moments = (np.arange(num_cars) + rng.uniform(0.3, 0.7, num_cars)) / num_cars * num_samples / SAMPLE_RATE
     return sum(_pass_by(rng, num_samples, moment) for moment in moments)
 
 
 def _pass_by(rng, num_samples, moment):
-    """A car that is nearest at `moment`; it is there a second early, for its sound is under way."""
+    """A car that is nearest at `moment`; simulated from one second before, the travel time of its sound."""
     time = _seconds(SAMPLE_RATE + num_samples) - 1
     tyres = _noise(rng, len(time), 500, rng.uniform(1500, 3000))
     motor = _tone(np.full(len(time), rng.uniform(90, 180)), num_harmonics=5)
-    speed, closest = rng.uniform(15, 28), rng.uniform(4, 10)  # m/s; m from the listener
+    speed, closest = rng.uniform(15, 28), rng.uniform(4, 10)  # m/s; distance in m
     distance = np.hypot(closest, speed * (time - moment))
     sent = (tyres + rng.uniform(0.4, 0.8) * unit(motor)) / distance
-    sent_at = np.interp(time[SAMPLE_RATE:], time + distance / SPEED_OF_SOUND, time)  # what arrives from 0 s on
+    sent_at = np.interp(time[SAMPLE_RATE:], time + distance / SPEED_OF_SOUND, time)  # what arrives after 0 s
     return np.interp(sent_at, time, sent)
 
 
 def bus(rng, num_samples):
-    """A muffled diesel pulls away, its gearbox whines along, the brakes let their air out."""
+    """A muffled diesel engine, the whine of its gearbox, and the hiss of air brakes."""
     cycles = wander(rng, num_samples, 5, 9, every=rng.uniform(1.5, 3))
     motor = _filter(_exhaust(_firings(rng, cycles, SIX_CYLINDERS), rng.uniform(70, 110)), "lowpass", 300)
     gearbox = _tone(cycles * rng.uniform(60, 90), num_harmonics=2)
@@ -274,7 +274,7 @@ def bus(rng, num_samples):
 
 
 def truck(rng, num_samples):
-    """A big diesel that knocks at every stroke, and a loose body that rattles along."""
+    """A large diesel engine that knocks, and a rattling body."""
     cycles = rng.uniform(3, 5) * wander(rng, num_samples, 0.9, 1.1, every=1)
     strokes = _firings(rng, cycles, SIX_CYLINDERS)
     motor = _exhaust(strokes, rng.uniform(45, 75))
@@ -284,7 +284,7 @@ def truck(rng, num_samples):
 
 
 def motorcycle(rng, num_samples):
-    """A V-twin, two uneven beats a cycle; the rider plays with the throttle."""
+    """A V-twin engine, with two uneven beats per cycle and a varying speed."""
     cycles = rng.uniform(14, 20) * 2 ** wander(rng, num_samples, 0, 1.5, every=0.5)
     beats = _firings(rng, cycles, V_TWIN)
     bark = _fade(beats, 0.003) + _exhaust(beats, rng.uniform(300, 500))
@@ -292,7 +292,7 @@ def motorcycle(rng, num_samples):
 
 
 def train(rng, num_samples):
-    """The rumble of heavy cars, and four wheels over each joint of the rails: ta-dam, ta-dam."""
+    """Rumble, and the clatter of four axles at each joint of the rails."""
     rumble = _noise(rng, num_samples, 40, rng.uniform(150, 250)) + 0.15 * _noise(rng, num_samples, 400, 1200)
     car_length = rng.uniform(0.8, 1.4)  # in seconds
     joints = _ticks(rng, num_samples, car_length, jitter=0.01)

@@ -1,15 +1,13 @@
-"""Make a small DCASE 2017 task 4: synthetic street scenes, for trying the training without a download.
+"""Generate a small DCASE 2017 task 4: synthetic street scenes, to try the training without a download.
 
     python -m training.synthetic.scenes --output_dir data/synthetic/scenes
 
-Ten seconds each, as the originals: one to three warning sounds or vehicles, near or far, over the noise of the street.
-The tables and folders are those of `training.data.sources.dcase2017`.
+Each clip has one to three warning sounds or vehicles, near or far, over street noise. Tables and folders have the
+layout of `training.data.sources.dcase2017`.
 """
 
 import argparse
-import multiprocessing
 import string
-import sys
 from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
@@ -17,19 +15,20 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 from scipy import signal
-from tqdm import tqdm
 
 from training.data.sources.dcase2017 import AUDIO_FOLDERS, LABELS, draw_validation
 from training.errors import DataError
-from training.synthetic.new_folder import new_folder
+from training.synthetic.noise import coloured_noise
+from training.synthetic.output import check_at_least, new_folder, run_command, write_in_parallel
 from training.synthetic.scene_sounds import SAMPLE_RATE, make_sound, unit, wander
 
 NUM_CLIPS = 800
 CLIP_SECONDS = 10
+LOWEST = 30  # frequency of background noise, in Hz
 SET_FRACTIONS = {"training": 0.7, "testing": 0.1, "evaluation": 0.2}
-NUM_SOUNDS = {1: 0.8, 2: 0.16, 3: 0.04}  # at a time: with what probability
+NUM_SOUNDS = {1: 0.8, 2: 0.16, 3: 0.04}  # number of simultaneous sounds: probability
 
-# What else is heard where a label is heard. Most clips of the original have one label, too.
+# Further labels of a clip by its first label.
 COMPANIONS = {
     "Train horn": ["Train", "Car", "Screaming"],
     "Air horn, truck horn": ["Truck", "Car passing by", "Bus"],
@@ -52,11 +51,11 @@ COMPANIONS = {
 
 
 class Scene(NamedTuple):
-    """A clip to be made."""
+    """Description of a clip."""
 
-    set_name: str  # of AUDIO_FOLDERS
+    set_name: str  # key of AUDIO_FOLDERS
     file: str
-    start: float  # seconds, in the video that it pretends to be cut from
+    start: float  # position in the imaginary video, in seconds
     end: float
     labels: tuple[str, ...]
 
@@ -64,25 +63,24 @@ class Scene(NamedTuple):
 def write_scenes(output_dir: str | Path, num_clips: int = NUM_CLIPS, seed: int = 0, num_workers: int = 2) -> Path:
     """Write synthetic street scenes in the layout of DCASE 2017 task 4: 10 s of 44.1 kHz mono PCM16 WAV each.
 
-    The files depend on `num_clips` and `seed` alone, not on `num_workers`. Call it under
-    `if __name__ == "__main__":`, as it starts processes.
+    The files depend only on `num_clips` and `seed`. Call it under `if __name__ == "__main__":`, because it starts
+    processes.
 
     Returns:
-        `output_dir`, which appears only when it is complete.
+        `output_dir`, which appears when it is complete.
 
     Raises:
         DataError: an argument is out of range, or `output_dir` exists.
     """
     output_dir = Path(output_dir)
-    for name, value, least in (("num_clips", num_clips, 1), ("seed", seed, 0), ("num_workers", num_workers, 1)):
-        if value < least:
-            raise DataError(f"{name} must be at least {least}, got {value}")
+    check_at_least(num_clips=(num_clips, 1), seed=(seed, 0), num_workers=(num_workers, 1))
     scenes = plan_scenes(num_clips, seed)
     with new_folder(output_dir) as partial_dir:
         for folder in AUDIO_FOLDERS.values():
             (partial_dir / folder).mkdir()
         _write_tables(partial_dir, scenes)
-        _render_all(partial_dir, scenes, seed, num_workers)
+        rngs = np.random.default_rng(seed).spawn(len(scenes))  # one per clip, for any number of workers
+        write_in_parallel(_write_scene, list(zip(repeat(partial_dir), scenes, rngs)), num_workers, "Rendering")
     return output_dir
 
 
@@ -90,31 +88,31 @@ def write_scenes(output_dir: str | Path, num_clips: int = NUM_CLIPS, seed: int =
 
 
 def plan_scenes(num_clips: int, seed: int) -> list[Scene]:
-    """Choose set, name and labels of each clip; the labels take turns, so that no set is without one.
+    """Choose set, file name and labels of each clip. The labels take turns, so that every set has all of them.
 
     Raises:
-        DataError: `num_clips` is too small for every label in every split.
+        DataError: `num_clips` is too small for all labels in all splits.
     """
     rng = np.random.default_rng(seed)
     ends = np.round(np.cumsum(list(SET_FRACTIONS.values())) * num_clips)
     sets = np.array(list(SET_FRACTIONS))[np.searchsorted(ends, np.arange(num_clips), side="right")]
     scenes = [_plan_scene(set_name, LABELS[i % len(LABELS)], rng) for i, set_name in enumerate(sets.tolist())]
     if not _covers_all(scenes):
-        raise DataError(f"{num_clips} clips do not put every label in every split: raise num_clips")
+        raise DataError(f"{num_clips} clips are too few for all labels in all splits: increase num_clips")
     return scenes
 
 
 def _plan_scene(set_name: str, label: str, rng: np.random.Generator) -> Scene:
     num_sounds = rng.choice(list(NUM_SOUNDS), p=list(NUM_SOUNDS.values()))
     others = rng.choice(COMPANIONS[label], num_sounds - 1, replace=False).tolist()
-    video = "".join(rng.choice(list(string.ascii_letters + string.digits + "-_"), 11))  # a name as YouTube gives
+    video = "".join(rng.choice(list(string.ascii_letters + string.digits + "-_"), 11))  # like an id of YouTube
     start = CLIP_SECONDS * int(rng.integers(30))
     end = start + CLIP_SECONDS
     return Scene(set_name, f"{video}_{start:.3f}_{end:.3f}.wav", start, end, (label, *others))
 
 
 def _covers_all(scenes: list[Scene]) -> bool:
-    """Whether each of the loader's splits has every label."""
+    """Whether all splits of the loader have all labels."""
     pooled = [scene for scene in scenes if scene.set_name != "evaluation"]
     held_out = draw_validation([(scene.file, LABELS.index(label)) for scene in pooled for label in scene.labels])
     splits = (
@@ -140,14 +138,6 @@ def _write_tables(output_dir: Path, scenes: list[Scene]) -> None:
 # Rendering
 
 
-def _render_all(output_dir: Path, scenes: list[Scene], seed: int, num_workers: int) -> None:
-    rngs = np.random.default_rng(seed).spawn(len(scenes))  # one for each clip, whoever renders it
-    with multiprocessing.get_context("spawn").Pool(num_workers) as pool:
-        written = pool.imap_unordered(_write_scene, zip(repeat(output_dir), scenes, rngs), chunksize=8)
-        for _ in tqdm(written, total=len(scenes), desc="Rendering", unit="clip"):
-            pass
-
-
 def _write_scene(job: tuple[Path, Scene, np.random.Generator]) -> None:
     output_dir, scene, rng = job
     path = output_dir / AUDIO_FOLDERS[scene.set_name] / f"Y{scene.file}"
@@ -155,61 +145,46 @@ def _write_scene(job: tuple[Path, Scene, np.random.Generator]) -> None:
 
 
 def render_scene(scene: Scene, rng: np.random.Generator) -> np.ndarray:
-    """The sounds of a scene over the noise of a street: (samples,) with its peak below 1."""
+    """Mix the sounds of a scene with street noise: float64 (samples,), with its peak below 1."""
     num_samples = round((scene.end - scene.start) * SAMPLE_RATE)
     clip = _amplitude(rng.uniform(-20, -6)) * _street(rng, num_samples)
     for label in scene.labels:
         length = int(rng.uniform(0.6, 1) * num_samples)
         start = rng.integers(num_samples - length + 1)
-        sound = _hear_from_afar(make_sound(label, rng, length), rng)
+        sound = _place_at_distance(make_sound(label, rng, length), rng)
         clip[start : start + length] += _amplitude(rng.uniform(-6, 0)) * unit(sound)
     level = _amplitude(rng.uniform(-15, -1))
     return clip * level / np.abs(clip).max()
 
 
-def _hear_from_afar(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Put `sound` (samples,) at a distance: the air takes the treble, the houses answer; it fades in and out."""
+def _place_at_distance(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Simulate distance for `sound` (samples,): low-pass filter and reverberation; fade in and out."""
     distance = rng.random()  # 0 is near, 1 is far
     low_pass = signal.butter(1, 12_000 * 0.25**distance, fs=SAMPLE_RATE, output="sos")
     tail_seconds = np.arange(SAMPLE_RATE) / SAMPLE_RATE
     tail = rng.standard_normal(SAMPLE_RATE) * np.exp(-tail_seconds / rng.uniform(0.05, 0.25))
     echo = signal.oaconvolve(sound, tail)[: len(sound)]
-    heard = signal.sosfilt(low_pass, unit(sound) + 0.5 * distance * unit(echo))
-    return heard * signal.windows.tukey(len(heard), 0.1)
+    distant = signal.sosfilt(low_pass, unit(sound) + 0.5 * distance * unit(echo))
+    return distant * signal.windows.tukey(len(distant), 0.1)
 
 
 def _street(rng: np.random.Generator, num_samples: int) -> np.ndarray:
-    """Background noise (samples,) with an RMS of 1: far traffic, a hum, and gusts of wind."""
-    traffic = unit(_coloured_noise(rng.uniform(0.5, 1.5), num_samples, rng))
+    """Background noise (samples,) with an RMS of 1: distant traffic, hum, and gusts of wind."""
+    traffic = unit(coloured_noise(rng, num_samples, SAMPLE_RATE, rng.uniform(0.5, 1.5), LOWEST))
     cycles = rng.uniform(48, 62) * np.arange(num_samples) / SAMPLE_RATE
     hum = unit(sum(np.sin(2 * np.pi * (k * cycles + rng.random())) for k in (1, 2, 3)))
-    wind = unit(wander(rng, num_samples, 0, 1, every=1) * _coloured_noise(2, num_samples, rng))
+    wind = unit(wander(rng, num_samples, 0, 1, every=1) * coloured_noise(rng, num_samples, SAMPLE_RATE, 2, LOWEST))
     return unit(traffic + rng.uniform(0, 0.3) * hum + rng.uniform(0, 1) * wind)
-
-
-def _coloured_noise(exponent: float, num_samples: int, rng: np.random.Generator) -> np.ndarray:
-    """(samples,) of noise whose power falls as 1 / frequency**exponent above 30 Hz; none below."""
-    frequencies = np.fft.rfftfreq(num_samples, 1 / SAMPLE_RATE)
-    colour = np.where(frequencies >= 30, np.maximum(frequencies, 30) ** (-exponent / 2), 0)
-    return np.fft.irfft(colour * np.fft.rfft(rng.standard_normal(num_samples)), num_samples)
 
 
 def _amplitude(decibels: float) -> float:
     return 10 ** (decibels / 20)
 
 
-def main() -> None:
-    """Command line of `write_scenes`."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output_dir", type=Path, required=True, help="folder to make")
-    parser.add_argument("--num_clips", type=int, default=NUM_CLIPS, help="of 10 s, 0.9 MB each (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
-    parser.add_argument("--num_workers", type=int, default=2, help="processes (default: %(default)s)")
-    try:
-        output_dir = write_scenes(**vars(parser.parse_args()))
-    except (DataError, OSError) as error:
-        sys.exit(f"error: {error}")
-    print(f"Wrote {output_dir}")
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--num_clips", type=int, default=NUM_CLIPS, help="clips of 0.9 MB each (default: %(default)s)")
+    run_command(write_scenes, parser, argv)
 
 
 if __name__ == "__main__":

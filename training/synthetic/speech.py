@@ -1,9 +1,9 @@
-"""Make a small Speech Commands: spoken words by synthetic voices, for trying the training without a download.
+"""Generate a small Speech Commands: words spoken by synthetic voices, to try the training without a download.
 
     python -m training.synthetic.speech --output_dir data/spoken --num_voices 100
 
-The words are spoken by espeak-ng, from the PyPI wheel `espeakng-loader`. espeak-ng is licensed under the GPL-3: it
-is an optional extra, used here only as a program that makes data, and never imported by `samplecnn_hf`.
+The words are spoken by espeak-ng, from the PyPI wheel `espeakng-loader`. espeak-ng is licensed under the GPL-3; it is
+an optional extra, only used to generate data, and never imported by `samplecnn_hf`.
 """
 
 import argparse
@@ -11,7 +11,6 @@ import ctypes
 import hashlib
 import multiprocessing
 import re
-import sys
 from collections.abc import Sequence
 from itertools import chain, product
 from pathlib import Path
@@ -24,12 +23,14 @@ from tqdm import tqdm
 
 from training.data.sources.speech_commands import BACKGROUND_NOISE, SPLIT_LISTS, assign_split
 from training.errors import DataError
-from training.synthetic.new_folder import new_folder
+from training.synthetic.noise import coloured_noise
+from training.synthetic.output import check_at_least, new_folder, run_command
 
 DEFAULT_WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
-SAMPLE_RATE = 16_000  # Hz, of the written files
+SAMPLE_RATE = 16_000  # Hz
 CLIP_SAMPLES = SAMPLE_RATE  # 1 s
 NOISE_SAMPLES = 10 * SAMPLE_RATE  # 10 s
+LOWEST = 20  # frequency of coloured noise, in Hz
 VOICES_PER_PROCESS = 16
 
 ACCENTS = (
@@ -42,9 +43,8 @@ ACCENTS = (
     "en-gb-x-gbclan",
     "en-gb-x-gbcwmd",
 )
-# Variants that sound like another one: a log-spectrum distance under 0.9 dB, as the median over the accents of the
-# mean over the default words (the next closest pair is at 1.0 dB, a typical one at 8 dB). In order, they double the
-# voice without a variant, klatt4 and adam.
+# Variants that sound like another one (the voice without a variant, klatt4 and adam): their log-spectral distance is
+# below 0.9 dB, as the median over the accents of the mean over the default words. A typical distance is 8 dB.
 SAME_SOUND = {"fast", "klatt5", "klatt6"}
 
 BABBLE_TEXT = (
@@ -64,12 +64,12 @@ def write_spoken_commands(
 ) -> Path:
     """Write synthetic spoken words in the layout of the Speech Commands archive.
 
-    Each of the `num_voices` voices (all of them by default) is a speaker and says each word `takes` times, in 1 s of
-    16 kHz mono PCM16 WAV. The files depend on the arguments alone, not on `num_workers`. Call it under
-    `if __name__ == "__main__":`, as it starts processes.
+    Each of the `num_voices` voices (None: all) is a speaker and says each word `takes` times, in 1 s of 16 kHz mono
+    PCM16 WAV. The files do not depend on `num_workers`. Call it under `if __name__ == "__main__":`, because it starts
+    processes.
 
     Returns:
-        `output_dir`, which appears only when it is complete.
+        `output_dir`, which appears when it is complete.
 
     Raises:
         DataError: an argument is out of range, `output_dir` exists, or espeakng-loader is not installed.
@@ -87,17 +87,15 @@ def write_spoken_commands(
 
 def _check_arguments(words: Sequence[str], takes: int, seed: int, num_workers: int) -> None:
     if not words or len(set(words)) < len(words) or not all(re.fullmatch("[a-z]+", word) for word in words):
-        raise DataError(f"words must be different and of the letters a-z, they name folders; got {','.join(words)!r}")
-    for name, value, least in (("takes", takes, 1), ("seed", seed, 0), ("num_workers", num_workers, 1)):
-        if value < least:
-            raise DataError(f"{name} must be at least {least}, got {value}")
+        raise DataError(f"words must be unique and consist of the letters a-z; got {','.join(words)!r}")
+    check_at_least(takes=(takes, 1), seed=(seed, 0), num_workers=(num_workers, 1))
 
 
 # Voices
 
 
 def _pick_voices(num_voices: int | None, seed: int) -> list[str]:
-    """`num_voices` voice names, such as "en-us+f3", spread evenly over the accents."""
+    """Draw `num_voices` voice names such as "en-us+f3", evenly distributed over the accents."""
     variants_dir = Path(_import_espeakng_loader().get_data_path()) / "voices" / "!v"
     variants = sorted(path.name for path in variants_dir.iterdir() if path.name not in SAME_SOUND)
     rng = np.random.default_rng(seed)
@@ -110,7 +108,7 @@ def _pick_voices(num_voices: int | None, seed: int) -> list[str]:
 
     missing = {"train", "validation", "test"} - {assign_split(_file_name(voice, 0)) for voice in voices}
     if missing:
-        raise DataError(f"none of the {len(voices)} voices is for {', '.join(sorted(missing))}: raise num_voices")
+        raise DataError(f"none of the {len(voices)} voices is in {', '.join(sorted(missing))}: increase num_voices")
     return voices
 
 
@@ -133,8 +131,8 @@ class _Job(NamedTuple):
 def _speak_all(
     output_dir: Path, voices: list[str], words: Sequence[str], takes: int, seed: int, num_workers: int
 ) -> None:
-    # What espeak-ng says depends on what it said before, even after it is initialised again: only fixed groups of
-    # voices, each in a fresh process, make files that do not depend on the number of workers.
+    # The output of espeak-ng depends on earlier calls, even after re-initialisation. Fixed groups of voices, each in a
+    # new process, make the files independent of the number of workers.
     groups = [voices[i : i + VOICES_PER_PROCESS] for i in range(0, len(voices), VOICES_PER_PROCESS)]
     jobs = [_Job(output_dir, group, words, takes, seed) for group in groups]
     with multiprocessing.get_context("spawn").Pool(num_workers, maxtasksperchild=1) as pool:
@@ -146,7 +144,7 @@ def _speak_all(
 
 
 def _speak_group(job: _Job) -> int:
-    """Write all clips of a few voices, in a process of its own; returns the number of voices."""
+    """Write all clips of a group of voices, in a separate process; returns the number of voices."""
     espeak = _Espeak(job.seed)
     for voice, word, take in product(job.voices, job.words, range(job.takes)):
         rng = _clip_rng(job.seed, voice, word, take)
@@ -168,11 +166,11 @@ def _clip_rng(seed: int, voice: str, word: str, take: int) -> np.random.Generato
 
 
 def _place(spoken: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Trim silence (any length, 16 kHz), set a random level and put the word near the middle of 1 s of silence."""
+    """Trim silence, set a random level and place the word near the middle of a clip, float32 (CLIP_SAMPLES,)."""
     peak = np.abs(spoken).max()
-    heard = np.flatnonzero(np.abs(spoken) > 0.01 * peak)
-    word = spoken[heard[0] : heard[-1] + 1][:CLIP_SAMPLES]
-    level = 10 ** (rng.uniform(-20, -1) / 20)  # of the peak; real recordings span about the same
+    audible = np.flatnonzero(np.abs(spoken) > 0.01 * peak)
+    word = spoken[audible[0] : audible[-1] + 1][:CLIP_SAMPLES]
+    level = 10 ** (rng.uniform(-20, -1) / 20)  # peak amplitude; real recordings have about the same range
 
     room = CLIP_SAMPLES - len(word)
     off_centre = rng.uniform(-0.1, 0.1) * SAMPLE_RATE
@@ -183,7 +181,7 @@ def _place(spoken: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _speak_babble(seed: int) -> np.ndarray:
-    """(NOISE_SAMPLES,) of people who talk at once, none of them a speaker of the words; in its own process."""
+    """Several people talking at once, (NOISE_SAMPLES,), none of them a speaker of words; in a separate process."""
     espeak = _Espeak(seed)
     rng = np.random.default_rng([seed, 1])
     babble = np.zeros(NOISE_SAMPLES)
@@ -194,7 +192,7 @@ def _speak_babble(seed: int) -> np.ndarray:
 
 
 class _Espeak:
-    """espeak-ng, by its C interface `speak_lib.h`. The C library has global state: one instance a process."""
+    """espeak-ng through its C interface `speak_lib.h`. The C library has global state: one instance per process."""
 
     SYNCHRONOUS, DONT_EXIT, UTF8 = 2, 0x8000, 1
     RATE, VOLUME, PITCH, PITCH_RANGE = 1, 2, 3, 4
@@ -205,18 +203,18 @@ class _Espeak:
         data_path = loader.get_data_path().encode()
         self._rate = self._library.espeak_Initialize(self.SYNCHRONOUS, 0, data_path, self.DONT_EXIT)
         if self._rate <= 0:
-            raise RuntimeError(f"espeak-ng does not start with the data in {data_path.decode()}")
-        self._library.espeak_ng_SetRandSeed(ctypes.c_long(seed % 2**31))  # of breath noise; by the clock otherwise
+            raise RuntimeError(f"cannot start espeak-ng with the data in {data_path.decode()}")
+        self._library.espeak_ng_SetRandSeed(ctypes.c_long(seed % 2**31))  # for breath noise; the default is the clock
         self._chunks: list[np.ndarray] = []
         callback_type = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
-        self._callback = callback_type(self._collect)  # kept: C holds no reference
+        self._callback = callback_type(self._collect)  # keep a reference, C holds none
         self._library.espeak_SetSynthCallback(self._callback)
 
     def say(self, text: str, voice: str, rate: int, pitch: int = 50, pitch_range: int = 50) -> np.ndarray:
-        """Speak `text`: (samples,) float32 at 16 kHz; `rate` in words a minute, the others from 0 to 99.
+        """Speak `text`: (samples,) float32 at 16 kHz; `rate` in words per minute, the others from 0 to 99.
 
         Raises:
-            RuntimeError: espeak-ng reports an error or says nothing.
+            RuntimeError: espeak-ng reports an error or returns silence.
         """
         self._check(self._library.espeak_SetVoiceByName(voice.encode()), f"voice {voice}")
         # At the default volume, 100, some voices clip.
@@ -229,17 +227,17 @@ class _Espeak:
         self._check(self._library.espeak_Synth(data, size, 0, 0, 0, self.UTF8, None, None), f"text {text!r}")
         samples = np.concatenate(self._chunks) if self._chunks else np.zeros(1, np.int16)
         if not samples.any():
-            raise RuntimeError(f"espeak-ng says nothing for {text!r} with voice {voice}")
+            raise RuntimeError(f"espeak-ng returns silence for {text!r} with voice {voice}")
         return soxr.resample(samples.astype(np.float32) / 2**15, self._rate, SAMPLE_RATE)
 
     def _collect(self, samples, num_samples: int, events) -> int:
         if samples and num_samples > 0:
             self._chunks.append(np.ctypeslib.as_array(samples, (num_samples,)).copy())
-        return 0  # go on
+        return 0  # continue
 
     def _check(self, error_code: int, what: str) -> None:
         if error_code != 0:
-            raise RuntimeError(f"espeak-ng refuses {what}: error {error_code}")
+            raise RuntimeError(f"espeak-ng rejects {what}: error {error_code}")
 
 
 def _import_espeakng_loader():
@@ -250,7 +248,7 @@ def _import_espeakng_loader():
     return espeakng_loader
 
 
-# The rest of the archive
+# Background noise and split lists
 
 
 def _write_noises(output_dir: Path, babble: np.ndarray, seed: int) -> None:
@@ -258,25 +256,15 @@ def _write_noises(output_dir: Path, babble: np.ndarray, seed: int) -> None:
     seconds = np.arange(NOISE_SAMPLES) / SAMPLE_RATE
     hum = sum(np.sin(2 * np.pi * (50 * k * seconds + rng.random())) / k for k in range(1, 11))
     noises = {
-        "white_noise": _coloured_noise(0, rng),
-        "pink_noise": _coloured_noise(1, rng),
-        "brown_noise": _coloured_noise(2, rng),
+        "white_noise": coloured_noise(rng, NOISE_SAMPLES, SAMPLE_RATE, 0, LOWEST),
+        "pink_noise": coloured_noise(rng, NOISE_SAMPLES, SAMPLE_RATE, 1, LOWEST),
+        "brown_noise": coloured_noise(rng, NOISE_SAMPLES, SAMPLE_RATE, 2, LOWEST),
         "mains_hum": hum + 0.1 * rng.standard_normal(NOISE_SAMPLES),
         "babble": babble,
     }
     for name, noise in noises.items():
-        noise = 0.05 * noise / np.sqrt(np.mean(noise**2))  # an RMS of -26 dBFS: room for the peaks of speech
+        noise = 0.05 * noise / np.sqrt(np.mean(noise**2))  # RMS of -26 dBFS: headroom for the peaks of speech
         soundfile.write(output_dir / f"{name}.wav", noise, SAMPLE_RATE, subtype="PCM_16")
-
-
-def _coloured_noise(exponent: float, rng: np.random.Generator) -> np.ndarray:
-    """(NOISE_SAMPLES,) of noise whose power falls as 1 / frequency**exponent above 20 Hz; none below."""
-    frequencies = np.fft.rfftfreq(NOISE_SAMPLES, 1 / SAMPLE_RATE)
-    heard = frequencies >= 20
-    spectrum = np.fft.rfft(rng.standard_normal(NOISE_SAMPLES))
-    spectrum[heard] *= frequencies[heard] ** (-exponent / 2)
-    spectrum[~heard] = 0
-    return np.fft.irfft(spectrum, NOISE_SAMPLES)
 
 
 def _write_lists(output_dir: Path, voices: list[str], words: Sequence[str], takes: int) -> None:
@@ -286,22 +274,17 @@ def _write_lists(output_dir: Path, voices: list[str], words: Sequence[str], take
         (output_dir / list_name).write_text("".join(held_out), encoding="utf-8")
 
 
-def main() -> None:
-    """Command line of `write_spoken_commands`."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output_dir", type=Path, required=True, help="folder to make")
-    parser.add_argument("--words", default=",".join(DEFAULT_WORDS), help="separated by commas (default: %(default)s)")
-    parser.add_argument("--num_voices", type=int, help="speakers (default: all)")
-    parser.add_argument("--takes", type=int, default=1, help="clips of each word by each voice (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
-    parser.add_argument("--num_workers", type=int, default=2, help="processes (default: %(default)s)")
-    arguments = vars(parser.parse_args())
-    arguments["words"] = tuple(arguments["words"].split(","))
-    try:
-        output_dir = write_spoken_commands(**arguments)
-    except (DataError, OSError) as error:
-        sys.exit(f"error: {error}")
-    print(f"Wrote {output_dir}")
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--words",
+        type=lambda text: tuple(text.split(",")),
+        default=",".join(DEFAULT_WORDS),
+        help="separated by commas (default: %(default)s)",
+    )
+    parser.add_argument("--num_voices", type=int, help="number of speakers (default: all)")
+    parser.add_argument("--takes", type=int, default=1, help="clips per word and voice (default: %(default)s)")
+    run_command(write_spoken_commands, parser, argv)
 
 
 if __name__ == "__main__":

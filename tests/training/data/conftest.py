@@ -1,16 +1,14 @@
 """The tables of the large data sets are tested at full size; their audio is not there."""
 
-from pathlib import Path
-
 import pytest
-import yaml
+
+from training.paper import PAPER
 
 
 @pytest.fixture(scope="session")
 def paper():
     """The numbers of the paper."""
-    path = Path(__file__).parents[3] / "training" / "paper.yaml"
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    return PAPER
 
 
 @pytest.fixture(scope="session")

@@ -156,7 +156,7 @@ def test_zip_that_understates_a_size(tmp_path, folder):
 def test_zip_by_a_method_without_a_limit(tmp_path, folder, method):
     with zipfile.ZipFile(tmp_path / "archive.zip", "w", method) as archive:
         archive.writestr("zeros", bytes(1000))
-    assert_refused("it is not compressed by deflate", tmp_path / "archive.zip", folder)
+    assert_refused("it is not compressed with deflate", tmp_path / "archive.zip", folder)
 
 
 def test_incomplete_archive(make, folder):

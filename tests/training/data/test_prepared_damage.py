@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from training.data import prepared
-from training.data.prepared import prepare
+from training.data.prepared import prepare, prepared_folder
 from training.data.source import Clip, Source
 from training.errors import DataError
 
@@ -22,7 +22,12 @@ def write_tone(path: Path, seconds: float = 0.1):
 
 def make_source(paths) -> Source:
     return Source(
-        "folder", ["a", "b"], "multi_label_classification", {"train": [Clip(p, (0,)) for p in paths]}, "roc_auc"
+        "folder",
+        "data",
+        ["a", "b"],
+        "multi_label_classification",
+        {"train": [Clip(p, (0,)) for p in paths]},
+        "roc_auc",
     )
 
 
@@ -31,7 +36,7 @@ def prepare_one(tmp_path) -> tuple[Source, Path]:
     paths = [write_tone(tmp_path / f"{i}.wav", 0.01 * (i + 1)) for i in range(3)]
     source = make_source(paths)
     prepare(source, RATE, tmp_path / "out")
-    (shard,) = (tmp_path / "out").glob("train-*.arrow")
+    (shard,) = (tmp_path / "out").rglob("train-*.arrow")
     return source, shard
 
 
@@ -76,7 +81,7 @@ def test_something_else_in_place_of_a_shard(tmp_path, kind):
         shard.symlink_to("/dev/zero")
     else:
         shard.mkdir()
-        with pytest.raises(DataError, match="cannot make .*arrow: .*directory"):
+        with pytest.raises(DataError, match="cannot write .*arrow: .*directory"):
             prepare(source, RATE, tmp_path / "out")
         return
     prepare(source, RATE, tmp_path / "out")
@@ -90,11 +95,11 @@ def test_full_disk(tmp_path, monkeypatch):
     source.splits["test"] = [Clip(write_tone(tmp_path / "new.wav", 1), (1,))]
     with monkeypatch.context() as patch:
         patch.setattr(prepared.pa, "OSFile", lambda path, mode: open("/dev/full", mode, buffering=0))
-        with pytest.raises(DataError, match="cannot make .*test-00000-.*No space left on device") as error:
+        with pytest.raises(DataError, match="cannot write .*test-00000-.*No space left on device") as error:
             prepare(source, RATE, tmp_path / "out")
     assert "\n" not in str(error.value)
     assert shard.read_bytes() == content
-    assert not list((tmp_path / "out").glob("*.new"))
+    assert not list((tmp_path / "out").rglob("*.unfinished"))
     assert len(prepare(source, RATE, tmp_path / "out")["test"]) == 1
 
 
@@ -110,25 +115,25 @@ FOREIGN = [
 
 
 def test_files_of_others_are_left_alone(tmp_path):
-    for place in (tmp_path / "out", tmp_path / "out" / "train"):
-        place.mkdir()
+    source = make_source([write_tone(tmp_path / "a.wav")])
+    out = prepared_folder(source, RATE, tmp_path / "out")
+    for place in (out, out / "train"):
+        place.mkdir(parents=True)
         for name in FOREIGN:
             (place / name).write_text("mine")
-    source = make_source([write_tone(tmp_path / "a.wav")])
-    stale = tmp_path / "out" / "train-00000-0123456789abcdef.arrow"
+    stale = out / "train-00000-0123456789abcdef.arrow"
     stale.touch()
     for _ in range(2):
         prepare(source, RATE, tmp_path / "out")
     assert not stale.exists()
-    for place in (tmp_path / "out", tmp_path / "out" / "train"):
+    for place in (out, out / "train"):
         assert all((place / name).read_text() == "mine" for name in FOREIGN)
 
 
-def test_links_under_temporary_names_are_not_followed(tmp_path):
+def test_what_a_killed_process_left_is_removed(tmp_path):
     source, shard = prepare_one(tmp_path)
-    shard.unlink()
-    (tmp_path / "mine").write_text("mine")
-    for path in (shard, tmp_path / "out" / "train-report.csv"):
-        path.with_name(f"{path.name}.new").symlink_to(tmp_path / "mine")
+    left = shard.parent / ".abcd1234.unfinished"
+    left.mkdir()
+    (left / shard.name).touch()
     prepare(source, RATE, tmp_path / "out")
-    assert (tmp_path / "mine").read_text() == "mine" and not list((tmp_path / "out").glob("*.new"))
+    assert not left.exists() and shard.exists()

@@ -153,7 +153,7 @@ def test_wrong_checksum(server, remote, path, algorithm):
     expected = f"{algorithm}:{hashlib.new(algorithm, CONTENT).hexdigest()}"
     server.content = bytes(len(CONTENT))
     found = f"{algorithm}:{hashlib.new(algorithm, server.content).hexdigest()}"
-    message = f"arrived with {found} instead of {expected} and was removed"
+    message = f"has the checksum {found} instead of {expected} and was removed"
     assert_fails(message, fetch, [replace(remote, checksum=expected)], path)
     assert path.stat().st_size == 0
 

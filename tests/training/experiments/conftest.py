@@ -20,7 +20,7 @@ from training.experiments.tables.table_5 import Table5
 from training.experiments.task import PAPER_TASKS, Task
 from training.loop import metrics
 from training.recipe import Recipe
-from training.synthetic import STAND_INS, StandIn
+from training.synthetic.sources import SYNTHETIC_SOURCES, SyntheticSource
 
 TINY_FAMILIES = {
     9: {"num_blocks": 6, "segment_length": 2187, "stem_channels": 8},
@@ -69,7 +69,7 @@ def on_tones(tiny_networks, tones, tmp_path, folders):
 @pytest.fixture
 def on_chords(tiny_networks, write_chords, tmp_path, monkeypatch, folders):
     """Options: chords as the synthetic music, for one epoch."""
-    monkeypatch.setitem(STAND_INS, "magnatagatune", StandIn(write_chords, num_epochs=1))
+    monkeypatch.setitem(SYNTHETIC_SOURCES, "magnatagatune", SyntheticSource(write_chords, num_epochs=1))
     monkeypatch.setattr(magnatagatune, "MIN_SECONDS", 0.0)  # chords are short
     return ["--synthetic", "--tasks=magnatagatune", f"--data_dir={tmp_path / 'chords'}", *folders]
 

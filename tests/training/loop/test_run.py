@@ -9,7 +9,7 @@ from transformers import pipeline
 from samplecnn_hf import SampleCNNForAudioClassification
 from tests.training.options import without
 from training import train
-from training.synthetic import STAND_INS, StandIn
+from training.synthetic.sources import SYNTHETIC_SOURCES, SyntheticSource
 
 
 def test_run_ends_in_a_folder_that_the_pipeline_loads(tiny_run, tones, tmp_path, capsys):
@@ -55,7 +55,7 @@ def test_resume_with_other_options_is_refused(tiny_run, tmp_path, monkeypatch, c
 
 def test_several_labels_a_clip(tiny_run, write_chords, tmp_path, capsys, monkeypatch):
     """With the data made by `--synthetic`."""
-    monkeypatch.setitem(STAND_INS, "magnatagatune-26k", StandIn(write_chords, num_epochs=30))
+    monkeypatch.setitem(SYNTHETIC_SOURCES, "magnatagatune-26k", SyntheticSource(write_chords, num_epochs=30))
     data = tmp_path / "chords"
     options = [*tiny_run, "--source=magnatagatune-26k", "--synthetic", f"--data_dir={data}", "--num_epochs=30"]
     train.main([*options, "--mixup=0", "--batch_norm_momentum=0.1"])

@@ -1,4 +1,3 @@
-import subprocess
 import sys
 
 import numpy as np
@@ -7,6 +6,7 @@ import soundfile
 
 from training.data import load_source
 from training.errors import DataError
+from training.synthetic import speech
 from training.synthetic.speech import write_spoken_commands
 
 pytest.importorskip("espeakng_loader")
@@ -78,7 +78,7 @@ def test_seed_changes_the_files(spoken_dir, tmp_path):
     [
         ({"num_voices": 0}, "num_voices must be from 1 to"),
         ({"num_voices": 10_000}, "num_voices must be from 1 to"),
-        ({"num_voices": 1}, "raise num_voices"),
+        ({"num_voices": 1}, "increase num_voices"),
         ({"takes": 0}, "takes must be at least 1"),
         ({"num_workers": 0}, "num_workers must be at least 1"),
         ({"seed": -1}, "seed must be at least 0"),
@@ -100,8 +100,6 @@ def test_missing_espeakng_loader(tmp_path, monkeypatch):
 
 
 def test_command_line_leaves_an_existing_folder_alone(tmp_path):
-    command = [sys.executable, "-m", "training.synthetic.speech", "--output_dir", str(tmp_path)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert result.returncode == 1
-    assert result.stderr.strip() == f"error: {tmp_path} already exists: delete it or choose another output_dir"
+    with pytest.raises(SystemExit, match="^error: .* already exists: delete it or choose another output_dir$"):
+        speech.main(["--output_dir", str(tmp_path)])
     assert not list(tmp_path.iterdir())

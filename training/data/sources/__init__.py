@@ -1,1 +1,1 @@
-"""One file per kind of data set; `load` lists its labelled clips."""
+"""One module per kind of data set; its `load` lists the labelled clips."""

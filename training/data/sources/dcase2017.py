@@ -1,15 +1,15 @@
-"""DCASE 2017, task 4: ten seconds from the street, with the warning sounds and vehicles heard; as distributed.
+"""DCASE 2017 task 4: ten-second street recordings, labelled with warning sounds and vehicles.
 
-groundtruth_weak_label_training_set.csv      tab-separated, no header: file, start, end, label; a file has as many
-groundtruth_weak_label_testing_set.csv       rows as labels
+groundtruth_weak_label_training_set.csv      tab-separated, no header: file, start, end, label;
+groundtruth_weak_label_testing_set.csv       one row per label of a file
 groundtruth_weak_label_evaluation_set.csv
 unbalanced_train_segments_training_set_audio_formatted_and_segmented_downloads/Y<file>
 unbalanced_train_segments_testing_set_audio_formatted_and_segmented_downloads/Y<file>
 evaluation_set_formatted_audio_segments/Y<file>
 
-The labels are in the order of the challenge's description. The evaluation set is the test split. The training and
-testing sets are pooled, and the paper's authors draw the validation split from them: a tenth of each class's rows, so
-that a file drawn for one of its labels takes the others along.
+The labels are in the order of the challenge's description. The evaluation set is the test split. The validation split
+is drawn from the pooled training and testing sets, as in the authors' code: a tenth of the rows of each class. A file
+drawn for one of its labels is held out with all of them.
 """
 
 from dataclasses import replace
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from training.data.source import Clip, Source
-from training.data.tables import check_names, read_rows, refuse_rows
+from training.data.tables import check_paths, raise_if_any, read_table
 from training.errors import DataError
 
 LABELS = [
@@ -59,7 +59,7 @@ def load(data_dir: Path) -> Source:
     clips = {name: _make_clips(data_dir / folder, rows[name]) for name, folder in AUDIO_FOLDERS.items()}
 
     pooled = clips["training"] | clips["testing"]
-    for file in clips["training"].keys() & clips["testing"].keys():  # listed in both: the labels of both
+    for file in clips["training"].keys() & clips["testing"].keys():  # listed in both
         labels = {*clips["training"][file].labels, *clips["testing"][file].labels}
         pooled[file] = replace(pooled[file], labels=tuple(sorted(labels)))
     held_out = draw_validation(rows["training"] + rows["testing"])
@@ -72,10 +72,13 @@ def load(data_dir: Path) -> Source:
 
 
 def draw_validation(rows: list[tuple[str, int]]) -> set[str]:
-    """Choose the files of the validation split, from the file and label of each row, in the order of the tables.
+    """Draw the files of the validation split.
 
-    The draw is that of the authors' code, `DataFrame.sample(frac=0.1, random_state=123)` on the rows of each class.
-    In numpy's words it is the start of a permutation by the legacy generator, whose numbers never change.
+    Equivalent to `DataFrame.sample(frac=0.1, random_state=123)` on the rows of each class, as in the authors' code:
+    the start of a permutation by numpy's legacy generator, whose output is guaranteed not to change.
+
+    Args:
+        rows: file and label of each row, in the order of the tables.
     """
     drawn = set()
     for label in range(len(LABELS)):
@@ -87,12 +90,12 @@ def draw_validation(rows: list[tuple[str, int]]) -> set[str]:
 
 def _read_rows(path: Path) -> list[tuple[str, int]]:
     index = {name: label for label, name in enumerate(LABELS)}
-    rows = read_rows(path, "\t")
+    rows = read_table(path, "\t")
     if len(rows[0][1]) != 4:
         raise DataError(f"{path} needs four columns separated by tabs (file, start, end, label): download it again")
-    unknown = [f"row {line}: {cells[3]!r} is none of the labels" for line, cells in rows if cells[3] not in index]
-    refuse_rows(unknown, path, "correct the row")
-    check_names(list({cells[0] for _, cells in rows}), path)
+    unknown = [f"row {line}: {cells[3]!r} is not a known label" for line, cells in rows if cells[3] not in index]
+    raise_if_any(unknown, path, "correct the row")
+    check_paths(list({cells[0] for _, cells in rows}), path)
     return [(cells[0], index[cells[3]]) for _, cells in rows]
 
 

@@ -1,16 +1,16 @@
-"""MagnaTagATune: clips of music, 29 seconds long, with tags; in the layout its owners distribute.
+"""MagnaTagATune: 29-second clips of music with tags, in the published layout.
 
-annotations_final.csv       tab-separated: clip_id, one column for each of the 188 tags (0 or 1), mp3_path
-mp3/0/*.mp3 ... mp3/f/      the joined and unpacked mp3.zip.001-003; the folders may also lie beside the table
+annotations_final.csv       tab-separated: clip_id, one column per tag (188 columns of 0 or 1), mp3_path
+mp3/0/*.mp3 ... mp3/f/      the unpacked mp3.zip.001-003; the folders 0 ... f may also be beside the table
 
-The labels are the 50 most frequent tags of the whole table, the most frequent first. Of equally frequent ones the
-later column comes first: thus `metal` comes before `female voice`, as in the authors' list (which is reversed).
+The labels are the 50 most frequent tags of the whole table, most frequent first. Among equally frequent tags the later
+column comes first, so `metal` precedes `female voice`, as in the authors' list (which is in reverse order).
 
-Folders 0-b are for training, c for validation, d-f for the test. Two choices of clips circulate, and their scores do
-not compare; three mp3 files that are published empty are in neither:
+Folders 0-b are the training split, c the validation split, d-f the test split. Two selections of clips are in use, and
+their scores are not comparable. Both leave out three mp3 files that were published empty:
 
-magnatagatune        21k clips, the paper's: those with at least one of the labels and longer than 29.1 s
-magnatagatune-26k    26k clips: all of them, 18 % without any label
+magnatagatune        21k clips, as in the paper: longer than 29.1 s, with at least one label
+magnatagatune-26k    all 26k clips, 18 % of them without a label
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ from itertools import chain
 from pathlib import Path
 
 from training.data.source import Clip, Source
-from training.data.tables import audio_folder, check_names, read_rows, refuse_rows
+from training.data.tables import audio_folder, check_paths, raise_if_any, read_table
 from training.errors import DataError
 
 ANNOTATIONS = "annotations_final.csv"
@@ -31,7 +31,7 @@ _Listed = list[tuple[str, tuple[int, ...]]]  # mp3_path and labels of each clip
 
 
 def load(data_dir: Path) -> Source:
-    """List the paper's 21k clips; three of the 15,247 for training turn out too short when they are prepared.
+    """List the paper's 21k clips. Three of the 15,247 training clips are left out later because they are too short.
 
     Raises:
         DataError: a faulty table, or an empty split.
@@ -41,7 +41,7 @@ def load(data_dir: Path) -> Source:
 
 
 def load_26k(data_dir: Path) -> Source:
-    """List all clips but the three empty ones, with or without labels and of any duration.
+    """List all 26k clips: with or without labels, of any duration.
 
     Raises:
         DataError: a faulty table, or an empty split.
@@ -51,18 +51,18 @@ def load_26k(data_dir: Path) -> Source:
 
 
 def _read_annotations(path: Path) -> tuple[list[str], _Listed]:
-    (_, (first, *tags, last)), *rows = read_rows(path, "\t")
+    (_, (first, *tags, last)), *rows = read_table(path, "\t")
     if (first, last) != ("clip_id", "mp3_path"):
         raise DataError(f"{path} needs the columns clip_id, tags and mp3_path, separated by tabs: download it again")
     _check_rows(rows, path)
-    tags_heard = [[column for column, value in enumerate(values) if value == "1"] for _, (_, *values, _) in rows]
+    active = [[column for column, value in enumerate(values) if value == "1"] for _, (_, *values, _) in rows]
 
-    counts = Counter(chain.from_iterable(tags_heard))
+    counts = Counter(chain.from_iterable(active))
     columns = sorted(range(len(tags)), key=lambda column: (counts[column], column), reverse=True)[:NUM_LABELS]
     index = {column: label for label, column in enumerate(columns)}
     listed = [
-        (mp3_path, tuple(sorted(index[column] for column in heard if column in index)))
-        for (_, (clip_id, *_, mp3_path)), heard in zip(rows, tags_heard, strict=True)
+        (mp3_path, tuple(sorted(index[column] for column in clip_tags if column in index)))
+        for (_, (clip_id, *_, mp3_path)), clip_tags in zip(rows, active, strict=True)
         if clip_id not in EMPTY_CLIP_IDS
     ]
     return [tags[column] for column in columns], listed
@@ -74,16 +74,16 @@ def _check_rows(rows: list[tuple[int, list[str]]], path: Path) -> None:
         for line, (_, *values, _) in rows
         if not set(values) <= {"0", "1"}
     ]
-    refuse_rows(faults, path, "correct the row")
+    raise_if_any(faults, path, "correct the row")
     names = [(line, cells[-1]) for line, cells in rows]
     faults = [
         f"row {line}: {name!r} is not in one of the folders 0-f"
         for line, name in names
         if name.partition("/")[0] not in SPLIT_OF_FOLDER
     ]
-    refuse_rows(faults, path, "correct the row")
-    check_names([name for _, name in names], path)
-    check_names([cells[0] for _, cells in rows], path)
+    raise_if_any(faults, path, "correct the row")
+    check_paths([name for _, name in names], path)
+    check_paths([cells[0] for _, cells in rows], path)
 
 
 def _make_source(name: str, data_dir: Path, labels: list[str], listed: _Listed, min_seconds: float) -> Source:

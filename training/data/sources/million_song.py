@@ -1,11 +1,11 @@
-"""Million Song Dataset with Last.fm tags: previews of songs, which you must have already: nobody may hand them out.
+"""Million Song Dataset with Last.fm tags. The audio (30-second previews) cannot be redistributed: you must have it.
 
-train.csv, validation.csv, test.csv     columns track_id and tags; tags are separated by semicolons
-mp3/A/B/C/TRABCxxxxxxxxxxxxx.mp3        previews in folders named after letters 3-5 of the track id; the folders
-                                        A ... Z may also lie beside the tables
+train.csv, validation.csv, test.csv     columns track_id and tags, separated by semicolons
+mp3/A/B/C/TRABCxxxxxxxxxxxxx.mp3        previews, in folders named after letters 3-5 of the track id; the
+                                        folders A ... Z may also be beside the tables
 
-The usual split files (jongpillee/music_dataset_split, folder MSD_split) are pickles. Unpickling runs whatever code is
-in the file, so nothing here does it; convert a copy that you trust, once:
+The usual split files (jongpillee/music_dataset_split, folder MSD_split) are pickles. Unpickling can run any code, so
+they are not read here; convert a copy that you trust:
 
     import csv, pickle
     from training.data.sources.million_song import TAGS
@@ -15,7 +15,7 @@ in the file, so nothing here does it; convert a copy that you trust, once:
     splits = {"train": development[:201680], "validation": development[201680:], "test": read("filtered_list_test.cP")}
     for split, ids in splits.items():
         with open(f"{split}.csv", "w", newline="") as file:
-            tags = [";".join(tag for tag, heard in zip(TAGS, vectors[i].ravel()) if heard) for i in ids]
+            tags = [";".join(tag for tag, active in zip(TAGS, vectors[i].ravel()) if active) for i in ids]
             csv.writer(file).writerows([("track_id", "tags"), *zip(ids, tags)])
 """
 
@@ -23,10 +23,10 @@ import re
 from pathlib import Path
 
 from training.data.source import Clip, Source
-from training.data.tables import audio_folder, check_names, read_rows, refuse_rows
+from training.data.tables import audio_folder, check_paths, raise_if_any, read_table
 from training.errors import DataError
 
-# The 50 most frequent tags that tell of the sound, in the order of the tag vectors in the usual split files.
+# The 50 most frequent tags that describe the sound, in the order of the tag vectors in the split files.
 TAGS = [
     *("rock", "pop", "alternative", "indie", "electronic", "female vocalists", "dance", "00s", "alternative rock"),
     *("jazz", "beautiful", "metal", "chillout", "male vocalists", "classic rock", "soul", "indie rock", "Mellow"),
@@ -47,7 +47,7 @@ def load(data_dir: Path) -> Source:
         DataError: a faulty table, an unknown tag, a track listed twice, or an empty split.
     """
     listed = {split: _read_split(data_dir / f"{split}.csv") for split in SPLITS}
-    check_names([name for rows in listed.values() for name, _ in rows], data_dir)
+    check_paths([name for rows in listed.values() for name, _ in rows], data_dir)
     folder = audio_folder(data_dir)
     splits = {split: [Clip(folder / name, tags) for name, tags in rows] for split, rows in listed.items()}
     return Source("million_song", data_dir, TAGS, "multi_label_classification", splits, "roc_auc")
@@ -55,14 +55,16 @@ def load(data_dir: Path) -> Source:
 
 def _read_split(path: Path) -> list[tuple[str, tuple[int, ...]]]:
     index = {tag: label for label, tag in enumerate(TAGS)}
-    (_, header), *rows = read_rows(path, ",")
+    (_, header), *rows = read_table(path)
     if header != ["track_id", "tags"]:
         raise DataError(f"{path} needs the columns track_id and tags, separated by a comma; found: {header}")
-    faults = [f"row {line}: {cells[0]!r} is no track id" for line, cells in rows if not _TRACK_ID.fullmatch(cells[0])]
-    refuse_rows(faults, path, "an id looks like TRAAAAK128F9318786; correct the row")
+    faults = [
+        f"row {line}: {cells[0]!r} is not a track id" for line, cells in rows if not _TRACK_ID.fullmatch(cells[0])
+    ]
+    raise_if_any(faults, path, "an id looks like TRAAAAK128F9318786; correct the row")
     tags = [(line, tag) for line, cells in rows for tag in cells[1].split(";")]
     faults = [f"row {line}: {tag!r} is not one of the {len(TAGS)} tags" for line, tag in tags if tag not in index]
-    refuse_rows(faults, path, "correct the row")
+    raise_if_any(faults, path, "correct the row")
     return [
         ("/".join((*track_id[2:5], f"{track_id}.mp3")), tuple(sorted({index[tag] for tag in tags.split(";")})))
         for _, (track_id, tags) in rows

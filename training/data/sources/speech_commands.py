@@ -1,8 +1,8 @@
 """Google Speech Commands: one-second spoken words, in the layout of the published archive.
 
 word/HASH_nohash_N.wav      take N of the word by the speaker HASH
-validation_list.txt         the files of the validation split, one `word/file` a line
-testing_list.txt            the files of the test split; everything else is for training
+validation_list.txt         the files of the validation split, one `word/file` per line
+testing_list.txt            the files of the test split; all others are the training split
 _background_noise_/*.wav    long recordings without words
 """
 
@@ -10,13 +10,13 @@ import hashlib
 from pathlib import Path
 
 from training.data.source import Clip, Source
-from training.data.tables import check_names, refuse_rows
+from training.data.tables import check_paths, raise_if_any
 from training.errors import DataError
 
 BACKGROUND_NOISE = "_background_noise_"
 SPLIT_LISTS = {"validation": "validation_list.txt", "test": "testing_list.txt"}
 
-_HASH_BUCKETS = 2**27  # of the published rule
+_HASH_BUCKETS = 2**27  # as in the published rule
 
 
 def load(data_dir: Path) -> Source:
@@ -32,9 +32,7 @@ def load(data_dir: Path) -> Source:
         for path in sorted((data_dir / word).glob("*.wav"))
     }
     if not clips:
-        raise DataError(
-            f"{data_dir} holds no word/*.wav: give the folder where the Speech Commands archive is unpacked"
-        )
+        raise DataError(f"{data_dir} holds no <word>/*.wav: give the folder of the unpacked Speech Commands archive")
 
     listed = {split: _read_list(data_dir / name, clips) for split, name in SPLIT_LISTS.items()}
     held_out = set().union(*listed.values())
@@ -47,8 +45,8 @@ def load(data_dir: Path) -> Source:
 def assign_split(file_name: str, validation_percentage: float = 10, testing_percentage: float = 10) -> str:
     """Choose "train", "validation" or "test" by the published hash rule of the archive.
 
-    Everything from `_nohash_` on is left out of the hash, so all takes of a speaker share a split, and a file
-    stays in its split when others are added.
+    Only the part before `_nohash_` is hashed, so all takes of a speaker are in the same split, and a file stays in its
+    split when others are added.
     """
     speaker = Path(file_name).name.partition("_nohash_")[0]
     bucket = int(hashlib.sha1(speaker.encode("utf-8", "surrogateescape")).hexdigest(), 16) % _HASH_BUCKETS
@@ -62,9 +60,9 @@ def assign_split(file_name: str, validation_percentage: float = 10, testing_perc
 
 def _read_list(path: Path, clips: dict[str, Clip]) -> list[str]:
     if not path.is_file():
-        raise DataError(f"{path} is missing or not a file: unpack the whole archive, the split lists are part of it")
-    names = path.read_text(encoding="utf-8", errors="surrogateescape").split()  # as Path decodes the names of files
-    missing = [f"{name} is listed and missing" for name in names if name not in clips]
-    refuse_rows(missing, path, "unpack the whole archive again")
-    check_names(names, path)
+        raise DataError(f"{path} is missing or not a file: unpack the whole archive, it contains the split lists")
+    names = path.read_text(encoding="utf-8", errors="surrogateescape").split()  # as Path decodes file names
+    missing = [f"{name} is listed but missing" for name in names if name not in clips]
+    raise_if_any(missing, path, "unpack the whole archive again")
+    check_paths(names, path)
     return names

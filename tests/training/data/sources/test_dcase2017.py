@@ -159,12 +159,12 @@ def test_layout(small, split_sizes):
         ("", "{name}_set.csv has no rows"),
         ("a.wav,0,10,Bus\n", "{name}_set.csv needs four columns separated by tabs"),
         ("a.wav\t0\t10\tBus\na.wav\tBus\n", "{name}_set.csv: row 2 has 2 columns instead of 4"),
-        ("file\tstart\tend\tlabel\n", "{name}_set.csv: row 1: 'label' is none of the labels"),
+        ("file\tstart\tend\tlabel\n", "{name}_set.csv: row 1: 'label' is not a known label"),
         (
             "a.wav\t0\t10\tBus\r\na.wav\t0\t10\tTram\r\n",
-            "{name}_set.csv: row 2: 'Tram' is none of the labels: correct",
+            "{name}_set.csv: row 2: 'Tram' is not a known label: correct",
         ),
-        ("a\t0\t1\tTram\nb\t0\t1\tBoat\n", "{name}_set.csv: row 1: 'Tram' is none of the labels .and 1 more like it"),
+        ("a\t0\t1\tTram\nb\t0\t1\tBoat\n", "{name}_set.csv: row 1: 'Tram' is not a known label .and 1 more like it"),
         ("/../../a.wav\t0\t10\tBus\n", "{name}_set.csv: '/../../a.wav' leads out of the folder"),
     ],
 )

@@ -76,8 +76,8 @@ def test_layout(small):
         ("track_id,tags\nTRAAAAK128F9318786\n", "{split}.csv: row 2 has 1 columns instead of 2"),
         ("track_id,tags\nTRAAAAK128F9318786,rock;Rock\n", "{split}.csv: row 2: 'Rock' is not one of the 50 tags"),
         ("track_id,tags\nTRAAAAK128F9318786,\n", "{split}.csv: row 2: '' is not one of the 50 tags"),
-        ("track_id,tags\n8947470,rock\n", "{split}.csv: row 2: '8947470' is no track id"),
-        ("track_id,tags\nTR../../../etc/pw,rock\n", "{split}.csv: row 2: 'TR../../../etc/pw' is no track id"),
+        ("track_id,tags\n8947470,rock\n", "{split}.csv: row 2: '8947470' is not a track id"),
+        ("track_id,tags\nTR../../../etc/pw,rock\n", "{split}.csv: row 2: 'TR../../../etc/pw' is not a track id"),
     ],
 )
 def test_faulty_data(small, split, table, message):

@@ -1,9 +1,7 @@
 import pytest
 
-from training.data.claim import claim, is_claimed, remove_claimed
+from training.data.work_folder import MARKER, TEXT, make_work_folder, remove_work_folder
 from training.errors import DataError
-
-MARK = "MARK.txt"
 
 
 @pytest.fixture
@@ -11,30 +9,30 @@ def folder(tmp_path):
     return tmp_path / "parent" / "folder"
 
 
-def test_claimed_folder_is_kept_until_it_is_removed(folder):
-    claim(folder, MARK, "why")
-    assert (folder / MARK).read_text() == "why"
+def test_folder_is_kept_until_it_is_removed(folder):
+    make_work_folder(folder)
+    assert (folder / MARKER).read_text() == TEXT
     (folder / "deep").mkdir()
     (folder / "deep" / "file").touch()
-    claim(folder, MARK, "again")
+    make_work_folder(folder)
     assert (folder / "deep" / "file").exists()
-    remove_claimed(folder, MARK)
+    remove_work_folder(folder)
     assert not folder.exists()
 
 
-def test_empty_folder_may_be_claimed(folder):
+def test_empty_folder_is_reused(folder):
     folder.mkdir(parents=True)
-    claim(folder, MARK, "")
-    assert is_claimed(folder, MARK)
+    make_work_folder(folder)
+    assert (folder / MARKER).is_file()
 
 
-@pytest.mark.parametrize("name", ["thesis.tex", ".hidden", "MARK.txt/file", "mark"])
-def test_what_others_made_is_neither_claimed_nor_removed(folder, name):
+@pytest.mark.parametrize("name", ["thesis.tex", ".hidden", f"{MARKER}/file", MARKER.lower()])
+def test_other_folders_are_neither_used_nor_removed(folder, name):
     (folder / name).parent.mkdir(parents=True)
     (folder / name).write_text("mine")
-    with pytest.raises(DataError, match="holds files of another origin: move it"):
-        claim(folder, MARK, "")
-    remove_claimed(folder, MARK)
+    with pytest.raises(DataError, match="holds other files: move it"):
+        make_work_folder(folder)
+    remove_work_folder(folder)
     assert (folder / name).read_text() == "mine"
 
 
@@ -44,31 +42,31 @@ def test_no_folder(folder, tmp_path, kind):
     if kind == "file":
         folder.write_text("mine")
     else:
-        claim(tmp_path / "elsewhere", MARK, "")
+        make_work_folder(tmp_path / "elsewhere")
         folder.symlink_to(tmp_path / ("elsewhere" if kind == "link to a folder" else "nothing"))
     with pytest.raises(DataError, match="is in the way: move it"):
-        claim(folder, MARK, "")
-    remove_claimed(folder, MARK)
+        make_work_folder(folder)
+    remove_work_folder(folder)
     assert folder.is_symlink() or folder.read_text() == "mine"
-    assert (kind == "file") or (tmp_path / "elsewhere" / MARK).exists()
+    assert (kind == "file") or (tmp_path / "elsewhere" / MARKER).exists()
 
 
 def test_links_are_removed_and_not_followed(folder, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "file").touch()
-    claim(folder, MARK, "")
+    make_work_folder(folder)
     (folder / "link").symlink_to(tmp_path / "mine")
-    remove_claimed(folder, MARK)
+    remove_work_folder(folder)
     assert not folder.exists() and (tmp_path / "mine" / "file").exists()
 
 
 def test_interrupted_removal_can_be_repeated(folder, monkeypatch):
-    claim(folder, MARK, "")
+    make_work_folder(folder)
     (folder / "deep").mkdir()
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("training.data.claim.shutil.rmtree", interrupt)
-        remove_claimed(folder, MARK)
-    remove_claimed(folder, MARK)
+        patch.setattr("training.data.work_folder.shutil.rmtree", interrupt)
+        remove_work_folder(folder)
+    remove_work_folder(folder)
     assert not folder.exists()
 
 
