@@ -103,7 +103,7 @@ def write_half(path: Path):
 
 @pytest.mark.parametrize(
     "spoil, problem",
-    [(write_text, "cannot be read as audio"), (write_half, "is cut off"), (Path.unlink, "is missing")],
+    [(write_text, "cannot be read as audio"), (write_half, "is truncated"), (Path.unlink, "is missing")],
 )
 def test_bad_audio_is_left_out_and_reported(tiny_run, tones, tmp_path, capsys, spoil, problem):
     spoil(tones / "low" / "train0.wav")
