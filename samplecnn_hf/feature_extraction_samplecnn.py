@@ -397,8 +397,7 @@ def _read_file(file, to_rate: float, max_samples: int) -> Iterator[np.ndarray]:
             with soundfile.SoundFile(source) as sound:
                 _check_header(sound, name, to_rate, max_samples)
                 size = _num_frames(BLOCK_SAMPLES, sound.channels, sound.samplerate, to_rate)
-                blocks = sound.blocks(size, dtype="float32", always_2d=True)
-                yield from _resample(blocks, sound.samplerate, to_rate)
+                yield from _resample(_read_blocks(sound, size), sound.samplerate, to_rate)
                 if _is_truncated(sound):
                     raise ValueError(f"{name} is truncated after {sound.tell()} samples: copy it again")
     except soundfile.LibsndfileError as error:
@@ -417,6 +416,12 @@ def _open(file) -> tuple[str, AbstractContextManager]:
     if not stat.S_ISREG(os.stat(file).st_mode):  # opening a pipe would wait for a writer
         raise ValueError(f"{name} is not a file, but a folder, a pipe or a device")
     return name, open(file, "rb")
+
+
+def _read_blocks(sound: soundfile.SoundFile, size: int) -> Iterator[np.ndarray]:
+    """As `sound.blocks`, whose last block of a truncated file has uninitialized samples."""
+    while len(block := sound.read(size, dtype="float32", always_2d=True)) > 0:
+        yield block
 
 
 def _check_header(sound: soundfile.SoundFile, name: str, to_rate: float, max_samples: int):
