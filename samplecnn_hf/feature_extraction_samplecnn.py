@@ -163,18 +163,11 @@ class SampleCNNFeatureExtractor(SequenceFeatureExtractor):
         """
         Pad prepared clips to the same number of segments, e.g. in a data collator.
 
+        As `SequenceFeatureExtractor.pad`, with `max_length` and `pad_to_multiple_of` in segments.
+
         Args:
             processed_features: The output of `__call__`, or a list of its rows, optionally with other columns such as
                 labels. Each clip of `input_values` has shape [segments, samples]; waveforms (samples,) work as well.
-            padding: As in `__call__`.
-            max_length: In segments, for `truncation` and `padding="max_length"`.
-            truncation: Truncate clips to `max_length` segments.
-            pad_to_multiple_of: Round the number of segments up to a multiple of this.
-            return_attention_mask: Whether to return the `attention_mask` (default).
-            return_tensors: `"pt"` or `"np"`; by default the type of the input.
-
-        Raises:
-            ValueError: `max_length` is missing, or tensors of clips of different lengths are requested.
         """
         if isinstance(processed_features, (list, tuple)):
             processed_features = {key: [row[key] for row in processed_features] for key in processed_features[0]}

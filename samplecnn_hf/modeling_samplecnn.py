@@ -1,5 +1,4 @@
-"""
-SampleCNN: convolutional networks with filters of 3 samples on the raw waveform.
+"""SampleCNN: convolutional networks with filters of 3 samples on the raw waveform.
 
 T. Kim, J. Lee and J. Nam, "Comparison and Analysis of SampleCNN Architectures for Audio Classification", IEEE JSTSP
 2019. The file is ordered from the bottom of the network to the top: convolution, front ends,
@@ -30,20 +29,17 @@ SEGMENTS_AT_A_TIME = 64
 
 @dataclass
 class SampleCNNModelOutput(ModelOutput):
-    """
-    Output of `SampleCNNModel`. Segments masked by `attention_mask` are zeros.
+    """Output of `SampleCNNModel`. Segments masked by `attention_mask` are zeros.
 
     Args:
         last_hidden_state (`torch.Tensor` of shape `(batch, segments, channels, frames)`): Output of the last block.
-        pooler_output (`torch.Tensor` of shape `(batch, hidden_size)`): Clip embedding, the mean over its
-            segments.
+        pooler_output (`torch.Tensor` of shape `(batch, hidden_size)`): Clip embedding, the mean over its segments.
         segment_embeddings (`torch.Tensor` of shape `(batch, segments, hidden_size)`): Maximum over time of the last
             block, or of the last three with `config.multi_level`.
         hidden_states (`tuple`, returned when `output_hidden_states=True`): Output of the front end and of each block,
             each of shape `(batch, segments, channels, frames)`.
-        excitations (`tuple`, returned when `output_excitations=True`): Factors in (0, 1) by which
-            each squeeze-and-excitation block scales its channels, each of shape `(batch, segments, channels)` (section
-            VII). Empty for a network without such blocks.
+        excitations (`tuple`, returned when `output_excitations=True`): Factors in (0, 1) by which each
+            squeeze-and-excitation block scales its channels, of shape `(batch, segments, channels)` (section VII).
     """
 
     last_hidden_state: torch.FloatTensor | None = None
@@ -55,18 +51,14 @@ class SampleCNNModelOutput(ModelOutput):
 
 @dataclass
 class SampleCNNClassifierOutput(ModelOutput):
-    """
-    Output of `SampleCNNForAudioClassification`.
+    """Output of `SampleCNNForAudioClassification`.
 
     Args:
-        loss (`torch.Tensor` of shape `()`, returned when `labels` is given): Cross-entropy, or binary cross-entropy
-            for a multi-label model.
+        loss (`torch.Tensor`, returned when `labels` is given): Cross-entropy (binary for a multi-label model).
         logits (`torch.Tensor` of shape `(batch, num_labels)`): Their softmax (sigmoid for a multi-label model) is the
             mean of the segments' probabilities.
-        segment_logits (`torch.Tensor` of shape `(batch, segments, num_labels)`): Logits of the
-            segments.
-        hidden_states (`tuple`, returned when `output_hidden_states=True`): As in `SampleCNNModelOutput`.
-        excitations (`tuple`, returned when `output_excitations=True`): As in `SampleCNNModelOutput`.
+        segment_logits (`torch.Tensor` of shape `(batch, segments, num_labels)`): Logits of the segments.
+        hidden_states, excitations (`tuple`): As in `SampleCNNModelOutput`.
     """
 
     loss: torch.FloatTensor | None = None
@@ -247,10 +239,9 @@ class SampleCNNPreTrainedModel(PreTrainedModel):
 
 
 def _uniform_bound(module: nn.Conv1d | nn.Linear, initializer: str) -> float:
-    """
-    Glorot uniform for kernels of 1 (dense, squeeze-and-excitation and shortcut layers), as in both versions of the
-    authors' code. Other convolutions are He uniform (2018) or, for "sampleaudio" (2019), scaled by a fan-in that
-    counts the input channels twice.
+    """Glorot uniform for kernels of 1 (dense, squeeze-and-excitation and shortcut layers), as in the authors' code.
+
+    Other convolutions are He uniform (2018); "sampleaudio" (2019) counts the input channels twice in the fan-in.
     """
     out_channels, in_channels = module.weight.shape[:2]
     kernel_size = module.weight[0, 0].numel()
@@ -263,11 +254,10 @@ def _uniform_bound(module: nn.Conv1d | nn.Linear, initializer: str) -> float:
 
 
 class _Clips:
-    """
-    Converts between unpacked [*shape, ...] and packed segments [segments to compute, ...] of a batch.
+    """Converts between unpacked [*shape, ...] and packed segments [segments to compute, ...] of a batch.
 
-    Padding is not computed, which excludes it from the statistics of batch norms. A compiled graph cannot depend on
-    the number of real segments: in inference it computes the padding, too, and sets it to zero.
+    Padding is not computed, which excludes it from batch statistics. A compiled graph cannot depend on the number of
+    real segments: in inference it computes the padding, too, and sets it to zero.
     """
 
     def __init__(self, shape: torch.Size, mask: torch.Tensor | None = None, training: bool = False):
@@ -296,7 +286,6 @@ class _Clips:
 class SampleCNNModel(SampleCNNPreTrainedModel):
     """SampleCNN without a classifier: front end and blocks, from waveforms to embeddings."""
 
-    # The classifier of a checkpoint.
     _keys_to_ignore_on_load_unexpected = [r"^classifier\.(dense|norm|out_proj)\."]
 
     def __init__(self, config: SampleCNNConfig):
@@ -312,10 +301,7 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
         self.post_init()
 
     def freeze_layers(self, num_layers: int):
-        """
-        Freeze the `num_layers` lowest layers: the front end and the first `num_layers - 1` blocks.
-
-        They get no gradients, and their batch norms stay in eval mode.
+        """Freeze the front end and the first `num_layers - 1` blocks: no gradients, and batch norms in eval mode.
 
         Raises:
             ValueError: There are fewer layers.
@@ -460,12 +446,7 @@ class SampleCNNClassificationHead(nn.Module):
 
 
 class SampleCNNForAudioClassification(SampleCNNPreTrainedModel):
-    """
-    SampleCNN with a classifier: the probabilities of a clip are the mean of its segments' (section IV-D).
-
-    LoRA (peft) works with all convolutions and dense layers. Training also updates the statistics of batch norms: add
-    them (`"norm"`; in residual blocks by their full names) to `modules_to_save`, to save them with the adapter.
-    """
+    """SampleCNN with a classifier: the probabilities of a clip are the mean of its segments' (section IV-D)."""
 
     def __init__(self, config: SampleCNNConfig):
         super().__init__(config)
@@ -512,16 +493,7 @@ class SampleCNNForAudioClassification(SampleCNNPreTrainedModel):
         )
 
     def average_segments(self, segment_logits: torch.Tensor, attention_mask: torch.Tensor | None = None):
-        """
-        Return the logits of the mean of the segments' probabilities (section IV-D).
-
-        Args:
-            segment_logits: Logits [batch, segments, labels].
-            attention_mask: 1 for real segments, 0 for padding [batch, segments].
-
-        Returns:
-            Logits [batch, labels].
-        """
+        """[batch, segments, labels] -> logits [batch, labels] of the mean of the segments' probabilities (IV-D)."""
         if self.config.multi_label:
             log_odds = _log_mean_exp(F.logsigmoid(segment_logits), attention_mask)
             return log_odds - _log_mean_exp(F.logsigmoid(-segment_logits), attention_mask)
