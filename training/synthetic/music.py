@@ -30,7 +30,7 @@ from training.synthetic.music_score import (
     compose,
     true_tags,
 )
-from training.synthetic.output import check_at_least, new_folder, run_command, write_in_parallel
+from training.synthetic.output import check_at_least, import_package, new_folder, run_command, run_in_parallel
 
 NUM_CLIPS = 576  # every line-up twice per folder
 FOLDERS = tuple(SPLIT_OF_FOLDER)
@@ -46,31 +46,25 @@ DRUM_BANK = 128
 INSTALL = "pip install --no-deps tinysoundfont pretty_midi"
 
 
-def write_music(output_dir: str | Path, num_clips: int = NUM_CLIPS, seed: int = 0, num_workers: int = 2) -> Path:
+def write_music(output_dir: Path, num_clips: int = NUM_CLIPS, seed: int = 0, num_workers: int = 2) -> None:
     """Write synthetic music in the layout of MagnaTagATune: mono mp3 of 29.3 s at 22,050 Hz.
 
     The clips are distributed evenly over the 16 folders; with the default number, each split has clips with and
-    without each tag. The files depend only on `num_clips` and `seed`. Call it under `if __name__ == "__main__":`,
-    because it starts processes.
-
-    Returns:
-        `output_dir`, which appears when it is complete.
+    without each tag. The files depend only on `num_clips` and `seed`; `output_dir` appears when it is complete. Call
+    it under `if __name__ == "__main__":`, because it starts processes.
 
     Raises:
         DataError: an argument is out of range, `output_dir` exists, or a package is not installed.
     """
-    output_dir = Path(output_dir)
     check_at_least(num_clips=(num_clips, len(FOLDERS)), seed=(seed, 0), num_workers=(num_workers, 1))
-    _import_tinysoundfont()
+    import_package("tinysoundfont", INSTALL)
     _find_soundfont()
-
     with new_folder(output_dir) as partial_dir:
         for folder in FOLDERS:
             (partial_dir / "mp3" / folder).mkdir(parents=True)
-        write_clip = partial(_write_clip, partial_dir / "mp3", seed)
-        write_in_parallel(write_clip, range(num_clips), num_workers, "Playing")
+        tasks = [partial(_write_clip, partial_dir / "mp3", index, seed) for index in range(num_clips)]
+        run_in_parallel(tasks, num_workers, "Playing")
         _write_annotations(partial_dir / ANNOTATIONS, num_clips, seed)
-    return output_dir
 
 
 def compose_clip(index: int, seed: int) -> Score:
@@ -97,7 +91,7 @@ def _write_annotations(path: Path, num_clips: int, seed: int) -> None:
 # Sound
 
 
-def _write_clip(folder: Path, seed: int, index: int) -> None:
+def _write_clip(folder: Path, index: int, seed: int) -> None:
     soundfile.write(folder / _mp3_path(index), play(compose_clip(index, seed)), SAMPLE_RATE)
 
 
@@ -112,7 +106,7 @@ def play(score: Score) -> np.ndarray:
 
 def _play_part(part: Part) -> np.ndarray:
     """Render one instrument, float64 (CLIP_SAMPLES,), with a new synthesizer that holds no earlier notes."""
-    synth = _import_tinysoundfont().Synth(samplerate=SAMPLE_RATE)
+    synth = import_package("tinysoundfont", INSTALL).Synth(samplerate=SAMPLE_RATE)
     soundfont = synth.sfload(str(_find_soundfont()))
     is_drums = INSTRUMENTS[part.instrument].is_drums
     synth.program_select(CHANNEL, soundfont, DRUM_BANK if is_drums else 0, part.program, is_drums)
@@ -150,14 +144,6 @@ def _limit(sound: np.ndarray) -> np.ndarray:
 
 def _with_rms(sound: np.ndarray, rms: float) -> np.ndarray:
     return sound * (rms / np.sqrt(np.mean(sound**2)))
-
-
-def _import_tinysoundfont():
-    try:
-        import tinysoundfont
-    except ImportError as error:
-        raise DataError(f"tinysoundfont is missing: {INSTALL}") from error
-    return tinysoundfont
 
 
 def _find_soundfont() -> Path:

@@ -1,11 +1,14 @@
 """What the writers of synthetic data share: the folder they make, the processes they use, and their command line."""
 
 import argparse
+import importlib
 import multiprocessing
+import operator
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 from tqdm import tqdm
 
@@ -39,14 +42,24 @@ def check_at_least(**limits: tuple[int, int]) -> None:
             raise DataError(f"{name} must be at least {minimum}; got {value}")
 
 
-def write_in_parallel(write_clip: Callable, jobs: Sequence, num_workers: int, desc: str) -> None:
-    """Call `write_clip` for each of `jobs` in `num_workers` processes, with a progress bar."""
-    with multiprocessing.get_context("spawn").Pool(num_workers) as pool:
-        for _ in tqdm(pool.imap_unordered(write_clip, jobs), total=len(jobs), desc=desc, unit="clip"):
+def import_package(name: str, install: str) -> ModuleType:
+    """Import an optional package. Raises `DataError` with the command `install` if it is missing."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise DataError(f"{name} is missing: {install}") from error
+
+
+def run_in_parallel(
+    tasks: Sequence[Callable[[], None]], num_workers: int, desc: str, tasks_per_process: int | None = None
+) -> None:
+    """Call `tasks` in `num_workers` processes, each replaced after `tasks_per_process` tasks, with a progress bar."""
+    with multiprocessing.get_context("spawn").Pool(num_workers, maxtasksperchild=tasks_per_process) as pool:
+        for _ in tqdm(pool.imap_unordered(operator.call, tasks), total=len(tasks), desc=desc, unit="task"):
             pass
 
 
-def run_command(write: Callable[..., Path], parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> None:
+def run_command(write: Callable[..., None], parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> None:
     """Run `write` with the options of `parser` and those that all writers have."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--output_dir", type=Path, required=True, help="new folder for the data set")
@@ -54,4 +67,5 @@ def run_command(write: Callable[..., Path], parser: argparse.ArgumentParser, arg
     parser.add_argument("--num_workers", type=int, default=2, help="number of processes (default: %(default)s)")
     arguments = vars(parser.parse_args(argv))
     with errors_in_one_line("nothing was written"):
-        print(f"Wrote {write(**arguments)}")
+        write(**arguments)
+        print(f"Wrote {arguments['output_dir']}")

@@ -8,7 +8,7 @@ layout of `training.data.sources.dcase2017`.
 
 import argparse
 import string
-from itertools import repeat
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from scipy import signal
 from training.data.sources.dcase2017 import AUDIO_FOLDERS, LABELS, draw_validation
 from training.errors import DataError
 from training.synthetic.noise import coloured_noise
-from training.synthetic.output import check_at_least, new_folder, run_command, write_in_parallel
+from training.synthetic.output import check_at_least, new_folder, run_command, run_in_parallel
 from training.synthetic.scene_sounds import SAMPLE_RATE, make_sound, unit, wander
 
 NUM_CLIPS = 800
@@ -60,19 +60,15 @@ class Scene(NamedTuple):
     labels: tuple[str, ...]
 
 
-def write_scenes(output_dir: str | Path, num_clips: int = NUM_CLIPS, seed: int = 0, num_workers: int = 2) -> Path:
+def write_scenes(output_dir: Path, num_clips: int = NUM_CLIPS, seed: int = 0, num_workers: int = 2) -> None:
     """Write synthetic street scenes in the layout of DCASE 2017 task 4: 10 s of 44.1 kHz mono PCM16 WAV each.
 
-    The files depend only on `num_clips` and `seed`. Call it under `if __name__ == "__main__":`, because it starts
-    processes.
-
-    Returns:
-        `output_dir`, which appears when it is complete.
+    The files depend only on `num_clips` and `seed`; `output_dir` appears when it is complete. Call it under
+    `if __name__ == "__main__":`, because it starts processes.
 
     Raises:
         DataError: an argument is out of range, or `output_dir` exists.
     """
-    output_dir = Path(output_dir)
     check_at_least(num_clips=(num_clips, 1), seed=(seed, 0), num_workers=(num_workers, 1))
     scenes = plan_scenes(num_clips, seed)
     with new_folder(output_dir) as partial_dir:
@@ -80,8 +76,8 @@ def write_scenes(output_dir: str | Path, num_clips: int = NUM_CLIPS, seed: int =
             (partial_dir / folder).mkdir()
         _write_tables(partial_dir, scenes)
         rngs = np.random.default_rng(seed).spawn(len(scenes))  # one per clip, for any number of workers
-        write_in_parallel(_write_scene, list(zip(repeat(partial_dir), scenes, rngs)), num_workers, "Rendering")
-    return output_dir
+        tasks = [partial(_write_scene, partial_dir, scene, rng) for scene, rng in zip(scenes, rngs, strict=True)]
+        run_in_parallel(tasks, num_workers, "Rendering")
 
 
 # Planning
@@ -138,8 +134,7 @@ def _write_tables(output_dir: Path, scenes: list[Scene]) -> None:
 # Rendering
 
 
-def _write_scene(job: tuple[Path, Scene, np.random.Generator]) -> None:
-    output_dir, scene, rng = job
+def _write_scene(output_dir: Path, scene: Scene, rng: np.random.Generator) -> None:
     path = output_dir / AUDIO_FOLDERS[scene.set_name] / f"Y{scene.file}"
     soundfile.write(path, render_scene(scene, rng), SAMPLE_RATE, subtype="PCM_16")
 

@@ -18,7 +18,7 @@ from training.synthetic.speech import write_spoken_commands
 class SyntheticSource:
     """The data that `--synthetic` generates for a source, and its maximum number of training epochs."""
 
-    write: Callable[[Path], Path]
+    write: Callable[[Path], None]
     num_epochs: int  # generating the data and training on them take 15 minutes on 2 CPU cores
 
 

@@ -9,22 +9,20 @@ an optional extra, only used to generate data, and never imported by `samplecnn_
 import argparse
 import ctypes
 import hashlib
-import multiprocessing
 import re
 from collections.abc import Sequence
+from functools import partial
 from itertools import chain, product
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import soundfile
 import soxr
-from tqdm import tqdm
 
 from training.data.sources.speech_commands import BACKGROUND_NOISE, SPLIT_LISTS, assign_split
 from training.errors import DataError
 from training.synthetic.noise import coloured_noise
-from training.synthetic.output import check_at_least, new_folder, run_command
+from training.synthetic.output import check_at_least, import_package, new_folder, run_command, run_in_parallel
 
 DEFAULT_WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 SAMPLE_RATE = 16_000  # Hz
@@ -32,6 +30,7 @@ CLIP_SAMPLES = SAMPLE_RATE  # 1 s
 NOISE_SAMPLES = 10 * SAMPLE_RATE  # 10 s
 LOWEST = 20  # frequency of coloured noise, in Hz
 VOICES_PER_PROCESS = 16
+INSTALL = 'pip install "samplecnn-hf[synthetic]"'
 
 ACCENTS = (
     "en",
@@ -55,40 +54,36 @@ BABBLE_TEXT = (
 
 
 def write_spoken_commands(
-    output_dir: str | Path,
+    output_dir: Path,
     words: Sequence[str] = DEFAULT_WORDS,
     num_voices: int | None = None,
     takes: int = 1,
     seed: int = 0,
     num_workers: int = 2,
-) -> Path:
+) -> None:
     """Write synthetic spoken words in the layout of the Speech Commands archive.
 
     Each of the `num_voices` voices (None: all) is a speaker and says each word `takes` times, in 1 s of 16 kHz mono
-    PCM16 WAV. The files do not depend on `num_workers`. Call it under `if __name__ == "__main__":`, because it starts
-    processes.
-
-    Returns:
-        `output_dir`, which appears when it is complete.
+    PCM16 WAV. The files do not depend on `num_workers`; `output_dir` appears when it is complete. Call it under
+    `if __name__ == "__main__":`, because it starts processes.
 
     Raises:
         DataError: an argument is out of range, `output_dir` exists, or espeakng-loader is not installed.
     """
-    output_dir = Path(output_dir)
-    _check_arguments(words, takes, seed, num_workers)
+    if not words or len(set(words)) < len(words) or not all(re.fullmatch("[a-z]+", word) for word in words):
+        raise DataError(f"words must be unique and consist of the letters a-z; got {','.join(words)!r}")
+    check_at_least(takes=(takes, 1), seed=(seed, 0), num_workers=(num_workers, 1))
     voices = _pick_voices(num_voices, seed)
     with new_folder(output_dir) as partial_dir:
         for folder in (*words, BACKGROUND_NOISE):
             (partial_dir / folder).mkdir()
-        _speak_all(partial_dir, voices, words, takes, seed, num_workers)
+        # The output of espeak-ng depends on earlier calls, even after re-initialisation. Fixed groups of voices, each
+        # in a new process, make the files independent of the number of workers.
+        groups = [voices[i : i + VOICES_PER_PROCESS] for i in range(0, len(voices), VOICES_PER_PROCESS)]
+        tasks = [partial(_speak_group, partial_dir, group, words, takes, seed) for group in groups]
+        tasks.append(partial(_write_noises, partial_dir / BACKGROUND_NOISE, seed))
+        run_in_parallel(tasks, num_workers, "Speaking", tasks_per_process=1)
         _write_lists(partial_dir, voices, words, takes)
-    return output_dir
-
-
-def _check_arguments(words: Sequence[str], takes: int, seed: int, num_workers: int) -> None:
-    if not words or len(set(words)) < len(words) or not all(re.fullmatch("[a-z]+", word) for word in words):
-        raise DataError(f"words must be unique and consist of the letters a-z; got {','.join(words)!r}")
-    check_at_least(takes=(takes, 1), seed=(seed, 0), num_workers=(num_workers, 1))
 
 
 # Voices
@@ -96,7 +91,7 @@ def _check_arguments(words: Sequence[str], takes: int, seed: int, num_workers: i
 
 def _pick_voices(num_voices: int | None, seed: int) -> list[str]:
     """Draw `num_voices` voice names such as "en-us+f3", evenly distributed over the accents."""
-    variants_dir = Path(_import_espeakng_loader().get_data_path()) / "voices" / "!v"
+    variants_dir = Path(import_package("espeakng_loader", INSTALL).get_data_path()) / "voices" / "!v"
     variants = sorted(path.name for path in variants_dir.iterdir() if path.name not in SAME_SOUND)
     rng = np.random.default_rng(seed)
     by_accent = [[f"{accent}+{variant}" for variant in rng.permutation(variants)] for accent in ACCENTS]
@@ -120,34 +115,11 @@ def _file_name(voice: str, take: int) -> str:
 # Speaking
 
 
-class _Job(NamedTuple):
-    output_dir: Path
-    voices: Sequence[str]
-    words: Sequence[str]
-    takes: int
-    seed: int
-
-
-def _speak_all(
-    output_dir: Path, voices: list[str], words: Sequence[str], takes: int, seed: int, num_workers: int
-) -> None:
-    # The output of espeak-ng depends on earlier calls, even after re-initialisation. Fixed groups of voices, each in a
-    # new process, make the files independent of the number of workers.
-    groups = [voices[i : i + VOICES_PER_PROCESS] for i in range(0, len(voices), VOICES_PER_PROCESS)]
-    jobs = [_Job(output_dir, group, words, takes, seed) for group in groups]
-    with multiprocessing.get_context("spawn").Pool(num_workers, maxtasksperchild=1) as pool:
-        babble = pool.apply_async(_speak_babble, (seed,))
-        with tqdm(total=len(voices), desc="Speaking", unit="voice") as progress:
-            for num_spoken in pool.imap_unordered(_speak_group, jobs):
-                progress.update(num_spoken)
-        _write_noises(output_dir / BACKGROUND_NOISE, babble.get(), seed)
-
-
-def _speak_group(job: _Job) -> int:
-    """Write all clips of a group of voices, in a separate process; returns the number of voices."""
-    espeak = _Espeak(job.seed)
-    for voice, word, take in product(job.voices, job.words, range(job.takes)):
-        rng = _clip_rng(job.seed, voice, word, take)
+def _speak_group(output_dir: Path, voices: list[str], words: Sequence[str], takes: int, seed: int) -> None:
+    """Write all clips of a group of voices, in a separate process."""
+    espeak = _Espeak(seed)
+    for voice, word, take in product(voices, words, range(takes)):
+        rng = np.random.default_rng([seed, *hashlib.sha1(f"{voice}/{word}/{take}".encode()).digest()])
         spoken = espeak.say(
             word,
             voice,
@@ -155,14 +127,8 @@ def _speak_group(job: _Job) -> int:
             pitch=int(np.clip(rng.normal(50, 12), 0, 99)),
             pitch_range=int(rng.integers(20, 80)),
         )
-        path = job.output_dir / word / _file_name(voice, take)
+        path = output_dir / word / _file_name(voice, take)
         soundfile.write(path, _place(spoken, rng), SAMPLE_RATE, subtype="PCM_16")
-    return len(job.voices)
-
-
-def _clip_rng(seed: int, voice: str, word: str, take: int) -> np.random.Generator:
-    digest = hashlib.sha1(f"{voice}/{word}/{take}".encode()).digest()
-    return np.random.default_rng([seed, *digest])
 
 
 def _place(spoken: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -181,7 +147,7 @@ def _place(spoken: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _speak_babble(seed: int) -> np.ndarray:
-    """Several people talking at once, (NOISE_SAMPLES,), none of them a speaker of words; in a separate process."""
+    """Several people talking at once, (NOISE_SAMPLES,), none of them a speaker of words."""
     espeak = _Espeak(seed)
     rng = np.random.default_rng([seed, 1])
     babble = np.zeros(NOISE_SAMPLES)
@@ -198,7 +164,7 @@ class _Espeak:
     RATE, VOLUME, PITCH, PITCH_RANGE = 1, 2, 3, 4
 
     def __init__(self, seed: int):
-        loader = _import_espeakng_loader()
+        loader = import_package("espeakng_loader", INSTALL)
         self._library = ctypes.CDLL(loader.get_library_path())
         data_path = loader.get_data_path().encode()
         self._rate = self._library.espeak_Initialize(self.SYNCHRONOUS, 0, data_path, self.DONT_EXIT)
@@ -240,18 +206,11 @@ class _Espeak:
             raise RuntimeError(f"espeak-ng rejects {what}: error {error_code}")
 
 
-def _import_espeakng_loader():
-    try:
-        import espeakng_loader
-    except ImportError as error:
-        raise DataError('espeakng-loader is missing: pip install "samplecnn-hf[synthetic]"') from error
-    return espeakng_loader
-
-
 # Background noise and split lists
 
 
-def _write_noises(output_dir: Path, babble: np.ndarray, seed: int) -> None:
+def _write_noises(output_dir: Path, seed: int) -> None:
+    """Write the background noise, in a separate process."""
     rng = np.random.default_rng([seed, 2])
     seconds = np.arange(NOISE_SAMPLES) / SAMPLE_RATE
     hum = sum(np.sin(2 * np.pi * (50 * k * seconds + rng.random())) / k for k in range(1, 11))
@@ -260,7 +219,7 @@ def _write_noises(output_dir: Path, babble: np.ndarray, seed: int) -> None:
         "pink_noise": coloured_noise(rng, NOISE_SAMPLES, SAMPLE_RATE, 1, LOWEST),
         "brown_noise": coloured_noise(rng, NOISE_SAMPLES, SAMPLE_RATE, 2, LOWEST),
         "mains_hum": hum + 0.1 * rng.standard_normal(NOISE_SAMPLES),
-        "babble": babble,
+        "babble": _speak_babble(seed),
     }
     for name, noise in noises.items():
         noise = 0.05 * noise / np.sqrt(np.mean(noise**2))  # RMS of -26 dBFS: headroom for the peaks of speech

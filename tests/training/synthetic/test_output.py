@@ -1,11 +1,10 @@
 import argparse
-from pathlib import Path
 
 import pytest
 
 from training.data.source import SYNTHETIC_MARK
 from training.errors import DataError
-from training.synthetic.output import check_at_least, new_folder, run_command, write_in_parallel
+from training.synthetic.output import check_at_least, new_folder, run_command, run_in_parallel
 
 
 def test_folder_appears_when_it_is_complete(tmp_path):
@@ -39,7 +38,7 @@ def test_limits():
 
 
 def test_every_job_is_done(tmp_path):
-    write_in_parallel(Path.touch, [tmp_path / name for name in "abc"], num_workers=2, desc="Writing")
+    run_in_parallel([(tmp_path / name).touch for name in "abc"], num_workers=2, desc="Writing")
     assert {path.name for path in tmp_path.iterdir()} == {"a", "b", "c"}
 
 
@@ -47,7 +46,6 @@ def test_command(capsys):
     def write(output_dir, seed, num_workers, takes):
         if takes < 1:
             raise DataError("takes must be at least 1")
-        return output_dir
 
     def run(*options):
         parser = argparse.ArgumentParser()

@@ -22,13 +22,19 @@ def small_dir(tmp_path_factory):
     output_dir = tmp_path_factory.mktemp("scenes") / "small"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scenes, "CLIP_SECONDS", SHORT)
-        return write_scenes(output_dir, FEW_CLIPS, num_workers=1)
+        write_scenes(output_dir, FEW_CLIPS, num_workers=1)
+    return output_dir
 
 
 @pytest.fixture
 def source_without_audio(tmp_path, monkeypatch):
-    monkeypatch.setattr(scenes, "write_in_parallel", lambda *arguments: None)
-    return lambda **arguments: load_source("dcase2017", write_scenes(tmp_path / "scenes", **arguments))
+    monkeypatch.setattr(scenes, "run_in_parallel", lambda *arguments: None)
+
+    def load(**arguments):
+        write_scenes(tmp_path / "scenes", **arguments)
+        return load_source("dcase2017", tmp_path / "scenes")
+
+    return load
 
 
 def read_all(folder):
@@ -83,13 +89,14 @@ def test_no_two_clips_are_alike(small_dir):
 
 def test_files_do_not_depend_on_the_number_of_workers(small_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(scenes, "CLIP_SECONDS", SHORT)
-    again = write_scenes(tmp_path / "scenes", FEW_CLIPS, num_workers=2)
-    assert read_all(again) == read_all(small_dir)
+    write_scenes(tmp_path / "scenes", FEW_CLIPS, num_workers=2)
+    assert read_all(tmp_path / "scenes") == read_all(small_dir)
 
 
 def test_seed_changes_the_files(small_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(scenes, "CLIP_SECONDS", SHORT)
-    other = read_all(write_scenes(tmp_path / "scenes", FEW_CLIPS, seed=1))
+    write_scenes(tmp_path / "scenes", FEW_CLIPS, seed=1)
+    other = read_all(tmp_path / "scenes")
     assert set(other.values()) & set(read_all(small_dir).values()) == {other[SYNTHETIC_MARK]}
 
 
