@@ -1,5 +1,6 @@
 """The supported data sets, by name."""
 
+from functools import partial
 from pathlib import Path
 
 from training.data.folds import FOLD_PREFIX, load_fold
@@ -12,7 +13,7 @@ SOURCES = {
     "folder": folder.load,
     "hub": hub.load,
     "magnatagatune": magnatagatune.load,
-    "magnatagatune-26k": magnatagatune.load_26k,
+    "magnatagatune-26k": partial(magnatagatune.load, all_clips=True),
     "million_song": million_song.load,
     "speech_commands": speech_commands.load,
 }

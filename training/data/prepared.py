@@ -181,14 +181,11 @@ def _is_intact(shard: _Shard) -> bool:
         return False
     if not table.schema.equals(FEATURES.arrow_schema, check_metadata=True):
         return False
-    columns = {name: table[name].to_pylist() for name in FEATURES if name != "pcm"}
-    lengths = pc.list_value_length(table["pcm"]).to_pylist()
-    complete = all(
-        problem is not None or length == num_samples
-        for problem, length, num_samples in zip(columns["problem"], lengths, columns["num_samples"], strict=True)
-    )
-    labels, files = [list(clip.labels) for clip in shard.clips], [_to_utf8(clip.path) for clip in shard.clips]
-    return complete and columns["labels"] == labels and columns["file"] == files
+    complete = pc.equal(pc.list_value_length(table["pcm"]), table["num_samples"])
+    if not pc.all(pc.or_(complete, pc.is_valid(table["problem"])), skip_nulls=False).as_py():
+        return False
+    expected = [{"file": _to_utf8(clip.path), "labels": list(clip.labels)} for clip in shard.clips]
+    return table.select(["file", "labels"]).to_pylist() == expected
 
 
 def _write_shards(shards: list[_Shard], sampling_rate: int):
@@ -267,19 +264,15 @@ def _to_utf8(path: Path) -> str:
 
 def _to_batch(clip: Clip, pcm: np.ndarray, source_rate: int, problem: str | None) -> pa.RecordBatch:
     """One row per record batch, so that the samples of a clip can be read without copying."""
-
-    def single_list(values, dtype) -> pa.ListArray:
-        return pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), pa.array(values, dtype))
-
-    columns = {
-        "file": pa.array([_to_utf8(clip.path)]),
-        "labels": single_list(clip.labels, pa.int32()),
-        "pcm": single_list(pcm if problem is None else pcm[:0], pa.int16()),
-        "num_samples": pa.array([len(pcm)], pa.int64()),
-        "source_rate": pa.array([source_rate], pa.int32()),
-        "problem": pa.array([problem], pa.string()),
+    row = {
+        "file": _to_utf8(clip.path),
+        "labels": clip.labels,
+        "pcm": pcm if problem is None else pcm[:0],
+        "num_samples": len(pcm),
+        "source_rate": source_rate,
+        "problem": problem,
     }
-    return pa.record_batch([columns[name] for name in FEATURES], schema=FEATURES.arrow_schema)
+    return pa.RecordBatch.from_pylist([row], FEATURES.arrow_schema)
 
 
 def _report(split: str, dataset: Dataset, path: Path, quiet: bool):

@@ -12,7 +12,7 @@ is drawn from the pooled training and testing sets, as in the authors' code: a t
 drawn for one of its labels is held out with all of them.
 """
 
-from dataclasses import replace
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -56,17 +56,12 @@ def load(data_dir: Path) -> Source:
         DataError: a faulty table, an unknown label, or an empty split.
     """
     rows = {name: _read_rows(data_dir / f"groundtruth_weak_label_{name}_set.csv") for name in AUDIO_FOLDERS}
-    clips = {name: _make_clips(data_dir / folder, rows[name]) for name, folder in AUDIO_FOLDERS.items()}
-
-    pooled = clips["training"] | clips["testing"]
-    for file in clips["training"].keys() & clips["testing"].keys():  # listed in both
-        labels = {*clips["training"][file].labels, *clips["testing"][file].labels}
-        pooled[file] = replace(pooled[file], labels=tuple(sorted(labels)))
+    pooled = _make_clips(data_dir, rows, "training", "testing")
     held_out = draw_validation(rows["training"] + rows["testing"])
     splits = {
         "train": [clip for file, clip in pooled.items() if file not in held_out],
         "validation": [clip for file, clip in pooled.items() if file in held_out],
-        "test": list(clips["evaluation"].values()),
+        "test": list(_make_clips(data_dir, rows, "evaluation").values()),
     }
     return Source("dcase2017", data_dir, LABELS, "multi_label_classification", splits, "f1_samples@0.1")
 
@@ -99,8 +94,11 @@ def _read_rows(path: Path) -> list[tuple[str, int]]:
     return [(cells[0], index[cells[3]]) for _, cells in rows]
 
 
-def _make_clips(folder: Path, rows: list[tuple[str, int]]) -> dict[str, Clip]:
-    labels = {file: set() for file, _ in rows}
-    for file, label in rows:
-        labels[file].add(label)
-    return {file: Clip(folder / f"Y{file}", tuple(sorted(found))) for file, found in labels.items()}
+def _make_clips(data_dir: Path, rows: dict[str, list[tuple[str, int]]], *sets: str) -> dict[str, Clip]:
+    """One clip per file in `sets`, with the labels of all its rows."""
+    paths, labels = {}, defaultdict(set)
+    for name in sets:
+        for file, label in rows[name]:
+            paths[file] = data_dir / AUDIO_FOLDERS[name] / f"Y{file}"
+            labels[file].add(label)
+    return {file: Clip(path, tuple(sorted(labels[file]))) for file, path in paths.items()}

@@ -73,10 +73,8 @@ def load(data_dir: str) -> Source:
         audio = dataset.select_columns(audio_column).cast_column(audio_column, Audio(decode=False))
         rows = _to_names(dataset, label_column, f"{data_dir}, {split}")
         unknown = sorted({label for row in rows for label in row if label not in index})
-        if unknown:
-            raise DataError(
-                f"{data_dir}: {unknown[0]!r} is in {split} but not in train: use the same labels in all splits"
-            )
+        problems = [f"{label!r} is in {split} but not in train" for label in unknown]
+        raise_if_any(problems, data_dir, "use the same labels in all splits")
         clips[split] = [
             HubClip(Path(split) / str(i), tuple(sorted({index[label] for label in row})), audio, i)
             for i, row in enumerate(rows)

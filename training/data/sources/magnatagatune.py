@@ -27,45 +27,32 @@ MIN_SECONDS = 29.1  # the paper, section IV-A, footnote 1
 EMPTY_CLIP_IDS = {"35644", "55753", "57881"}
 SPLIT_OF_FOLDER = dict.fromkeys("0123456789ab", "train") | {"c": "validation"} | dict.fromkeys("def", "test")
 
-_Listed = list[tuple[str, tuple[int, ...]]]  # mp3_path and labels of each clip
 
-
-def load(data_dir: Path) -> Source:
-    """List the paper's 21k clips. Three of the 15,247 training clips are left out later because they are too short.
+def load(data_dir: Path, all_clips: bool = False) -> Source:
+    """List the paper's 21k clips, or all 26k. Three of the 21k are left out when they are decoded: they are too short.
 
     Raises:
         DataError: a faulty table, or an empty split.
     """
-    labels, rows = _read_annotations(data_dir / ANNOTATIONS)
-    return _make_source("magnatagatune", data_dir, labels, [row for row in rows if row[1]], MIN_SECONDS)
-
-
-def load_26k(data_dir: Path) -> Source:
-    """List all 26k clips: with or without labels, of any duration.
-
-    Raises:
-        DataError: a faulty table, or an empty split.
-    """
-    labels, rows = _read_annotations(data_dir / ANNOTATIONS)
-    return _make_source("magnatagatune-26k", data_dir, labels, rows, min_seconds=0.0)
-
-
-def _read_annotations(path: Path) -> tuple[list[str], _Listed]:
+    path = data_dir / ANNOTATIONS
     (_, (first, *tags, last)), *rows = read_table(path, "\t")
     if (first, last) != ("clip_id", "mp3_path"):
         raise DataError(f"{path} needs the columns clip_id, tags and mp3_path, separated by tabs: download it again")
     _check_rows(rows, path)
     active = [[column for column, value in enumerate(values) if value == "1"] for _, (_, *values, _) in rows]
-
     counts = Counter(chain.from_iterable(active))
     columns = sorted(range(len(tags)), key=lambda column: (counts[column], column), reverse=True)[:NUM_LABELS]
     index = {column: label for label, column in enumerate(columns)}
-    listed = [
-        (mp3_path, tuple(sorted(index[column] for column in clip_tags if column in index)))
-        for (_, (clip_id, *_, mp3_path)), clip_tags in zip(rows, active, strict=True)
-        if clip_id not in EMPTY_CLIP_IDS
-    ]
-    return [tags[column] for column in columns], listed
+
+    folder = audio_folder(data_dir)
+    splits = {"train": [], "validation": [], "test": []}
+    for (_, (clip_id, *_, mp3_path)), clip_tags in zip(rows, active, strict=True):
+        labels = tuple(sorted(index[column] for column in clip_tags if column in index))
+        if clip_id not in EMPTY_CLIP_IDS and (labels or all_clips):
+            splits[_split_of(mp3_path)].append(Clip(folder / mp3_path, labels))
+    name, min_seconds = ("magnatagatune-26k", 0.0) if all_clips else ("magnatagatune", MIN_SECONDS)
+    names = [tags[column] for column in columns]
+    return Source(name, data_dir, names, "multi_label_classification", splits, "roc_auc", min_seconds=min_seconds)
 
 
 def _check_rows(rows: list[tuple[int, list[str]]], path: Path) -> None:
@@ -74,21 +61,12 @@ def _check_rows(rows: list[tuple[int, list[str]]], path: Path) -> None:
         for line, (_, *values, _) in rows
         if not set(values) <= {"0", "1"}
     ]
-    raise_if_any(faults, path, "correct the row")
     names = [(line, cells[-1]) for line, cells in rows]
-    faults = [
-        f"row {line}: {name!r} is not in one of the folders 0-f"
-        for line, name in names
-        if name.partition("/")[0] not in SPLIT_OF_FOLDER
-    ]
+    faults += [f"row {line}: {name!r} is not in one of the folders 0-f" for line, name in names if not _split_of(name)]
     raise_if_any(faults, path, "correct the row")
     check_paths([name for _, name in names], path)
     check_paths([cells[0] for _, cells in rows], path)
 
 
-def _make_source(name: str, data_dir: Path, labels: list[str], listed: _Listed, min_seconds: float) -> Source:
-    folder = audio_folder(data_dir)
-    splits = {split: [] for split in ("train", "validation", "test")}
-    for mp3_path, tags in listed:
-        splits[SPLIT_OF_FOLDER[mp3_path.partition("/")[0]]].append(Clip(folder / mp3_path, tags))
-    return Source(name, data_dir, labels, "multi_label_classification", splits, "roc_auc", min_seconds=min_seconds)
+def _split_of(mp3_path: str) -> str | None:
+    return SPLIT_OF_FOLDER.get(mp3_path.partition("/")[0])

@@ -42,8 +42,8 @@ def load(data_dir: Path) -> Source:
     return Source("speech_commands", data_dir, words, "single_label_classification", splits, "accuracy", noise)
 
 
-def assign_split(file_name: str, validation_percentage: float = 10, testing_percentage: float = 10) -> str:
-    """Choose "train", "validation" or "test" by the published hash rule of the archive.
+def assign_split(file_name: str) -> str:
+    """Choose "train", "validation" or "test" by the published hash rule of the archive: 80, 10 and 10 %.
 
     Only the part before `_nohash_` is hashed, so all takes of a speaker are in the same split, and a file stays in its
     split when others are added.
@@ -51,11 +51,9 @@ def assign_split(file_name: str, validation_percentage: float = 10, testing_perc
     speaker = Path(file_name).name.partition("_nohash_")[0]
     bucket = int(hashlib.sha1(speaker.encode("utf-8", "surrogateescape")).hexdigest(), 16) % _HASH_BUCKETS
     percentage = 100 * bucket / (_HASH_BUCKETS - 1)
-    if percentage < validation_percentage:
+    if percentage < 10:
         return "validation"
-    if percentage < validation_percentage + testing_percentage:
-        return "test"
-    return "train"
+    return "test" if percentage < 20 else "train"
 
 
 def _read_list(path: Path, clips: dict[str, Clip]) -> list[str]:
