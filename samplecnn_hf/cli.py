@@ -68,19 +68,20 @@ def add_hub_arguments(parser: argparse.ArgumentParser):
 
 
 def run(parser: argparse.ArgumentParser, argv: list[str] | None):
-    """Parse the arguments and run the command; errors are one line on stderr and exit status 1."""
+    """Parse the arguments, run the command and print what it returns; errors are one line and exit status 1."""
     args = parser.parse_args(argv)
     disable_progress_bar()  # of loading weights
     try:
-        args.run(args)
+        if result := args.run(args):
+            print(result)
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         sys.exit(f"error: {one_line(error)}")
     except KeyboardInterrupt:
         sys.exit("interrupted: run the same command again")
 
 
-def _push(args: argparse.Namespace):
-    url = push_model(
+def _push(args: argparse.Namespace) -> str | None:
+    return push_model(
         args.folder,
         args.repo_id,
         private=args.private,
@@ -88,23 +89,21 @@ def _push(args: argparse.Namespace):
         tag=args.tag,
         dry_run=args.dry_run,
     )
-    if url:
-        print(url)
 
 
-def _export(args: argparse.Namespace):
+def _export(args: argparse.Namespace) -> Path:
     from .export import export_onnx
 
     if not args.folder.is_dir():
         raise ValueError(f"there is no folder {args.folder}: give the folder of a trained model")
-    print(export_onnx(args.folder))
+    return export_onnx(args.folder)
 
 
-def _convert(args: argparse.Namespace):
+def _convert(args: argparse.Namespace) -> Path:
     from .convert import convert_checkpoint, read_labels
 
     labels = read_labels(args.labels)
-    print(convert_checkpoint(args.file, args.output, labels, args.problem_type, args.sampling_rate))
+    return convert_checkpoint(args.file, args.output, labels, args.problem_type, args.sampling_rate)
 
 
 if __name__ == "__main__":

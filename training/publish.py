@@ -101,20 +101,14 @@ def main(argv: list[str] | None = None):
     run(parser, argv)
 
 
-def _push_space(args: argparse.Namespace):
+def _push_space(args: argparse.Namespace) -> str | None:
     sdk = "static" if args.static else "gradio"
-    folder = args.folder or SPACE_FOLDERS[sdk]
-    _print_url(push_space(folder, args.repo_id, sdk, args.models, args.private, args.dry_run))
+    return push_space(args.folder or SPACE_FOLDERS[sdk], args.repo_id, sdk, args.models, args.private, args.dry_run)
 
 
-def _push_dataset(args: argparse.Namespace):
+def _push_dataset(args: argparse.Namespace) -> str | None:
     options = ("data_dir", "repo_id", "license", "sampling_rate", "cache_dir", "private", "dry_run")
-    _print_url(push_dataset(args.source, **{name: getattr(args, name) for name in options}))
-
-
-def _print_url(url: str | None):
-    if url:
-        print(url)
+    return push_dataset(args.source, **{name: getattr(args, name) for name in options})
 
 
 if __name__ == "__main__":

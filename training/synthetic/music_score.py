@@ -84,10 +84,6 @@ def _within(ranges: dict[str, tuple[float, float]], name: str, field: str) -> Ca
     return lambda score: low <= getattr(score, field) <= high
 
 
-def _is_gentle(score: Score) -> bool:
-    return all(INSTRUMENTS[part.instrument].is_gentle for part in score.parts)
-
-
 _is_quiet = _within(LEVELS, "quiet", "level")
 
 TAG_RULES = {
@@ -111,7 +107,7 @@ TAG_RULES = {
     "rock": _genre("rock"),
     "sitar": _plays("sitar"),
     "slow": _within(TEMPOS, "slow", "tempo"),
-    "soft": lambda score: _is_quiet(score) and _is_gentle(score),
+    "soft": lambda score: _is_quiet(score) and all(INSTRUMENTS[part.instrument].is_gentle for part in score.parts),
     "solo": lambda score: len(score.parts) == 1,
     "strings": _plays("cello", "string section", "violin"),
     "synth": _plays("synth bass", "synth bells", "synth lead", "synth pad"),
