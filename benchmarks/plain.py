@@ -64,19 +64,14 @@ class PlainSampleCNN(nn.Module):
 
     def __init__(self, config):
         super().__init__()
-        kernel_size, stride = config.stem_kernel_size, config.stem_stride
         strided = config.num_strided_convolutions
+        kernel_size, stride = config.stem_kernel_size, config.stem_stride if strided else 1
         self.samplecnn = nn.Module()
         self.samplecnn.front_end = nn.Module()
-        self.samplecnn.front_end.conv = nn.Conv1d(
-            1,
-            config.stem_channels,
-            kernel_size,
-            stride=stride if strided else 1,
-            padding=(kernel_size - (stride if strided else 1)) // 2,
-        )
+        padding = (kernel_size - stride) // 2
+        self.samplecnn.front_end.conv = nn.Conv1d(1, config.stem_channels, kernel_size, stride, padding)
         self.samplecnn.front_end.norm = plain_norm(config.stem_channels)
-        self.stem_pool = nn.Identity() if strided else nn.MaxPool1d(stride)
+        self.stem_pool = nn.Identity() if strided else nn.MaxPool1d(config.stem_stride)
         channels = [config.stem_channels] * 3 + [2 * config.stem_channels] * (config.num_blocks - 3)
         channels += [4 * config.stem_channels]
         block_class = PlainBlock if config.block_type in ("basic", "se") else PlainResidualBlock

@@ -85,9 +85,8 @@ def main():
                 start = time.perf_counter()
                 method(paths)
                 seconds[name].append((time.perf_counter() - start) / len(paths))
-        memory = {}
-        for count in MEMORY_CLIPS:
-            memory[str(count)] = round(in_new_process(peak_memory, paths * (count // len(paths))))
+        many = {count: paths * (count // len(paths)) for count in MEMORY_CLIPS}
+        memory = {str(count): round(in_new_process(peak_memory, clips)) for count, clips in many.items()}
     median = {name: statistics.median(times) for name, times in seconds.items()}
     results = {
         "clips": f"{NUM_CLIPS} mp3 of {SECONDS} s, {FILE_RATE} Hz stereo (synthetic), to {MODEL_RATE} Hz mono",

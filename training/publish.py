@@ -28,12 +28,7 @@ SPACE_FOLDERS = {"gradio": ROOT / "spaces_demo", "static": ROOT / "runs" / "stat
 
 
 def push_space(
-    folder: Path,
-    repo_id: str,
-    sdk: str,
-    models: list[str] | None = None,
-    private: bool = False,
-    dry_run: bool = False,
+    folder: Path, repo_id: str, sdk: str, models: list[str] | None, private: bool, dry_run: bool
 ) -> str | None:
     """
     Upload the Gradio or static Space in `folder`, without files that git ignores; see `push_files`.

@@ -75,12 +75,12 @@ def test_dry_run_lists_a_space(space, capsys):
 def test_front_matter_that_a_gradio_space_needs(space, field):
     lines = SPACE_CARD.splitlines(keepends=True)
     (space / "README.md").write_text("".join(line for line in lines if not line.startswith(f"{field}:")))
-    assert f"write {field}: " in fail("space", "ann/demo", "--folder", space)
+    assert f"set {field}: " in fail("space", "ann/demo", "--folder", space)
 
 
 def test_other_faults_of_a_space(space, page, tmp_path):
     assert "--models" in fail("space", "ann/demo", "--folder", space)
-    assert "has sdk: gradio in its front matter: write sdk: static there" in fail(
+    assert "has sdk: gradio in its front matter: set sdk: static" in fail(
         "space", "ann/demo", "--static", "--folder", space
     )
     (space / "app.py").unlink()

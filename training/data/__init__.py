@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from training.data.folds import FOLD_PREFIX, load_fold
+from training.data.folds import FOLD_PREFIX, load_folds
 from training.data.source import Source, check_name
 from training.data.sources import dcase2017, folder, hub, magnatagatune, million_song, speech_commands
 from training.errors import DataError
@@ -35,8 +35,11 @@ def load_source(name: str, data_dir: str | Path) -> Source:
     check_name(str(data_dir), "data_dir")
     if name == "hub":
         return hub.load(str(data_dir))
+    if name.startswith(FOLD_PREFIX):
+        folds, fold = load_folds("folder", data_dir), name.removeprefix(FOLD_PREFIX)
+        if fold not in folds:
+            raise DataError(f"{data_dir} has no fold {fold!r}: choose one of {', '.join(folds)}")
+        return folds[fold]
     if not Path(data_dir).is_dir():
         raise DataError(f"{data_dir} is not a folder: give the folder that holds the data")
-    if name.startswith(FOLD_PREFIX):
-        return load_fold(name, Path(data_dir).absolute())
     return SOURCES[name](Path(data_dir).absolute())

@@ -30,9 +30,9 @@ def push_dataset(
     repo_id: str,
     license: str,
     sampling_rate: int,
-    cache_dir: str | None = None,
-    private: bool = False,
-    dry_run: bool = False,
+    cache_dir: str | None,
+    private: bool,
+    dry_run: bool,
 ) -> str | None:
     """
     Prepare a data set and upload its usable clips to the Hub, as Parquet files of FLAC audio.

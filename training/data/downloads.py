@@ -1,8 +1,8 @@
 """
 Download the data sets of the paper, in the layouts that `training.data.sources` reads.
 
-The work is in `DATA_DIR.download`, which is renamed to `DATA_DIR` when all files are complete and verified. An
-interrupted download is resumed from there. Archives are removed after unpacking.
+Files arrive in `DATA_DIR.download`, from where an interrupted download is resumed. `DATA_DIR` appears when all of them
+are complete and verified.
 """
 
 import json
@@ -47,21 +47,13 @@ SONGS_BY_HAND = (
 
 @dataclass(frozen=True)
 class Download:
-    """The published files of a data set.
+    """The published files of a data set."""
 
-    Attributes:
-        tables: files that are kept as they are.
-        archive: the parts of one archive, which is unpacked.
-        unpack_to: folder in DATA_DIR for the contents of the archive.
-        unpacked_bytes: upper limit for the size of the unpacked archive.
-        by_hand: instructions for what cannot be downloaded.
-    """
-
-    tables: tuple[RemoteFile, ...] = ()
-    archive: tuple[RemoteFile, ...] = ()
-    unpack_to: str = "."
-    unpacked_bytes: int = 0
-    by_hand: str = ""
+    tables: tuple[RemoteFile, ...] = ()  # kept as they are
+    archive: tuple[RemoteFile, ...] = ()  # the parts of one archive, which is unpacked
+    unpack_to: str = "."  # folder in DATA_DIR for the contents of the archive
+    unpacked_bytes: int = 0  # upper limit for the size of the unpacked archive
+    by_hand: str = ""  # instructions for what cannot be downloaded
 
     @property
     def files(self) -> tuple[RemoteFile, ...]:

@@ -13,17 +13,11 @@ FOLD_PREFIX = "folder-fold"  # of the name of a source with one fold held out
 
 @dataclass(frozen=True, eq=False)
 class Repetition:
-    """One of several runs with the same network and recipe but for the seed, or the fold that is held out.
+    """One of several runs with the same network and recipe but for the seed, or the fold that is held out."""
 
-    Attributes:
-        name: "seed0", "fold2", ...; names the folder of the run.
-        source: the clips; a fold that is held out is its validation split.
-        options: changes to the recipe.
-    """
-
-    name: str
-    source: Source
-    options: dict
+    name: str  # "seed0", "fold2", ...; names the folder of the run
+    source: Source  # a fold that is held out is its validation split
+    options: dict  # changes to the recipe
 
 
 def repeat_by_seed(source: Source, num_seeds: int) -> list[Repetition]:
@@ -66,19 +60,6 @@ def load_folds(source_name: str, data_dir: str | Path) -> dict[str, Source]:
             splits["validation" if _fold_number(path) == fold else "train"].append((path, class_name))
         sources[fold] = make_source(f"{FOLD_PREFIX}{fold}", data_dir, splits)
     return sources
-
-
-def load_fold(name: str, data_dir: Path) -> Source:
-    """The one of `load_folds` that is called `name`, such as "folder-fold2".
-
-    Raises:
-        DataError: no such fold, or an error of `load_folds`.
-    """
-    fold = name.removeprefix(FOLD_PREFIX)
-    folds = load_folds("folder", data_dir)
-    if fold not in folds:
-        raise DataError(f"{data_dir} has no fold {fold!r}: choose one of {', '.join(folds)}")
-    return folds[fold]
 
 
 def _fold_number(path: Path) -> str:

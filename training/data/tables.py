@@ -24,12 +24,9 @@ def read_table(path: Path, delimiter: str = ",") -> list[tuple[int, list[str]]]:
     if not rows:
         raise DataError(f"{path} has no rows: write one row per clip, or download the table again")
     num_columns = len(rows[0][1])
-    uneven = [(line, len(cells)) for line, cells in rows if len(cells) != num_columns]
-    raise_if_any(
-        [f"row {line} has {count} columns instead of {num_columns}" for line, count in uneven],
-        path,
-        "correct the row",
-    )
+    counts = [(line, len(cells)) for line, cells in rows]
+    uneven = [f"row {line} has {n} columns instead of {num_columns}" for line, n in counts if n != num_columns]
+    raise_if_any(uneven, path, "correct the row")
     # A null byte cannot be part of a file name.
     with_null = [f"row {line} holds a null byte" for line, cells in rows if any("\0" in cell for cell in cells)]
     raise_if_any(with_null, path, "save the table again as text")

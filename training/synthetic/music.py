@@ -50,8 +50,7 @@ def write_music(output_dir: Path, num_clips: int = NUM_CLIPS, seed: int = 0, num
     """Write synthetic music in the layout of MagnaTagATune: mono mp3 of 29.3 s at 22,050 Hz.
 
     The clips are distributed evenly over the 16 folders; with the default number, each split has clips with and
-    without each tag. The files depend only on `num_clips` and `seed`; `output_dir` appears when it is complete. Call
-    it under `if __name__ == "__main__":`, because it starts processes.
+    without each tag. The files depend only on `num_clips` and `seed`; `output_dir` appears when it is complete.
 
     Raises:
         DataError: an argument is out of range, `output_dir` exists, or a package is not installed.

@@ -63,8 +63,7 @@ class Scene(NamedTuple):
 def write_scenes(output_dir: Path, num_clips: int = NUM_CLIPS, seed: int = 0, num_workers: int = 2) -> None:
     """Write synthetic street scenes in the layout of DCASE 2017 task 4: 10 s of 44.1 kHz mono PCM16 WAV each.
 
-    The files depend only on `num_clips` and `seed`; `output_dir` appears when it is complete. Call it under
-    `if __name__ == "__main__":`, because it starts processes.
+    The files depend only on `num_clips` and `seed`; `output_dir` appears when it is complete.
 
     Raises:
         DataError: an argument is out of range, or `output_dir` exists.
@@ -109,14 +108,10 @@ def _plan_scene(set_name: str, label: str, rng: np.random.Generator) -> Scene:
 
 def _covers_all(scenes: list[Scene]) -> bool:
     """Whether all splits of the loader have all labels."""
-    pooled = [scene for scene in scenes if scene.set_name != "evaluation"]
-    held_out = draw_validation([(scene.file, LABELS.index(label)) for scene in pooled for label in scene.labels])
-    splits = (
-        [scene for scene in pooled if scene.file not in held_out],
-        [scene for scene in pooled if scene.file in held_out],
-        [scene for scene in scenes if scene.set_name == "evaluation"],
-    )
-    return all({label for scene in split for label in scene.labels} == set(LABELS) for split in splits)
+    rows = [(scene.set_name == "evaluation", scene.file, label) for scene in scenes for label in scene.labels]
+    held_out = draw_validation([(file, LABELS.index(label)) for is_test, file, label in rows if not is_test])
+    found = {(is_test, file in held_out, label) for is_test, file, label in rows}
+    return len(found) == 3 * len(LABELS)  # three splits
 
 
 def _write_tables(output_dir: Path, scenes: list[Scene]) -> None:

@@ -64,8 +64,7 @@ def write_spoken_commands(
     """Write synthetic spoken words in the layout of the Speech Commands archive.
 
     Each of the `num_voices` voices (None: all) is a speaker and says each word `takes` times, in 1 s of 16 kHz mono
-    PCM16 WAV. The files do not depend on `num_workers`; `output_dir` appears when it is complete. Call it under
-    `if __name__ == "__main__":`, because it starts processes.
+    PCM16 WAV. The files do not depend on `num_workers`; `output_dir` appears when it is complete.
 
     Raises:
         DataError: an argument is out of range, `output_dir` exists, or espeakng-loader is not installed.
