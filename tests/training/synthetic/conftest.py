@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from training.synthetic import output, speech
+from training.synthetic import output
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -12,5 +12,4 @@ def forked_workers():
     forking = SimpleNamespace(get_context=lambda method: multiprocessing.get_context("fork"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(output, "multiprocessing", forking)
-        patch.setattr(speech, "multiprocessing", forking)
         yield
