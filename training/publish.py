@@ -92,7 +92,7 @@ def main(argv: list[str] | None = None):
     dataset.add_argument("source", choices=sorted(SOURCES), help="kind of data set")
     add_hub_arguments(dataset)
     dataset.add_argument("--data_dir", required=True, help="folder of the data set; for hub, its id on the Hub")
-    dataset.add_argument("--license", required=True, help="licence of the data, such as cc-by-4.0")
+    dataset.add_argument("--license", required=True, help="license of the data, such as cc-by-4.0")
     dataset.add_argument(
         "--sampling_rate", type=int, default=SampleCNNConfig().sampling_rate, help="in Hz (default: %(default)s)"
     )

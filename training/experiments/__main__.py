@@ -5,7 +5,7 @@ The paper's tables and figures.
     python -m training.experiments figure_6 --tasks speech_commands     # on data/speech_commands
     python -m training.experiments figure_6 --source folder --data_dir MY_SOUNDS \\
         --recipe training/recipes/speech_commands/modern.yaml
-    python -m training.experiments figure_8 runs/music runs/speech      # analyses trained networks
+    python -m training.experiments figure_8 runs/music runs/speech      # analyze trained networks
 
 The same command resumes interrupted training from the last finished epoch; experiments share the runs that they have
 in common. `--quick` takes minutes and only checks that a command works.
@@ -124,10 +124,10 @@ def run_experiment(experiment: GridExperiment, task: Task, num_seeds: int, comma
 
 
 def run_analysis(experiment: Analysis, networks: list[TrainedNetwork], command: str, folder: Path):
-    """Analyse networks for one table and figure."""
+    """Analyze networks for one table and figure."""
     rows, arrays = [], {}
     for network in networks:
-        network_rows, network_arrays = experiment.analyse(network)
+        network_rows, network_arrays = experiment.analyze(network)
         rows += network_rows
         arrays |= network_arrays
     data = "+".join(network.name for network in networks)

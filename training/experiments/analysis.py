@@ -57,7 +57,7 @@ class ClipSubset:
 
 @dataclass(frozen=True, eq=False)
 class TrainedNetwork:
-    """A trained network, and the clips to analyse it with.
+    """A trained network, and the clips to analyze it with.
 
     Attributes:
         name: name of the network in the results.

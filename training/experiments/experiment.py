@@ -66,7 +66,7 @@ class Analysis(Experiment):
     combined: ClassVar[bool] = False
 
     @abstractmethod
-    def analyse(self, network: TrainedNetwork) -> tuple[list[dict], dict[str, np.ndarray]]:
+    def analyze(self, network: TrainedNetwork) -> tuple[list[dict], dict[str, np.ndarray]]:
         """Returns the network's rows of the table, and arrays that the figure needs beside them."""
 
     @abstractmethod

@@ -6,11 +6,11 @@ from matplotlib.figure import Figure
 from samplecnn_hf.analysis.plots import BLUE, GREEN, PURPLE, RED, plot_text
 
 COLORS = (BLUE, RED, GREEN, PURPLE)
-MARKERS = ("o", "s", "^", "v")  # for the colour-blind; the paper's are diamonds
+MARKERS = ("o", "s", "^", "v")  # for the color-blind; the paper's are diamonds
 
 
 def plot_scores(rows: list[dict], x: str, series: str | None = None, line: bool = True) -> Figure:
-    """Plot `mean` and `sd` of the rows over column `x`, one colour per value of column `series`, and `paper`."""
+    """Plot `mean` and `sd` of the rows over column `x`, one color per value of column `series`, and `paper`."""
     figure, axes = _subplots((7, 4))
     places = {str(value): i for i, value in enumerate(dict.fromkeys(row[x] for row in rows))}
     groups = list(dict.fromkeys(row[series] for row in rows)) if series else [None]

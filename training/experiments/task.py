@@ -83,7 +83,7 @@ class Task:
 
     @cached_property
     def source(self) -> Source:
-        """The labelled clips; of the first fold, if cross-validated. Synthetic clips are generated if missing.
+        """The labeled clips; of the first fold, if cross-validated. Synthetic clips are generated if missing.
 
         Raises:
             DataError: there are no clips; the message tells how to get them.

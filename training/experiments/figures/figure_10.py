@@ -14,7 +14,7 @@ class Figure10(Analysis):
     name = "figure_10"
     title = "Fig. 10: channel magnitude and excitation over loudness, section VII-C"
 
-    def analyse(self, network):
+    def analyze(self, network):
         try:
             relation = relate_to_loudness(clip for clip, _ in network.excitations())
         except ValueError as error:  # a single segment
