@@ -1,4 +1,4 @@
-"""Figures of score tables: measured means with their standard deviation, the paper's values as hollow diamonds."""
+"""Plots of score tables: means with their standard deviation, and the paper's values as hollow diamonds."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from samplecnn_hf.analysis.plots import BLUE, GREEN, PURPLE, RED, plot_text
 
 COLORS = (BLUE, RED, GREEN, PURPLE)
-MARKERS = ("o", "s", "^", "v")  # for the color-blind; the paper's are diamonds
+MARKERS = ("o", "s", "^", "v")  # distinguishable without color; diamonds are the paper's
 
 
 def plot_scores(rows: list[dict], x: str, series: str | None = None, line: bool = True) -> Figure:

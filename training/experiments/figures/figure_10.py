@@ -41,5 +41,5 @@ class Figure10(Analysis):
 
 
 def _none_if_nan(r: float) -> float | None:
-    """Return a correlation as JSON can hold it; it is NaN where loudness or activation is constant."""
+    """Convert a correlation for JSON: NaN (constant loudness or activation) becomes None."""
     return None if math.isnan(r) else float(r)

@@ -1,4 +1,4 @@
-"""Fig. 7: the spectra of the waveforms that maximize each layer's filters, beside the mel scale."""
+"""Fig. 7: spectra of the waveforms that maximize the filters of each layer, compared with the mel scale."""
 
 from dataclasses import dataclass
 
@@ -20,13 +20,13 @@ class Figure7(Analysis):
     seed: int = option(0, "seed of the initial noise (default: 0)")
 
     name = "figure_7"
-    title = "Fig. 7: what the filters of the lower layers listen to, section VI"
+    title = "Fig. 7: spectra of the filters of the lower layers, section VI"
     block_type = "basic"
     needs_clips = False
     combined = True
 
     def __post_init__(self):
-        self.range_of_layers()  # a wrong one is reported before anything is trained
+        self.range_of_layers()  # report an invalid range before anything is trained
 
     def range_of_layers(self) -> tuple[int, int] | None:
         """First and last layer that `layers` asks for, counted from 1."""

@@ -1,4 +1,4 @@
-"""Table V and Fig. 11: segments normalized to zero mean and unit variance, or not."""
+"""Table V and Fig. 11: training with and without normalization of the segments to zero mean and unit variance."""
 
 from statistics import fmean
 
@@ -12,7 +12,9 @@ from training.paper import PAPER
 
 class Table5(GridExperiment):
     name = "table_5"
-    title = "Table V and Fig. 11: segments normalized or not, and what it changes for each label, section VII-D"
+    title = (
+        "Table V and Fig. 11: scores with and without normalization of the segments, per task and label, section VII-D"
+    )
 
     def networks(self, task):
         networks = []
