@@ -21,13 +21,13 @@ __all__ = [
     "list_variants",
 ]
 
-# The Auto classes know SampleCNN once this package is imported...
+# For the Auto classes, once this package is imported.
 AutoConfig.register("samplecnn", SampleCNNConfig, exist_ok=True)
 AutoModel.register(SampleCNNConfig, SampleCNNModel, exist_ok=True)
 AutoModelForAudioClassification.register(SampleCNNConfig, SampleCNNForAudioClassification, exist_ok=True)
 AutoFeatureExtractor.register(SampleCNNConfig, SampleCNNFeatureExtractor, exist_ok=True)
 
-# ... and what it saves carries its code, for processes that cannot import it.
+# Save the code with models, so that they load where this package is not installed.
 SampleCNNConfig.register_for_auto_class()
 SampleCNNModel.register_for_auto_class("AutoModel")
 SampleCNNForAudioClassification.register_for_auto_class("AutoModelForAudioClassification")

@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None):
         description="Convert the authors' Keras files (HDF5), or a PyTorch state dict of the plain SampleCNN, into a "
         "folder that transformers loads. The architecture is inferred from the file.",
     )
-    convert.add_argument("file", type=Path, help="HDF5 file of Keras, PyTorch state dict or safetensors")
+    convert.add_argument("file", type=Path, help="Keras HDF5 file, PyTorch state dict or safetensors file")
     convert.add_argument("output", type=Path, help="folder to create")
     convert.add_argument(
         "--labels", required=True, help="text file with one label per line, or a,b,c; in the order of the outputs"
@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None):
     convert.add_argument(
         "--problem_type",
         choices=CHOICES["problem_type"],
-        help="required unless the file is an HDF5 file of a full model (model.save)",
+        help="required unless the file is a full Keras model in HDF5 format (model.save)",
     )
     convert.add_argument(
         "--sampling_rate",
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None):
 
 
 def add_hub_arguments(parser: argparse.ArgumentParser):
-    """Add the options of all uploads. There is none for the token, which would be visible in the process list."""
+    """Add the options of all uploads. There is no option for the token: it would be visible in the process list."""
     parser.add_argument("repo_id", help="USER/NAME on the Hub; uses the token of `hf auth login` or HF_TOKEN")
     parser.add_argument("--private", action="store_true", help="create a private repository")
     parser.add_argument("--dry_run", action="store_true", help="list the files without uploading them")
@@ -70,7 +70,7 @@ def add_hub_arguments(parser: argparse.ArgumentParser):
 def run(parser: argparse.ArgumentParser, argv: list[str] | None):
     """Parse the arguments, run the command and print what it returns; errors are one line and exit status 1."""
     args = parser.parse_args(argv)
-    disable_progress_bar()  # of loading weights
+    disable_progress_bar()  # while weights are loaded
     try:
         if result := args.run(args):
             print(result)

@@ -29,7 +29,7 @@ BOUNDS = {
     "batch_norm_eps": (1e-12, 1),
     "batch_norm_momentum": (0, 1),
 }
-MAX_SQUEEZE = 8192  # units of a squeeze; the maximum of the paper is 16 * 512
+MAX_SQUEEZE = 8192  # units of a squeeze layer; the paper's maximum is 16 * 512
 MAX_LABELS = 100_000
 MAX_NESTING = 20
 DTYPES = ("float64", "float32", "float16", "bfloat16")
@@ -173,13 +173,13 @@ class SampleCNNConfig(PreTrainedConfig):
             raise ValueError(f"{name} must be one of {', '.join(CHOICES[name])}; got {value!r}")
         if name in BOUNDS:
             low, high = BOUNDS[name]
-            if not low <= value <= high:  # NaN, too
+            if not low <= value <= high:  # also true for NaN
                 raise ValueError(f"{name} must be from {low} to {high}; got {value}")
         super().__setattr__(name, value)
 
     @classmethod
     def from_dict(cls, config_dict, **kwargs):
-        if "num_labels" in kwargs or "id2label" in kwargs:  # other labels need other thresholds
+        if "num_labels" in kwargs or "id2label" in kwargs:  # new labels need new thresholds
             kwargs.setdefault("thresholds", None)
         loaded = super().from_dict(config_dict, **kwargs)
         config = loaded[0] if isinstance(loaded, tuple) else loaded
@@ -215,7 +215,7 @@ class SampleCNNConfig(PreTrainedConfig):
             raise ValueError(f"id2label must number the labels 0, 1, 2...; got {sorted(self.id2label)[:10]}")
 
     def validate_thresholds(self):
-        """Check the values only: the labels, and so their number, can still change."""
+        """Check the values, but not their number: the labels may still change."""
         for threshold in self.thresholds or ():
             if not 0 <= threshold <= 1:
                 raise ValueError(f"thresholds must be probabilities, from 0 to 1; got {threshold}")
@@ -246,7 +246,7 @@ class SampleCNNConfig(PreTrainedConfig):
 
     @property
     def min_samples(self) -> int:
-        """The shortest waveform the network takes, in samples: one frame is left after the last block."""
+        """Minimum length of a waveform in samples, which leaves one frame after the last block."""
         return self.stem_stride * KERNEL_SIZE**self.num_blocks
 
     @property

@@ -1,5 +1,5 @@
 """
-Export of a trained classifier to ONNX, for onnxruntime in any language and in the browser.
+Export a trained classifier to ONNX, for onnxruntime in any language and in the browser.
 
     from samplecnn_hf.export import export_onnx
 
@@ -28,7 +28,7 @@ from .loading import load_classifier
 from .modeling_samplecnn import SampleCNNForAudioClassification
 
 REQUIRED = ("onnx", "onnxscript", "onnxruntime")
-TOLERANCE = 1e-4  # maximum difference of probabilities from PyTorch
+TOLERANCE = 1e-4  # maximum absolute difference of probabilities between onnxruntime and PyTorch
 
 
 def export_onnx(model_id: str | os.PathLike, output: str | os.PathLike | None = None) -> Path:
@@ -97,7 +97,7 @@ def _export(model: SampleCNNForAudioClassification, segment_length: int) -> byte
             verbose=False,
         )
     model_proto = program.model_proto
-    for node in model_proto.graph.node:  # source lines, with local paths
+    for node in model_proto.graph.node:  # source lines, which contain local paths
         node.ClearField("metadata_props")
     return model_proto.SerializeToString()
 
@@ -125,7 +125,7 @@ def _quiet():
 
 @torch.inference_mode()
 def _compare(onnx_model: bytes, model: SampleCNNForAudioClassification, segment_length: int):
-    """Raise `RuntimeError` if onnxruntime and PyTorch differ, for other batch sizes and lengths than traced."""
+    """Raise `RuntimeError` if onnxruntime and PyTorch differ, on batch sizes and lengths that were not traced."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(onnx_model, providers=["CPUExecutionProvider"])

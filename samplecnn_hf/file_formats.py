@@ -1,4 +1,4 @@
-"""File formats allowed in a model folder, checked by content and not by suffix alone."""
+"""File formats that are allowed in a model folder, checked by content, not only by suffix."""
 
 import json
 import os
@@ -56,7 +56,7 @@ def _check_text(path: Path) -> str:
 
 
 def _is_pickle(text: bytes) -> bool:
-    """Whether `pickle` would load it; its oldest protocol is plain text."""
+    """Whether `pickle` would load this text; the oldest protocol of pickle is plain text."""
     try:
         with open(os.devnull, "w") as nowhere:
             pickletools.dis(

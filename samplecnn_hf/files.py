@@ -1,4 +1,4 @@
-"""Files and folders that appear only when they are complete."""
+"""Write files and folders atomically: they appear only when they are complete."""
 
 import tempfile
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Loading of trained models for commands: all errors are an `OSError` with one line."""
+"""Load trained models; all errors are raised as an `OSError` whose message is one line."""
 
 import os
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from .feature_extraction_samplecnn import SampleCNNFeatureExtractor
 from .modeling_samplecnn import SampleCNNForAudioClassification
 from .text import one_line
 
-CLASSIFIER_PREFIX = "classifier."  # of the names of its weights
+CLASSIFIER_PREFIX = "classifier."  # of the names of the classifier's weights
 # Raised by `from_pretrained` for damaged weights and for wrong types in JSON. RecursionError is a RuntimeError.
 LOADING_ERRORS = (
     AttributeError,
@@ -31,7 +31,7 @@ LOADING_ERRORS = (
 
 @contextmanager
 def loading(model_id: str | os.PathLike) -> Iterator[None]:
-    """Convert all errors of `from_pretrained` to an `OSError` with one line."""
+    """Convert all errors of `from_pretrained` to an `OSError` whose message is one line."""
     _check_location(model_id)
     try:
         yield
@@ -111,7 +111,7 @@ def _check_location(model_id: str | os.PathLike):
 
 @contextmanager
 def _without_report() -> Iterator[None]:
-    """Suppress the report on missing keys by transformers, which are an error here."""
+    """Suppress transformers' report on missing keys, which are an error here."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
     try:

@@ -1,5 +1,5 @@
 """
-Checks of a model folder before it is uploaded to the Hub.
+Check a model folder before it is uploaded to the Hub.
 
 The folder must be complete, all files must have the format of their suffix, none may be a pickle, and the model must
 load where this package is not installed.
@@ -26,7 +26,7 @@ REQUIRED_FILES = (WEIGHTS, CONFIG, "preprocessor_config.json", CARD)
 OUTPUT_WEIGHT = "classifier.out_proj.weight"  # [labels, features]
 TASK = "audio-classification"
 
-LOADING_SECONDS = 600  # an intact folder takes about 10, mostly to import torch
+LOADING_SECONDS = 600  # an intact folder takes about 10 seconds, mostly to import torch
 LOAD_CHECK_SCRIPT = f"""
 import json
 import math
@@ -75,8 +75,8 @@ def list_files(folder: Path) -> list[str]:
         Sorted relative paths.
 
     Raises:
-        PublishError: The folder does not exist, or contains a link to outside of it, something other than files and
-            folders, or an unprintable name.
+        PublishError: The folder does not exist, or contains a symbolic link that leads out of it, something other
+            than files and folders, or an unprintable name.
     """
     if not folder.is_dir():
         raise PublishError(f"there is no folder {folder}: give the folder to upload")
@@ -123,7 +123,7 @@ def read_card(folder: Path, card_class: type[RepoCard], **expected: str | None) 
         raise PublishError(f"{folder} has no {CARD}: give the folder to upload")
     try:
         card = card_class(path.read_text(encoding="utf-8"))
-        card_class(card.content)  # it must be readable after writing, too
+        card_class(card.content)  # it must also be readable after it is written
     except CARD_ERRORS as error:
         raise PublishError(f"{path} has no valid front matter: {_first_line(error)}") from error
     for name, value in expected.items():

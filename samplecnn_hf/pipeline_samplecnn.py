@@ -25,7 +25,7 @@ GROUP_SAMPLES = 2**20  # of the segments per forward pass: 4 MiB
 
 MAX_DOWNLOAD_BYTES = 2**28
 DOWNLOAD_SECONDS = 120  # in total, including redirects
-SILENT_SECONDS = 20  # without a byte from the server
+SILENT_SECONDS = 20  # maximum time without data from the server
 MAX_REDIRECTS = 5
 
 
@@ -43,7 +43,7 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
 
     - `top_k`: Maximum number of labels (5 by default, `None` for all).
     - `threshold`: Minimum score of a label: a number, or `"tuned"` for `config.thresholds`. The output can be empty.
-    - `sampling_rate`: Rate of the waveforms in Hz; by default the model's rate is assumed, with one warning.
+    - `sampling_rate`: Rate of the waveforms in Hz; by default the model's rate, with a warning once.
     - `on_error`: `"raise"` (default), or `"return"` to output `{"error": message}` for an invalid input.
     """
 
@@ -173,7 +173,7 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
                 yield extractor.normalize(np.stack(group))
 
     def _forward(self, model_inputs):
-        """Keep only the logits of the segments: memory would grow with the clip otherwise."""
+        """Keep only the logits of the segments; otherwise memory would grow with the length of the clip."""
         inputs = {name: model_inputs.pop(name) for name in ("input_values", "attention_mask")}
         segment_logits = self.model(**inputs).segment_logits
         return {"segment_logits": segment_logits, "is_real": inputs["attention_mask"].bool(), **model_inputs}
@@ -191,12 +191,12 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
         config = self.model.config
         if function_to_apply is None:
             function_to_apply = "sigmoid" if config.multi_label else "softmax"
-        answer = super().postprocess(
+        predictions = super().postprocess(
             ModelOutput(logits=logits), top_k=config.num_labels, function_to_apply=function_to_apply
         )
         if lowest_scores is not None:
-            answer = [item for item in answer if item["score"] >= lowest_scores[item["label"]]]
-        return list(islice(answer, top_k))
+            predictions = [item for item in predictions if item["score"] >= lowest_scores[item["label"]]]
+        return list(islice(predictions, top_k))
 
 
 def _chunk(group: np.ndarray, is_last: bool = False, error: str | None = None) -> dict:
@@ -230,7 +230,7 @@ def _audio_and_rate(inputs, sampling_rate: float | None):
 
 
 def _one_line(error: Exception) -> str:
-    """The message of an error, which may contain text of a server."""
+    """The message of an error on one line; it may contain text from a server."""
     return " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
 
 

@@ -1,5 +1,5 @@
 """
-Uploads to the Hub.
+Upload files to the Hub.
 
 A model folder is checked first (see `model_folder`). The checked files are uploaded in one commit; other files in the
 repository are kept. (`upload_folder` could split a large folder into several commits.)
@@ -72,7 +72,7 @@ def push_model(
 
 
 def check_repo_id(repo_id: str):
-    """Raise `PublishError` for an invalid name of a repository."""
+    """Raise `PublishError` for an invalid repository name."""
     try:
         validate_repo_id(repo_id)
     except HFValidationError as error:
@@ -80,7 +80,7 @@ def check_repo_id(repo_id: str):
 
 
 def _card_for(folder: Path, repo_id: str) -> bytes:
-    """The model card, with examples that load the model from the Hub instead of the folder."""
+    """The model card, with the local folder in its examples replaced by the Hub id."""
     card = read_card(folder, ModelCard)
     name = re.escape(json.dumps(str(card.data.model_name or folder.name), ensure_ascii=False))
     return re.sub(rf"(model=|from_pretrained\(\s*){name}", rf'\g<1>"{repo_id}"', card.content).encode()

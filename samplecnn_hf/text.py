@@ -1,4 +1,4 @@
-"""Untrusted text, such as labels and error messages, on one line."""
+"""Escape and shorten untrusted text, such as labels and error messages."""
 
 import re
 import unicodedata
@@ -8,7 +8,7 @@ JOINERS = "\u200c\u200d"  # invisible, but part of Persian words and of many emo
 
 def printable(text: str) -> str:
     r"""
-    Escape unprintable characters (newlines, control characters, invalid UTF-8, changes of the writing direction) as
+    Escape unprintable characters (newlines, control characters, invalid UTF-8, bidirectional controls) as
     Python does, for example `\n`.
     """
     return "".join(c if c.isprintable() or c in JOINERS else c.encode("unicode_escape").decode() for c in text)
@@ -36,11 +36,11 @@ def escape_markdown(text: object) -> str:
 
 
 class Markdown(str):
-    """Text that is already Markdown, and not to be escaped."""
+    """Text that is already Markdown and must not be escaped."""
 
 
 def markdown_table(rows: list[dict]) -> Markdown:
-    """Rows with the same keys as a table in Markdown, floats with four digits. None is a dash."""
+    """Format rows with the same keys as a Markdown table: floats with four decimals, None as a dash."""
     lines = [
         [escape_markdown(column) for column in rows[0]],
         ["---"] * len(rows[0]),

@@ -8,7 +8,7 @@ blocks, but not two details, for which the registry assumes:
   to keep the channels that the blocks have in the full network: `first_doubling=max(0, 2 - n)` for `n` blocks fewer
   than with the 3x3 stem, i.e. `create_config("se-9-stem9x9", first_doubling=1)`, and 0 for all longer stems.
 - Windows are centered, with (filter - stride) / 2 zeros at both ends, and samples that do not fill a stride are
-  dropped. 59,049 samples are a multiple of every stride; 22,050 are not a multiple of 27 and more. The alternative,
+  dropped. 59,049 samples are a multiple of every stride; 22,050 are not a multiple of 27 or more. The alternative,
   Keras' "same" padding (used for the 3x3 stem in the authors' 2019 code), is `partial_frames="pad"`. It also applies
   to mel-spectrograms and to the strided convolutions of Fig. 5 (family 8, 3 and more).
 

@@ -1,1 +1,1 @@
-"""Training, evaluation and data preparation for SampleCNN: a program around the samplecnn_hf library."""
+"""Training, evaluation and data preparation for SampleCNN: scripts that use the package samplecnn_hf."""

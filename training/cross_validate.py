@@ -1,11 +1,11 @@
 """
 Cross-validation on your own data: each fold is held out once, and the others are used for training.
 
-    python -m training.cross_validate --recipe training/recipes/esc10/modern.yaml \
+    python -m training.cross_validate --recipe training/recipes/esc10/modern.yaml \\
         --data_dir data/esc10 --output_dir runs/esc10
 
 The data are class folders whose file names start with the number of the fold (`<class>/2-dog.wav`). The options are
-those of train.py; `--resume` continues with the interrupted fold. The score of a fold is that after the last epoch:
+those of train.py; `--resume` continues with the interrupted fold. Each fold is scored after the last epoch, so that
 nothing, not even the epoch, is selected on the held-out fold.
 """
 

@@ -1,4 +1,4 @@
-"""Errors of the commands: one line that says what is wrong and what to do, and a non-zero exit."""
+"""Errors of the commands: the message is one line that says what is wrong and what to do."""
 
 import sys
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from samplecnn_hf.text import one_line
 
 
 class UserError(ValueError):
-    """What is wrong with what the user gave and what to do about it, in one line."""
+    """An error that the user can fix. The message is one line."""
 
 
 class DataError(UserError):
@@ -16,12 +16,12 @@ class DataError(UserError):
 
 
 class RecipeError(UserError):
-    """An error in the recipe, the command line or the folder to write."""
+    """An error in the recipe, the command line or the output folder."""
 
 
 @contextmanager
 def errors_in_one_line(interrupted: str) -> Iterator[None]:
-    """Exit with one line for a `UserError` or `OSError`, and after Ctrl-C with `interrupted`, how to continue."""
+    """Exit with a message of one line after a `UserError` or `OSError`, and with `interrupted` after Ctrl-C."""
     try:
         yield
     except (UserError, OSError) as error:

@@ -1,7 +1,7 @@
 """
-Clip-level evaluation of a model: a clip's probabilities are the mean of its segments' (section IV-D).
+Evaluate a model on clips: the probabilities of a clip are the mean over its segments (section IV-D).
 
-    python -m training.evaluate runs/quickstart --source speech_commands \
+    python -m training.evaluate runs/quickstart --source speech_commands \\
         --data_dir data/synthetic/speech_commands --split test
 """
 
@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None):
     parser.add_argument(
         "--source",
         required=True,
-        help=f"kind of data set: {', '.join(sorted(SOURCES))}; or folder-fold2, to evaluate on fold 2 of a folder",
+        help=f"kind of data set: {', '.join(sorted(SOURCES))}; or folder-foldN, to evaluate on fold N of a folder",
     )
     parser.add_argument("--data_dir", required=True, help="folder of the data set; for hub, its id on the Hub")
     parser.add_argument("--split", default="test", help="train, validation or test (default: %(default)s)")
@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None):
     args = parser.parse_args(argv)
     if args.batch_size < 1:
         sys.exit(f"error: --batch_size must be at least 1; got {args.batch_size}")
-    disable_progress_bar()  # of loading weights
+    disable_progress_bar()  # while weights are loaded
     with errors_in_one_line("run the same command again"):
         scores = evaluate(args.model, args.source, args.data_dir, args.split, args.batch_size, args.cache_dir)
     print(markdown_table(scores.pop("per_label")))

@@ -11,7 +11,7 @@ PAPER: dict = yaml.safe_load(Path(__file__).with_name("paper.yaml").read_text(en
 
 
 def paper_score(source_name: str, variant: str) -> float | None:
-    """Mean score over three runs with the plain recipe (Fig. 6); None if the paper does not report it."""
+    """Mean score over three runs with the recipe `paper` (Fig. 6); None if the paper does not report it."""
     return PAPER["figure_6"].get(source_name, {}).get(variant)
 
 

@@ -1,9 +1,10 @@
 """
-Decode a data set into memory-mapped shards before training. (train.py does this when it is needed.)
+Decode a data set into memory-mapped shards before training. (train.py does this if necessary.)
 
     python -m training.prepare magnatagatune --data_dir data/magnatagatune
 
-An interrupted preparation is resumed. Files that are damaged, missing or too short are listed in the folder it prints.
+An interrupted preparation is resumed. The folder of the shards is printed; it also has a list of the files that are
+damaged, missing or too short.
 """
 
 import argparse
@@ -23,7 +24,10 @@ def main(argv: list[str] | None = None):
     parser.add_argument("--data_dir", required=True, help="folder of the data set; for hub, its id on the Hub")
     parser.add_argument("--cache_dir", help="folder for the shards (default: in the cache of `datasets`)")
     parser.add_argument(
-        "--sampling_rate", type=int, default=SampleCNNConfig().sampling_rate, help="in Hz (default: %(default)s)"
+        "--sampling_rate",
+        type=int,
+        default=SampleCNNConfig().sampling_rate,
+        help="sampling rate in Hz (default: %(default)s)",
     )
     args = parser.parse_args(argv)
     lowest, highest = SAMPLING_RATES

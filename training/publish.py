@@ -5,8 +5,8 @@ Upload the demo or a prepared data set to the Hub. (`samplecnn push` uploads a m
     python -m training.publish space USER/NAME --static
     python -m training.publish dataset folder USER/NAME --data_dir MY_SOUNDS --license cc-by-4.0
 
-Authentication is by `hf auth login` or HF_TOKEN. After an interruption, run the same command again: files that are on
-the Hub already are skipped. `--dry_run` lists the files without uploading them.
+Log in with `hf auth login` or set HF_TOKEN. After an interruption, run the same command again: files that are already
+on the Hub are skipped. `--dry_run` lists the files without uploading them.
 """
 
 import argparse
@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None):
     space = commands.add_parser("space", help="upload the demo", description="Upload the demo to the Hub.")
     add_hub_arguments(space)
     space.add_argument("--models", nargs="+", metavar="USER/NAME", help="models on the Hub for the Gradio app")
-    space.add_argument("--static", action="store_true", help="the static page instead of the Gradio app")
+    space.add_argument("--static", action="store_true", help="upload the static page instead of the Gradio app")
     space.add_argument("--folder", type=Path, help="folder of the Space (default: spaces_demo or runs/static_demo)")
     space.set_defaults(run=_push_space)
 
@@ -87,9 +87,12 @@ def main(argv: list[str] | None = None):
     dataset.add_argument("source", choices=sorted(SOURCES), help="kind of data set")
     add_hub_arguments(dataset)
     dataset.add_argument("--data_dir", required=True, help="folder of the data set; for hub, its id on the Hub")
-    dataset.add_argument("--license", required=True, help="licence of the data, such as cc-by-4.0")
+    dataset.add_argument("--license", required=True, help="license of the data, such as cc-by-4.0")
     dataset.add_argument(
-        "--sampling_rate", type=int, default=SampleCNNConfig().sampling_rate, help="in Hz (default: %(default)s)"
+        "--sampling_rate",
+        type=int,
+        default=SampleCNNConfig().sampling_rate,
+        help="sampling rate of the uploaded clips in Hz (default: %(default)s)",
     )
     dataset.add_argument("--cache_dir", help="folder for decoded clips (default: in the cache of `datasets`)")
     dataset.set_defaults(run=_push_dataset)

@@ -1,12 +1,12 @@
 """
-Train SampleCNN on a data source; ends in a folder that is ready for the Hub.
+Train SampleCNN on a data set and write a model folder that is ready for the Hub.
 
-    accelerate launch training/train.py --recipe training/recipes/speech_commands/modern.yaml \
+    accelerate launch training/train.py --recipe training/recipes/speech_commands/modern.yaml \\
         --data_dir data/speech_commands_v0.02 --output_dir runs/speech_commands
 
-- Runs on a CPU, one GPU or several by Accelerate. GPU training is untested.
+- Runs on a CPU or on one or several GPUs with Accelerate. GPU training is untested.
 - `--resume` continues an interrupted run, with the same weights as an uninterrupted one (on a CPU).
-- The output folder appears when it is complete.
+- The output folder is created when the run is complete.
 - `--synthetic` generates a small data set in the layout of the real one, and trains on it.
 """
 
@@ -19,7 +19,7 @@ from training.recipe import parse_recipe
 
 
 def main(argv: list[str] | None = None):
-    disable_progress_bar()  # of loading and saving weights
+    disable_progress_bar()  # while weights are loaded and saved
     with errors_in_one_line("the same command with --resume continues after the last finished epoch"):
         train(parse_recipe(argv))
         Accelerator().end_training()

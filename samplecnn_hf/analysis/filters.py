@@ -1,5 +1,5 @@
 """
-Spectra of the filters of a layer: of the waveforms that maximize their activation (section VI, Fig. 7).
+Visualize the filters of a layer by activation maximization (section VI, Fig. 7): spectra of optimized waveforms.
 
     layers = [estimate_filters(model, layer) for layer in range(1, 7)]
     plot_filters(layers)
@@ -18,10 +18,10 @@ from transformers.audio_utils import hertz_to_mel, mel_to_hertz
 from ..configuration_samplecnn import KERNEL_SIZE
 
 NUM_SAMPLES = 729  # as in the paper: close to a common frame size, and a power of 3
-NUM_STEPS = 100  # 300 steps give almost the same spectra
+NUM_STEPS = 100  # with 300 steps, the spectra are almost the same
 STEP_SIZE = 0.3  # relative to the waveform's RMS; decays linearly to 0
 QUIET_SPEECH = 0.03  # RMS, 1 for full scale
-FILTERS_AT_A_TIME = 32  # more are not faster on a CPU
+FILTERS_AT_A_TIME = 32  # larger batches are not faster on a CPU
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def estimate_filters(
     filters have a gradient, too. The method follows the paper's references: the RMS of the waveform is constant [57],
     which keeps it in the range of real audio; steps have a constant length along the normalized gradient; at each
     step the waveform is rolled by a random number of frames of the strided convolutions [58], so that the result does
-    not depend on the position of the pooling windows and contains less of the noise.
+    not depend on the position of the pooling windows and is less noisy.
 
     A strided stem is linear, and so is its mean over time, which only responds to what repeats with the stride: the
     peaks of layer 1 are multiples of sampling_rate / stride, 0 and 7,350 Hz for 3 samples ("similar to the 3-point
@@ -175,7 +175,7 @@ def log_likeness(peak_frequencies: np.ndarray, sampling_rate: int) -> float:
     frequency, 1 on the mel curve.
 
     The measure is a / (a + b), where a and b are the mean absolute distances in Hz of the sorted curve to the line and
-    to the mel curve. Filters below the mel scale give values between 0.5 and 1.
+    to the mel curve. Curves below the mel curve give values between 0.5 and 1.
     """
     curve = np.sort(peak_frequencies)
     to_line = np.abs(curve - np.linspace(0, sampling_rate / 2, len(curve))).mean()

@@ -1,8 +1,9 @@
 """
 Plots of the analyses: Figs. 7 to 10 of the paper, and the excitations and labels of a clip.
 
-Every function returns a `matplotlib.figure.Figure` without pyplot's global state, which is thread-safe:
-`figure.savefig("filters.png")`. Widths are in inches. All raise `ImportError` if matplotlib is not installed.
+Every function returns a `matplotlib.figure.Figure`, to be saved with `figure.savefig("filters.png")`. They do not
+use pyplot's global state, so they are thread-safe. Widths are in inches. All raise `ImportError` if matplotlib is not
+installed.
 """
 
 import math
@@ -160,7 +161,7 @@ def plot_timeline(
 
 def plot_text(text: str, length: int = 40) -> str:
     """
-    Escape text for matplotlib, which would show `$` as a formula, and shorten it to one line of `length` characters.
+    Escape text for matplotlib, which would render `$` as a formula, and shorten it to one line of `length` characters.
 
     Pass handles to legends of such names: by default, matplotlib omits names that start with an underscore.
     """

@@ -1,11 +1,11 @@
 """
-Conversion of the weights of other SampleCNN implementations to a folder that transformers loads.
+Convert the weights of other SampleCNN implementations to a folder that transformers loads.
 
     samplecnn convert final.h5 OUTPUT --labels tags.txt
 
 Two kinds of files are supported:
 
-- HDF5 files of Keras with the networks of the authors: tae-jun/sampleaudio (the 2019 paper), with named layers, and
+- Keras HDF5 files of the authors' networks: tae-jun/sampleaudio (the 2019 paper), with named layers, and
   tae-jun/resemul (2018) and tae-jun/sample-cnn (2017), with Keras' default names.
 - PyTorch state dicts of the plain SampleCNN of 2017, with the layer names of three public implementations
   (`layers.PLAIN_NETWORKS`).
@@ -71,14 +71,14 @@ def convert_checkpoint(
     sampling_rate: int | None = None,
 ) -> Path:
     """
-    Convert a file of weights to a folder with model.safetensors, config.json, preprocessor_config.json and the code.
+    Convert a weights file to a folder with model.safetensors, config.json, preprocessor_config.json and the code.
 
     Args:
-        file: HDF5 file of Keras or PyTorch state dict.
+        file: Keras HDF5 file, PyTorch state dict or safetensors file.
         output: Folder to create.
         labels: Names of the labels, in the order of the outputs.
-        problem_type: As in `SampleCNNConfig`. Required unless the file is an HDF5 file of a full model (`model.save`),
-            where it is inferred from the last activation.
+        problem_type: As in `SampleCNNConfig`. Required unless the file is a full Keras model in HDF5 format
+            (`model.save`), where it is inferred from the last activation.
         sampling_rate: Sampling rate of the training audio in Hz; by default that of the implementation: 22,050 Hz, or
             16,000 Hz for sota-music-tagging-models.
 

@@ -1,4 +1,4 @@
-"""Inference of the configuration from layers with the names of tae-jun/sampleaudio."""
+"""Infer the configuration from layers with the names of tae-jun/sampleaudio."""
 
 import re
 
@@ -8,7 +8,7 @@ from ..configuration_samplecnn import KERNEL_SIZE, SampleCNNConfig
 from ..variants import FAMILIES
 from .files import ConvertError, Weights
 
-MAX_BLOCKS = 12  # 3^13 samples exceed a minute
+MAX_BLOCKS = 12  # 3^13 samples are longer than a minute
 
 ACTIVATIONS = {"sigmoid": "multi_label_classification", "softmax": "single_label_classification"}
 

@@ -1,5 +1,5 @@
 """
-Reading of weights saved by Keras and PyTorch, without running code of the file: HDF5 with h5py, PyTorch's format with
+Read weights saved by Keras and PyTorch without running code from the file: HDF5 with h5py, PyTorch's format with
 `weights_only`, and safetensors. Sizes are checked before the data is read.
 """
 
@@ -56,10 +56,10 @@ class Weights:
 
     Args:
         layers: Tensors by layer and name, with the names and layouts of PyTorch's modules.
-        keras: Whether the file is of Keras.
+        keras: Whether the file was written by Keras.
         settings: Keras' configuration of the layers, {"class_name": ..., "name": ..., "strides": ...}, from the input
             to the output. Empty if the file contains only weights.
-        names: Names of renamed layers in the file.
+        names: Names in the file of layers that were renamed.
     """
 
     layers: dict[str, dict[str, torch.Tensor]]
@@ -68,7 +68,7 @@ class Weights:
     names: dict[str, str] = field(default_factory=dict)
 
     def tensor_name(self, layer: str, tensor: str) -> str:
-        """Name of a tensor in the file, also of a missing one."""
+        """Name that a tensor has, or would have, in the file."""
         name = self.names.get(layer, layer)
         if not self.keras:
             return f"{name}.{tensor}"
@@ -89,7 +89,7 @@ class Weights:
 
 def read_weights(path: Path) -> Weights:
     """
-    Read an HDF5 file of Keras, a PyTorch state dict or a safetensors file.
+    Read a Keras HDF5 file, a PyTorch state dict or a safetensors file.
 
     Raises:
         ConvertError: The file has another format, is damaged, too large, or could run code.

@@ -1,4 +1,4 @@
-"""Renaming of the layers of a file to the names of tae-jun/sampleaudio."""
+"""Rename the layers of a file to the names of tae-jun/sampleaudio."""
 
 import itertools
 import re

@@ -83,7 +83,7 @@ def remove_audio(path: Path):
     "spoil, message",
     [
         (rename_column, "needs the columns file and class"),
-        (remove_audio, "not one of the 36 train clips can be used"),
+        (remove_audio, "none of the 36 train clips can be used"),
     ],
 )
 def test_bad_data_is_one_clear_line_and_no_folder(tiny_run, tones, tmp_path, spoil, message):

@@ -1,11 +1,11 @@
 """
 The paper's tables and figures.
 
-    python -m training.experiments figure_6 --synthetic                 # on stand-ins for the paper's three data sets
+    python -m training.experiments figure_6 --synthetic                 # on synthetic data in place of the paper's
     python -m training.experiments figure_6 --tasks speech_commands     # on data/speech_commands
     python -m training.experiments figure_6 --source folder --data_dir MY_SOUNDS \\
         --recipe training/recipes/speech_commands/modern.yaml
-    python -m training.experiments figure_8 runs/music runs/speech      # analyses trained networks
+    python -m training.experiments figure_8 runs/music runs/speech      # analyze trained networks
 
 The same command resumes interrupted training from the last finished epoch; experiments share the runs that they have
 in common. `--quick` takes minutes and only checks that a command works.
@@ -36,7 +36,7 @@ PROGRAM = "python -m training.experiments"
 def main(argv: list[str] | None = None):
     argv = sys.argv[1:] if argv is None else argv
     args = create_parser().parse_args(argv)
-    disable_progress_bar()  # of loading and saving weights
+    disable_progress_bar()  # while weights are loaded and saved
     with errors_in_one_line("the same command resumes training from the last finished epoch"):
         for name in ("seeds", "max_clips", "threads"):
             if (value := getattr(args, name, None)) is not None and value < 1:
@@ -68,7 +68,7 @@ def create_parser() -> argparse.ArgumentParser:
                 "models",
                 nargs="*",
                 metavar="MODEL",
-                help="folders or Hub ids of trained models (default: the tasks' networks, trained if necessary)",
+                help="folders or Hub ids of trained models (default: networks trained on the tasks, if necessary)",
             )
             if experiment.needs_clips:
                 add_options(command, ClipOptions)
@@ -124,10 +124,10 @@ def run_experiment(experiment: GridExperiment, task: Task, num_seeds: int, comma
 
 
 def run_analysis(experiment: Analysis, networks: list[TrainedNetwork], command: str, folder: Path):
-    """Analyse networks for one table and figure."""
+    """Analyze networks for one table and figure."""
     rows, arrays = [], {}
     for network in networks:
-        network_rows, network_arrays = experiment.analyse(network)
+        network_rows, network_arrays = experiment.analyze(network)
         rows += network_rows
         arrays |= network_arrays
     data = "+".join(network.name for network in networks)

@@ -57,11 +57,11 @@ class ClipSubset:
 
 @dataclass(frozen=True, eq=False)
 class TrainedNetwork:
-    """A trained network, and the clips to analyse it with.
+    """A trained network, and the clips to analyze it with.
 
     Attributes:
         name: name of the network in the results.
-        trained_on_synthetic: None if unknown, for lack of a `results.json`.
+        trained_on_synthetic: None if unknown, because there is no `results.json`.
         clips: None for an analysis that needs no clips.
         quick: whether to check only that the command works.
     """
@@ -82,7 +82,7 @@ class TrainedNetwork:
         return self.model.config.labels
 
     def excitations(self) -> Iterator[tuple[ClipExcitations, list[int]]]:
-        """Yields the excitations of all blocks for each clip, and the indices of the clip's labels."""
+        """Yield the excitations of all blocks and the label indices for each clip."""
         record, clips = ExcitationRecorder(self.model, self.extractor), self.clips.clips
         for i in tqdm(self.clips.indices, desc=self.name, unit="clip", leave=False):
             yield record(to_float(clips[i]).numpy(), self.extractor.sampling_rate), clips.labels[i]

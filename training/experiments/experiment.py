@@ -1,8 +1,8 @@
 """The two kinds of experiments: a grid of training runs, and an analysis of trained networks.
 
-An experiment is a class in a file of figures/ or tables/ that is listed in this package's `__init__.py`. It gives the
-data of its tables and draws figures from them; training, files and the command are shared by all. The fields of an
-experiment, made with `training.options.option`, are its own command-line options.
+An experiment is a class in a file of figures/ or tables/ that is listed in this package's `__init__.py`. It
+computes the rows of its tables and draws figures from them; training, result files and the command line are shared.
+The fields of an experiment, defined with `training.options.option`, are additional command-line options.
 """
 
 from abc import ABC, abstractmethod
@@ -34,7 +34,7 @@ class GridExperiment(Experiment):
     """Networks that are trained with several seeds, or once per fold, and compared by their scores.
 
     Attributes:
-        default_tasks: the paper's tasks to run where the command line names no data.
+        default_tasks: the paper's tasks that are run if the command line names no data.
     """
 
     default_tasks: ClassVar[tuple[str, ...]] = tuple(PAPER_TASKS)
@@ -56,8 +56,8 @@ class Analysis(Experiment):
     """An analysis of trained networks: one table and one figure.
 
     Attributes:
-        block_type: block type of the networks to train where none are given.
-        needs_clips: whether clips are run through the networks, whose blocks must then have excitations.
+        block_type: block type of the networks that are trained if the command line names none.
+        needs_clips: whether the analysis runs clips through the networks, which must then have SE blocks.
         combined: whether several networks share one table and figure; otherwise each has its own.
     """
 
@@ -66,8 +66,8 @@ class Analysis(Experiment):
     combined: ClassVar[bool] = False
 
     @abstractmethod
-    def analyse(self, network: TrainedNetwork) -> tuple[list[dict], dict[str, np.ndarray]]:
-        """Returns the network's rows of the table, and arrays that the figure needs beside them."""
+    def analyze(self, network: TrainedNetwork) -> tuple[list[dict], dict[str, np.ndarray]]:
+        """Return the rows of the table for a network, and further arrays for the figure."""
 
     @abstractmethod
     def plot(self, rows: list[dict], arrays: dict[str, np.ndarray]) -> Figure:

@@ -1,8 +1,8 @@
 """
 Training runs of an experiment: networks x seeds, or folds, each in a folder `RUNS_DIR/<data>/<network>-seed<n>`.
 
-The name of a folder tells what was trained, so experiments share their runs: a finished run is loaded, an interrupted
-one is resumed from its last epoch, and one that was started with other options is refused.
+Folder names identify what was trained, so experiments share runs: a finished run is loaded, an interrupted one is
+resumed after its last epoch, and one that was started with other options is an error.
 """
 
 import statistics
@@ -85,7 +85,7 @@ def run_grid(
         for network_results in trained:
             recipe = network_results.network.recipe(task, repetition.name, **repetition.options)
             if results := finished_results(recipe, repetition.source):
-                network_results.runs.append({**results, "recipe": asdict(recipe)})  # with the paths of this machine
+                network_results.runs.append({**results, "recipe": asdict(recipe)})  # with local paths
             else:
                 todo.append((network_results, recipe, repetition.source))
     num_runs = len(networks) * len(repetitions)

@@ -1,8 +1,8 @@
 """
 Result files of an experiment, in `OUTPUT_DIR/<data>/`.
 
-NAME.json holds everything but long arrays, such as the dots of a figure, which are in NAME.safetensors. NAME.md shows
-it with its tables; each table is a .csv file and each figure a .png and an .svg file, under their own names.
+NAME.json holds the result without long arrays, such as the points of a scatter plot, which are in NAME.safetensors.
+NAME.md shows its tables and figures. Each table is also written as .csv, each figure as .png and .svg.
 """
 
 import csv
@@ -20,9 +20,9 @@ from samplecnn_hf.analysis.plots import plot_text
 from samplecnn_hf.files import write_file
 from samplecnn_hf.text import escape_markdown, markdown_table, printable
 
-# Columns that are repeated in each row of a .csv file, as far as the result has them.
+# Fields of the result that are repeated as columns in each row of a .csv file.
 ORIGIN = ("data", "what", "split", "folds", "metric", "synthetic", "quick", "date", "command")
-PAPER_NOTE = "What the paper says holds for the real data set."
+PAPER_NOTE = "The paper's values and statements refer to its own data sets."
 TITLE_HEIGHT = 0.35  # inches: two lines
 
 
@@ -53,7 +53,7 @@ def write_views(folder: Path, result: dict, title: str, figures: dict[str, Figur
 
 
 def add_title(figure: Figure, text: str):
-    """Add what was measured above a figure, and move a legend outside the axes below it."""
+    """Add a description above a figure, and move a legend that is outside the axes below it."""
     figure.suptitle(plot_text(text, 300), fontsize=9, wrap=True)
     top = 1 - TITLE_HEIGHT / figure.get_figheight()
     for legend in figure.legends:

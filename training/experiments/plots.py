@@ -1,4 +1,4 @@
-"""Figures of score tables: measured means with their standard deviation, the paper's values as hollow diamonds."""
+"""Plots of score tables: means with their standard deviation, and the paper's values as hollow diamonds."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -6,11 +6,11 @@ from matplotlib.figure import Figure
 from samplecnn_hf.analysis.plots import BLUE, GREEN, PURPLE, RED, plot_text
 
 COLORS = (BLUE, RED, GREEN, PURPLE)
-MARKERS = ("o", "s", "^", "v")  # for the colour-blind; the paper's are diamonds
+MARKERS = ("o", "s", "^", "v")  # distinguishable without color; diamonds are the paper's
 
 
 def plot_scores(rows: list[dict], x: str, series: str | None = None, line: bool = True) -> Figure:
-    """Plot `mean` and `sd` of the rows over column `x`, one colour per value of column `series`, and `paper`."""
+    """Plot `mean` and `sd` of the rows over column `x`, one color per value of column `series`, and `paper`."""
     figure, axes = _subplots((7, 4))
     places = {str(value): i for i, value in enumerate(dict.fromkeys(row[x] for row in rows))}
     groups = list(dict.fromkeys(row[series] for row in rows)) if series else [None]

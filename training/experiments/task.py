@@ -1,4 +1,4 @@
-"""The data set and recipe of an experiment: the paper's tasks, synthetic stand-ins, or a user's own data."""
+"""The data set and recipe of an experiment: the paper's tasks, synthetic versions of them, or the user's own data."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -30,17 +30,17 @@ class TaskOptions:
     """Options that choose the data and the recipe."""
 
     tasks: list[str] | None = option(
-        None, f"the paper's tasks to run: {', '.join(PAPER_TASKS)} (default: those of the paper)"
+        None, f"the paper's tasks to run: {', '.join(PAPER_TASKS)} (default: those of the figure or table)"
     )
-    synthetic: bool = option(False, "train on synthetic stand-ins, which are generated first")
-    source: Literal[*sorted(SOURCES)] | None = option(None, "other data: kind of data set, such as folder")
+    synthetic: bool = option(False, "train on synthetic versions of the data sets, which are generated first")
+    source: Literal[*sorted(SOURCES)] | None = option(None, "kind of data set, for other data, such as folder")
     data_dir: str | None = option(None, "folder that holds the data (default: data/TASK)")
     recipe: str | None = option(None, "YAML file, for other data or to replace the paper's recipe")
     num_epochs: int | None = option(None, "maximum number of epochs (default: the recipe's)")
     folds: bool = option(
         False, "hold out one fold per run; file names must start with the fold's number: <class>/2-dog.wav"
     )
-    quick: bool = option(False, "one seed, one epoch, a few clips: only checks that the command works")
+    quick: bool = option(False, "one seed, one epoch, a few clips: checks only that the command works")
     threads: int | None = option(None, "number of CPU threads (default: all cores)")
     cache_dir: str | None = option(None, "folder for the decoded clips (default: next to the cache of `datasets`)")
     runs_dir: str = option("runs/experiments", "folder of the training runs (default: runs/experiments)")
@@ -83,7 +83,7 @@ class Task:
 
     @cached_property
     def source(self) -> Source:
-        """The labelled clips; of the first fold, if cross-validated. Synthetic clips are generated if missing.
+        """The labeled clips; of the first fold, if cross-validated. Synthetic clips are generated if missing.
 
         Raises:
             DataError: there are no clips; the message tells how to get them.
@@ -114,7 +114,7 @@ class Task:
         return repeat_by_fold(self.folds) if self.by_fold else repeat_by_seed(self.source, num_seeds)
 
     def paper_score(self, variant: str) -> float | None:
-        """The paper's score of a network (Fig. 6): the mean of three runs of the plain recipe."""
+        """The paper's score of a network (Fig. 6): the mean of three runs with the recipe `paper`."""
         return paper_score(self.recipe.source, variant)
 
 
@@ -128,7 +128,7 @@ def few_clips(clips: Sequence[Clip], count: int) -> list[Clip]:
 
 
 def chosen_tasks(options: TaskOptions, default: Iterable[str] = PAPER_TASKS) -> list[Task]:
-    """Tasks that the options ask for: the paper's, or one data set by `source` or `recipe`.
+    """Create the tasks that the options select: the paper's, or one with the given `source` or `recipe`.
 
     Raises:
         RecipeError: an unknown task, or options that exclude each other.

@@ -100,8 +100,8 @@ def trained(monkeypatch):
 
 
 @pytest.fixture
-def analyse(run, folders):
-    """analyse("figure_8", *models, *options): as `run`, with the folders."""
+def analyze(run, folders):
+    """analyze("figure_8", *models, *options): as `run`, with the folders."""
     return lambda name, *options: run(name, *options, *folders)
 
 

@@ -1,4 +1,4 @@
-"""The trained networks of an analysis, and the clips that they are analysed with."""
+"""The trained networks of an analysis, and the clips that they are analyzed with."""
 
 import re
 
@@ -6,17 +6,17 @@ import pytest
 
 
 @pytest.mark.slow
-def test_the_fold_held_out(analyse, on_tones, tones, folds, tmp_path):
+def test_the_fold_held_out(analyze, on_tones, tones, folds, tmp_path):
     options = [option for option in on_tones if not option.startswith(("--runs_dir", "--cache_dir", "--threads"))]
-    result = analyse("figure_8", *options, "--folds")
+    result = analyze("figure_8", *options, "--folds")
     assert "on 21 clips of the validation split of tones" in result["what"]  # the first fold
     network = tmp_path / "experiments" / "tones" / "se-8-fold1"
     assert list(network.parent.iterdir()) == [network]  # the other folds were not trained
     # results.json does not have the location of the data on this machine.
     message = f"{network} was trained on tones, which is not here: give its location with --data_dir"
     with pytest.raises(SystemExit, match=re.escape(message)):
-        analyse("figure_9", str(network))
-    result = analyse("figure_9", str(network), f"--data_dir={tones}")
+        analyze("figure_9", str(network))
+    result = analyze("figure_9", str(network), f"--data_dir={tones}")
     assert "on 21 clips of the validation split of tones" in result["what"]
 
 
@@ -44,7 +44,7 @@ def test_wrong_options(options, message, save_model, refused):
         ({"labels": ["high", "middle", "low"]}, "are not those of"),
     ],
 )
-def test_networks_that_cannot_be_analysed(model, message, save_model, refused):
+def test_networks_that_cannot_be_analyzed(model, message, save_model, refused):
     refused("figure_8", save_model(**model), message=message)
 
 

@@ -36,7 +36,7 @@ class Sizes(Analysis):
     needs_clips = False
     combined = True
 
-    def analyse(self, network):
+    def analyze(self, network):
         size = network.model.num_parameters()
         return [{"label": network.name, "score": "parameters", "size": size}], {}
 
@@ -59,8 +59,8 @@ def test_grid_with_an_option(run, on_tones):
     ]
 
 
-def test_analysis(analyse, save_model, tmp_path):
-    result = analyse("sizes", save_model("a", "test-basic"), save_model("b", "test-res2"))
+def test_analysis(analyze, save_model, tmp_path):
+    result = analyze("sizes", save_model("a", "test-basic"), save_model("b", "test-res2"))
     small, large = result["tables"]["sizes"]
     assert (small["label"], large["label"]) == ("a", "b") and 0 < small["size"] < large["size"]
     assert (tmp_path / "experiments" / "results" / "a+b" / "sizes.png").is_file()

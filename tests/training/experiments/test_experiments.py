@@ -91,9 +91,9 @@ def test_quick_check_on_synthetic_music(run, on_chords, tmp_path, capsys):
 
     # Analyses share the trained networks.
     count = len(list((tmp_path / "experiments" / "magnatagatune-synthetic-quick").iterdir()))
-    analysed = run("figure_8", *on_chords, "--quick")
-    assert {row["model"] for row in analysed["tables"]["figure_8"]} == {"magnatagatune-synthetic-quick"}
-    assert "synthetic clips of the test split" in analysed["what"] and analysed["quick"]
+    analyzed = run("figure_8", *on_chords, "--quick")
+    assert {row["model"] for row in analyzed["tables"]["figure_8"]} == {"magnatagatune-synthetic-quick"}
+    assert "synthetic clips of the test split" in analyzed["what"] and analyzed["quick"]
     assert len(list((tmp_path / "experiments" / "magnatagatune-synthetic-quick").iterdir())) == count
 
 

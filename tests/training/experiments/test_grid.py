@@ -10,9 +10,10 @@ def test_interrupted_grid_is_resumed(run, on_tones, trained, monkeypatch, capsys
     fit = TrainingRun.fit
 
     def interrupt(self):
-        fit(self)
+        result = fit(self)
         if len(trained) == 3:
             raise KeyboardInterrupt
+        return result
 
     run_two = [*on_tones, "--seeds=2"]
     with monkeypatch.context() as context:

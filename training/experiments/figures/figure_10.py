@@ -14,7 +14,7 @@ class Figure10(Analysis):
     name = "figure_10"
     title = "Fig. 10: channel magnitude and excitation over loudness, section VII-C"
 
-    def analyse(self, network):
+    def analyze(self, network):
         try:
             relation = relate_to_loudness(clip for clip, _ in network.excitations())
         except ValueError as error:  # a single segment
@@ -41,5 +41,5 @@ class Figure10(Analysis):
 
 
 def _none_if_nan(r: float) -> float | None:
-    """Return a correlation as JSON can hold it; it is NaN where loudness or activation is constant."""
+    """Convert a correlation for JSON: NaN (constant loudness or activation) becomes None."""
     return None if math.isnan(r) else float(r)

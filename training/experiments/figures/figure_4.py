@@ -1,9 +1,9 @@
 """
-Fig. 4: spectrogram-based CNNs against SampleCNNs, from long windows (filters) and hops (strides) to short ones.
+Fig. 4: spectrogram-based CNNs and SampleCNNs, from long windows (filters) and hops (strides) to short ones.
 
 The paper gives the filter, the stride and the number of blocks. It does not say where the channels of the remaining
-blocks double, nor what happens where a stride does not divide 22,050 samples. The registry assumes an answer to each;
-an option chooses the other. Table II and Fig. 5 have the options, too.
+blocks double, nor what happens where a stride does not divide 22,050 samples. For both, the registry
+makes an assumption, and an option selects the alternative. Table II has the same options, Fig. 5 has --partial_frames.
 
 --channels: channels of the remaining blocks, as multiples of the stem's (`first_doubling`). The authors' code, which
 has no such stems, doubles by the index from the bottom: restart.
@@ -50,7 +50,7 @@ class PartialFramesExperiment(GridExperiment):
 
     partial_frames: Literal["drop", "pad"] = option(
         "drop",
-        "what to do with samples at the end of a segment that do not fill a stride (default: drop)",
+        "how to handle samples at the end of a segment that do not fill a stride (default: drop)",
     )
 
     def partial_frames_kwargs(self) -> dict:

@@ -2,7 +2,7 @@
 Fig. 5: max-pooling replaced by striding, from the bottom upwards.
 
 From the third strided convolution on, 22,050 samples leave a number of frames that is not a multiple of 3 (2,450). The
-remainder is dropped, as in max-pooling: our assumption. `--partial_frames pad` pads it, as Keras does for
+remainder is dropped, as in max-pooling; this is an assumption. `--partial_frames pad` pads it, as Keras does for
 padding="same".
 """
 

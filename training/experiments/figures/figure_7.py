@@ -1,4 +1,4 @@
-"""Fig. 7: the spectra of the waveforms that maximise each layer's filters, beside the mel scale."""
+"""Fig. 7: spectra of the waveforms that maximize the filters of each layer, compared with the mel scale."""
 
 from dataclasses import dataclass
 
@@ -20,13 +20,13 @@ class Figure7(Analysis):
     seed: int = option(0, "seed of the initial noise (default: 0)")
 
     name = "figure_7"
-    title = "Fig. 7: what the filters of the lower layers listen to, section VI"
+    title = "Fig. 7: spectra of the filters of the lower layers, section VI"
     block_type = "basic"
     needs_clips = False
     combined = True
 
     def __post_init__(self):
-        self.range_of_layers()  # a wrong one is reported before anything is trained
+        self.range_of_layers()  # report an invalid range before anything is trained
 
     def range_of_layers(self) -> tuple[int, int] | None:
         """First and last layer that `layers` asks for, counted from 1."""
@@ -38,7 +38,7 @@ class Figure7(Analysis):
             raise RecipeError(f"--layers must be a range of layers, such as 1-3; got {self.layers!r}")
         return int(first), int(last)
 
-    def analyse(self, network):
+    def analyze(self, network):
         num_layers = network.model.config.num_blocks + 1
         default = 1, min(NUM_QUICK_LAYERS if network.quick else NUM_LAYERS, num_layers)
         first, last = self.range_of_layers() or default
@@ -56,7 +56,7 @@ class Figure7(Analysis):
         waveforms = [arrays[f"{row['model']}/{row['layer']}"] for row in rows]
         layers = [(row["layer"], row["sampling rate"]) for row in rows]
         figure = plot_filters([FilterEstimates(*layer, w) for layer, w in zip(layers, waveforms, strict=True)])
-        for axes, row in zip(figure.axes, rows, strict=False):  # the last axes hold the colour bar
+        for axes, row in zip(figure.axes, rows, strict=False):  # the last axes hold the color bar
             axes.set_title(f"{plot_text(row['model'])}, layer {row['layer']}", fontsize="medium")
         return figure
 

@@ -9,7 +9,7 @@ class Figure8(Analysis):
     title = "Fig. 8: standard deviation of the excitations over the classes in each block, section VII-A"
     combined = True
 
-    def analyse(self, network):
+    def analyze(self, network):
         deviations = class_excitations(network.excitations(), network.labels).deviations().tolist()
         paper = {1: "high for music alone", len(deviations): "highest, or next to it"}
         rows = [

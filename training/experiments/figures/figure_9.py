@@ -19,7 +19,7 @@ class Figure9(Analysis):
     name = "figure_9"
     title = "Fig. 9: excitations of the first block for classes of different loudness, section VII-B"
 
-    def analyse(self, network):
+    def analyze(self, network):
         if unknown := [name for name in self.classes or [] if name not in network.labels]:
             raise RecipeError(f"{network.name} has no class {unknown[0]!r}: choose from {', '.join(network.labels)}")
         statistics = class_excitations(network.excitations(), network.labels)

@@ -1,5 +1,5 @@
 """
-Table II: the stems of Fig. 4 with the number of parameters kept the same.
+Table II: the stems of Fig. 4 with a fixed number of parameters.
 
 The paper does not give the widths: training/paper.yaml, `fixed_size_stems`, holds those that restore the size of the
 default network, for both values of `--channels` (figure_4.py).

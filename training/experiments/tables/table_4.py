@@ -1,4 +1,4 @@
-"""Table IV: the best of the six blocks, beside the paper's best and the best of others at the time."""
+"""Table IV: the best of the six blocks, the paper's best score and the best score of others at the time."""
 
 from training.experiments.experiment import GridExperiment
 from training.experiments.figures.figure_6 import Figure6

@@ -1,4 +1,4 @@
-"""Table V and Fig. 11: segments normalised to zero mean and unit variance, or not."""
+"""Table V and Fig. 11: training with and without normalization of the segments to zero mean and unit variance."""
 
 from statistics import fmean
 
@@ -12,7 +12,9 @@ from training.paper import PAPER
 
 class Table5(GridExperiment):
     name = "table_5"
-    title = "Table V and Fig. 11: segments normalised or not, and what it changes for each label, section VII-D"
+    title = (
+        "Table V and Fig. 11: scores with and without normalization of the segments, per task and label, section VII-D"
+    )
 
     def networks(self, task):
         networks = []
@@ -41,7 +43,7 @@ class Table5(GridExperiment):
 
 
 def label_differences(task: Task, plain: NetworkResults, normalized: NetworkResults) -> list[dict]:
-    """Score per label without normalisation minus that with it, mean over the runs, in descending order."""
+    """Score per label without normalization minus that with it, mean over the runs, in descending order."""
     metric = {"roc_auc": "roc_auc", "accuracy": "f1"}.get(task.source.metric, "f1@0.1")
     before, after = (_label_scores(results, task.source.scored_split, metric) for results in (plain, normalized))
     rows = [

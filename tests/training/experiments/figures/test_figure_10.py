@@ -12,8 +12,8 @@ from training.errors import DataError
 from training.experiments.figures.figure_10 import Figure10
 
 
-def test_loudness(analyse, save_model, tmp_path):
-    result = analyse("figure_10", save_model(), "--split=train", "--max_clips=9")
+def test_loudness(analyze, save_model, tmp_path):
+    result = analyze("figure_10", save_model(), "--split=train", "--max_clips=9")
     assert "on 9 of 36 clips of the train split of tones" in result["what"]
     rows = result["tables"]["figure_10"]
     dots = load_file(tmp_path / "experiments" / "results" / "net" / "figure_10.safetensors")
@@ -32,7 +32,7 @@ def test_a_single_segment():
     clip = ClipExcitations(np.ones(1), (np.ones((1, 4)),), (np.ones((1, 4)),))
     network = SimpleNamespace(excitations=lambda: [(clip, [0])], clips="1 of 9 clips")
     with pytest.raises(DataError, match="1 of 9 clips: a correlation needs at least two segments: give more clips"):
-        Figure10().analyse(network)
+        Figure10().analyze(network)
 
 
 def test_magnitude_rises_with_loudness_less_so_higher_up(trained_on_loudness):
@@ -41,6 +41,6 @@ def test_magnitude_rises_with_loudness_less_so_higher_up(trained_on_loudness):
     model = SampleCNNForAudioClassification.from_pretrained(folder)
     record = ExcitationRecorder(model, SampleCNNFeatureExtractor.from_pretrained(folder))
     clips = [(record(clip.path, None), clip.labels) for clip in task.source.splits["test"]]
-    rows, _ = Figure10().analyse(SimpleNamespace(excitations=lambda: clips, name="plain"))
+    rows, _ = Figure10().analyze(SimpleNamespace(excitations=lambda: clips, name="plain"))
     first, *_, last = (row["r of magnitude and RMS"] for row in rows)
     assert first > 0.7 and last < first - 0.1

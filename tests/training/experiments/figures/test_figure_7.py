@@ -8,10 +8,10 @@ from samplecnn_hf import SampleCNNForAudioClassification
 from samplecnn_hf.analysis import estimate_filters, filters
 
 
-def test_filters_of_two_networks(analyse, save_model, tmp_path, capsys, monkeypatch):
+def test_filters_of_two_networks(analyze, save_model, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(filters, "NUM_STEPS", 20)
     first, second = save_model("a", "test-basic"), save_model("b", "test-se")
-    result = analyse("figure_7", first, second, "--layers=1-2", "--seed=3")
+    result = analyze("figure_7", first, second, "--layers=1-2", "--seed=3")
     rows = result["tables"]["figure_7"]
     assert [(row["model"], row["layer"]) for row in rows] == [("a", 1), ("a", 2), ("b", 1), ("b", 2)]
     expected = estimate_filters(SampleCNNForAudioClassification.from_pretrained(second), 2, seed=3)

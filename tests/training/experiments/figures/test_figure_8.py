@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 
-def test_deviations_of_several_networks(analyse, save_model, excitations_of_tones, tmp_path):
+def test_deviations_of_several_networks(analyze, save_model, excitations_of_tones, tmp_path):
     models = [save_model("speech"), save_model("music", "test-rese2")]
-    result = analyse("figure_8", *models)
+    result = analyze("figure_8", *models)
     rows = result["tables"]["figure_8"]
     assert result["what"].count("on 12 clips of the test split of tones") == 2
     for name, model in zip(("speech", "music"), models, strict=True):

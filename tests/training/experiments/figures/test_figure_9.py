@@ -7,9 +7,9 @@ from safetensors.numpy import load_file
 from tests.training.experiments.conftest import LABELS
 
 
-def test_excitations_of_classes(analyse, save_model, excitations_of_tones, tmp_path):
+def test_excitations_of_classes(analyze, save_model, excitations_of_tones, tmp_path):
     model = save_model()
-    rows = analyse("figure_9", model)["tables"]["figure_9"]
+    rows = analyze("figure_9", model)["tables"]["figure_9"]
     levels = {label: [] for label in LABELS}
     for clip, label in excitations_of_tones(model):
         levels[LABELS[label]].append(clip.rms.mean())
@@ -20,7 +20,7 @@ def test_excitations_of_classes(analyse, save_model, excitations_of_tones, tmp_p
     excitations = load_file(tmp_path / "experiments" / "results" / "net" / "figure_9.safetensors")["excitations"]
     assert excitations.mean(1) == pytest.approx([row["mean excitation of block 1"] for row in rows])
 
-    chosen = analyse("figure_9", model, "--classes", "low", "high")["tables"]["figure_9"]
+    chosen = analyze("figure_9", model, "--classes", "low", "high")["tables"]["figure_9"]
     assert {row["class"] for row in chosen} == {"low", "high"} and len(chosen) == 2
 
 
