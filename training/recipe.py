@@ -272,7 +272,7 @@ class Recipe:
             ignored |= {"pretrained"}
         if self.pretrained is not None:
             ignored |= {*FROM_PRETRAINED}
-        earlier = {"model_kwargs": earlier.get("overrides", {}), **earlier}  # its name in older experiments
+        earlier = {"model_kwargs": {}, **earlier}
         for f in fields(self):
             before, now = earlier.get(f.name, f.default), getattr(self, f.name)
             if f.name not in ignored and before != now:

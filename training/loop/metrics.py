@@ -1,6 +1,7 @@
 """Clip-level metrics: over all labels, per label, and tuned decision thresholds."""
 
 from collections.abc import Callable
+from functools import partial
 from statistics import fmean
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy.stats import rankdata
 from sklearn import metrics as sklearn_metrics
 
 BOOTSTRAP_DRAWS = 200
+Score = Callable[[np.ndarray, np.ndarray], float | None]  # of probabilities and targets
 
 
 def loss_function(
@@ -50,9 +52,17 @@ def compute_metrics(
         `loss`, and the result of `multi_label_metrics` or `single_label_metrics`.
     """
     loss = loss_function(logits, targets, multi_label).item()
+    probabilities, true = _to_numpy(logits, targets, multi_label)
     if multi_label:
-        return {"loss": loss, **multi_label_metrics(sigmoid(logits), targets.numpy(), thresholds)}
-    return {"loss": loss, **single_label_metrics(logits.double().softmax(1).numpy(), targets.argmax(1).numpy())}
+        return {"loss": loss, **multi_label_metrics(probabilities, true, thresholds)}
+    return {"loss": loss, **single_label_metrics(probabilities, true)}
+
+
+def _to_numpy(logits: torch.Tensor, targets: torch.Tensor, multi_label: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities, and the targets as `multi_label_metrics` or `single_label_metrics` takes them."""
+    if multi_label:
+        return sigmoid(logits), targets.numpy()
+    return logits.double().softmax(1).numpy(), targets.argmax(1).numpy()
 
 
 def multi_label_metrics(
@@ -73,18 +83,26 @@ def multi_label_metrics(
         `f1_micro@...`, the F-score of all decisions together. A label is predicted if its probability is at least the
         threshold. A clip with neither true nor predicted labels scores 1 (by scikit-learn's default it would be 0).
     """
-    metrics = {}
-    scored = _can_be_scored(targets)
-    if scored.any():
-        for name, score in RANKING_METRICS.items():
-            metrics[name] = fmean(score(targets[:, scored], probabilities[:, scored]))
-    metrics["labels_scored"] = int(scored.sum())
-    decisions = _decisions(probabilities, thresholds)
-    for name, predicted in decisions.items():
-        metrics[f"f1_samples@{name}"] = float(f1_score(targets, predicted, axis=1).mean())
-    for name, predicted in decisions.items():
-        metrics[f"f1_micro@{name}"] = float(f1_score(targets, predicted))
-    return metrics
+    scores = {name: score(probabilities, targets) for name, score in multi_label_scores(thresholds).items()}
+    return {name: score for name, score in scores.items() if score is not None}
+
+
+def multi_label_scores(thresholds: list[float] | None = None) -> dict[str, Score]:
+    """The functions that compute `multi_label_metrics`."""
+
+    def mean(ranking_metric, probabilities, targets):
+        scored = _can_be_scored(targets)
+        return fmean(ranking_metric(targets[:, scored], probabilities[:, scored])) if scored.any() else None
+
+    def f1(axis, threshold, probabilities, targets):
+        return float(f1_score(targets, probabilities >= threshold, axis).mean())
+
+    scores = {name: partial(mean, ranking_metric) for name, ranking_metric in RANKING_METRICS.items()}
+    scores["labels_scored"] = lambda probabilities, targets: int(_can_be_scored(targets).sum())
+    for average, axis in (("samples", 1), ("micro", None)):
+        for name, threshold in _decision_thresholds(thresholds).items():
+            scores[f"f1_{average}@{name}"] = partial(f1, axis, threshold)
+    return scores
 
 
 def single_label_metrics(probabilities: np.ndarray, true: np.ndarray) -> dict[str, float]:
@@ -99,55 +117,32 @@ def single_label_metrics(probabilities: np.ndarray, true: np.ndarray) -> dict[st
         `accuracy`; `accuracy@0.5`, which also requires a probability above 0.5 (the authors' code); `f1_macro`, the
         mean F-score of the labels that have clips.
     """
-    predicted = probabilities.argmax(1)
-    return {
-        "accuracy": float((predicted == true).mean()),
-        "accuracy@0.5": float((probabilities[np.arange(len(true)), true] > 0.5).mean()),
-        "f1_macro": float(
-            sklearn_metrics.f1_score(true, predicted, labels=np.unique(true), average="macro", zero_division=0)
-        ),
-    }
+    return {name: float(score(probabilities, true)) for name, score in SINGLE_LABEL_SCORES.items()}
+
+
+SINGLE_LABEL_SCORES: dict[str, Score] = {
+    "accuracy": lambda probabilities, true: (probabilities.argmax(1) == true).mean(),
+    "accuracy@0.5": lambda probabilities, true: (probabilities[np.arange(len(true)), true] > 0.5).mean(),
+    "f1_macro": lambda probabilities, true: sklearn_metrics.f1_score(
+        true, probabilities.argmax(1), labels=np.unique(true), average="macro", zero_division=0
+    ),
+}
 
 
 def bootstrap_interval(
-    logits: torch.Tensor,
-    targets: torch.Tensor,
-    multi_label: bool,
-    metric: str,
-    thresholds: list[float] | None = None,
+    logits: torch.Tensor, targets: torch.Tensor, multi_label: bool, metric: str
 ) -> list[float] | None:
     """
     95 % bootstrap interval of `metric` over the clips, which does not cover the variation between training runs.
 
     None: the metric cannot be computed on these clips.
     """
-    score = _single_score(multi_label, metric, thresholds)
+    score = (multi_label_scores() if multi_label else SINGLE_LABEL_SCORES)[metric]
+    probabilities, true = _to_numpy(logits, targets, multi_label)
     generator = torch.Generator().manual_seed(0)
-    values = []
-    for _ in range(BOOTSTRAP_DRAWS):
-        drawn = torch.randint(len(logits), (len(logits),), generator=generator)
-        value = score(logits[drawn], targets[drawn])
-        if value is not None:
-            values.append(value)
+    draws = [torch.randint(len(true), (len(true),), generator=generator).numpy() for _ in range(BOOTSTRAP_DRAWS)]
+    values = [value for drawn in draws if (value := score(probabilities[drawn], true[drawn])) is not None]
     return np.percentile(values, [2.5, 97.5]).tolist() if values else None
-
-
-def _single_score(multi_label: bool, metric: str, thresholds: list[float] | None) -> Callable:
-    """`metric` as a function of logits and targets, or None; `compute_metrics` computes much more per draw."""
-    if metric == "roc_auc":
-        return _mean_roc_auc
-    if metric == "accuracy":
-        return lambda logits, targets: (logits.argmax(1) == targets.argmax(1)).double().mean().item()
-    if metric.startswith("f1_samples@"):
-        return lambda logits, targets: float(
-            f1_score(targets.numpy(), _decisions(sigmoid(logits), thresholds)[metric.partition("@")[2]], axis=1).mean()
-        )
-    return lambda logits, targets: compute_metrics(logits, targets, multi_label, thresholds).get(metric)
-
-
-def _mean_roc_auc(logits: torch.Tensor, targets: torch.Tensor) -> float | None:
-    scored = _can_be_scored(targets.numpy())
-    return fmean(roc_auc(targets.numpy()[:, scored], sigmoid(logits[:, scored]))) if scored.any() else None
 
 
 def roc_auc(targets: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -220,8 +215,8 @@ def per_label_table(
 def _multi_label_columns(probabilities: np.ndarray, targets: np.ndarray, thresholds: list[float] | None) -> dict:
     scored = _can_be_scored(targets)
     scores = {name: score(targets[:, scored], probabilities[:, scored]) for name, score in RANKING_METRICS.items()}
-    for name, predicted in _decisions(probabilities, thresholds).items():
-        scores[f"f1@{name}"] = f1_score(targets[:, scored], predicted[:, scored], axis=0)
+    for name, threshold in _decision_thresholds(thresholds).items():
+        scores[f"f1@{name}"] = f1_score(targets, probabilities >= threshold, axis=0)[scored]
     columns = {"positives": targets.sum(0).astype(int).tolist()}
     for name, values in scores.items():
         column = np.full(len(scored), np.nan)
@@ -266,9 +261,5 @@ def f1_score(targets: np.ndarray, predicted: np.ndarray, axis: int | None = None
     return np.where(total > 0, 2 * hits / np.maximum(total, 1), 1.0)
 
 
-def _decisions(probabilities: np.ndarray, thresholds: list[float] | None) -> dict[str, np.ndarray]:
-    """Predicted labels at the fixed thresholds and at the tuned ones: bool [clips, labels]."""
-    decisions = {"0.1": probabilities >= 0.1, "0.5": probabilities >= 0.5}
-    if thresholds is not None:
-        decisions["tuned"] = probabilities >= np.asarray(thresholds)
-    return decisions
+def _decision_thresholds(tuned: list[float] | None) -> dict[str, float | list[float]]:
+    return {"0.1": 0.1, "0.5": 0.5} | ({"tuned": tuned} if tuned is not None else {})

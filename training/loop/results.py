@@ -47,7 +47,7 @@ def evaluate_splits(
     scores["unscored_labels" if multi_label else "confusion_matrix"] = {}
     for split, (logits, targets, *_) in predictions.items():
         scores["metrics"][split] = compute_metrics(logits, targets, multi_label, thresholds)
-        scores["interval"][split] = bootstrap_interval(logits, targets, multi_label, source.metric, thresholds)
+        scores["interval"][split] = bootstrap_interval(logits, targets, multi_label, source.metric)
         scores["per_label"][split] = per_label_table(logits, targets, source.labels, multi_label, thresholds)
         if multi_label:
             scores["unscored_labels"][split] = [source.labels[i] for i in unscored_labels(targets)]

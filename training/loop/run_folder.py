@@ -25,9 +25,8 @@ from samplecnn_hf.files import replace_when_complete, write_file
 from training.errors import RecipeError
 
 MARK = "samplecnn-run.lock"
-RESULTS = "results.json"
 RUN_KEYS = {"recipe", "num_processes", "overwrite"}  # of run.json
-RESULTS_KEYS = {"recipe", "history", "kept_epoch"}  # these mark a finished model
+RESULTS_KEYS = {"recipe", "history", "kept_epoch"}  # of results.json; they mark a finished model
 
 
 class RunFolder:
@@ -38,6 +37,7 @@ class RunFolder:
         if not self.final.name or self.final.name == "..":
             raise RecipeError(f"--output_dir {output_dir} is not a name for a new folder")
         self.work = self.final.with_name(self.final.name + ".unfinished")
+        self.run_file = self.work / "run.json"
         self.may_replace = False  # a finished model; set by `held`
 
     def kept(self, epoch: int) -> Path:
@@ -53,19 +53,16 @@ class RunFolder:
     def is_interrupted(self) -> bool:
         """Whether there is an interrupted run that has finished an epoch or is to replace a model."""
         has_progress = self.last_checkpoint() is not None or os.path.lexists(self.final)
-        return has_progress and (self.work / "run.json").is_file()
+        return has_progress and self.run_file.is_file()
 
     def description(self) -> dict:
-        """Description of the interrupted run, from `start`."""
-        description = _read_json(self.work / "run.json")
-        if not RUN_KEYS <= description.keys() or not isinstance(description["recipe"], dict):
-            raise _damaged(self.work / "run.json", "it does not describe a run")
-        return description
+        """Description of the interrupted run, from `start`. Raises `RecipeError` if it is damaged."""
+        return _read_json(self.run_file, RUN_KEYS)
 
     def results(self) -> dict | None:
-        """Content of `results.json` of the finished model. None: there is no model."""
-        path = self.final / RESULTS
-        return _read_json(path) if path.is_file() else None
+        """Content of `results.json` of the finished model. None: there is no model. Raises as `description`."""
+        path = self.final / "results.json"
+        return _read_json(path, RESULTS_KEYS) if path.is_file() else None
 
     @contextmanager
     def held(self, overwrite: bool, resume: bool, inputs: Iterable[str | None] = ()) -> Iterator[None]:
@@ -93,7 +90,7 @@ class RunFolder:
                 yield
             finally:
                 if not self.is_interrupted and not (self.work / "model").exists():
-                    self._clear()
+                    self.keep_only()
                     (self.work / MARK).unlink()
                     self.work.rmdir()
 
@@ -117,25 +114,17 @@ class RunFolder:
     def _check_place(self, inputs: Iterable[str | None]):
         for path in inputs:
             for place in (self.final, self.work):
-                if path is not None and _real(place) in (_real(path), *_real(path).parents):
+                if path is not None and Path(path).resolve().is_relative_to(place.resolve()):
                     raise RecipeError(f"{path} is in {place}, which the run replaces: choose another --output_dir")
-        for parent in _real(self.final).parents:
+        for parent in self.final.resolve().parents:
             if (parent / MARK).exists():
                 raise RecipeError(f"{self.final} is in the folder of another run: choose another --output_dir")
-        if os.path.lexists(self.work) and not _is_folder_with(self.work, (self.work / MARK).is_file):
-            raise RecipeError(_not_of_a_run(self.work))
+        _check_created_by_run(self.work, (self.work / MARK).is_file())
 
     def _check_final(self, may_be_there: bool):
-        if not os.path.lexists(self.final):
-            return
-        if not may_be_there:
+        if os.path.lexists(self.final) and not may_be_there:
             raise RecipeError(f"{self.final} exists: choose another --output_dir, or --overwrite it")
-        if not _is_folder_with(self.final, self._has_results):
-            raise RecipeError(_not_of_a_run(self.final))
-
-    def _has_results(self) -> bool:
-        results = self.results() or {}
-        return results.keys() >= RESULTS_KEYS and isinstance(results["recipe"], dict)
+        _check_created_by_run(self.final, self.results() is not None)
 
     @contextmanager
     def start(self, description: dict) -> Iterator[None]:
@@ -144,17 +133,17 @@ class RunFolder:
 
         An error in the block undoes this. An interruption does not: the new run can be resumed.
         """
-        aside, run = self.work / "aside", self.work / "run.json"
+        aside = self.work / "aside"
         _remove(aside)
         earlier = self._content()
         aside.mkdir()
         for path in earlier:
             path.rename(aside / path.name)
         try:
-            write_file(run, json.dumps({**description, "overwrite": self.may_replace}))
+            write_file(self.run_file, json.dumps({**description, "overwrite": self.may_replace}))
             yield
         except Exception:
-            run.unlink(missing_ok=True)
+            self.run_file.unlink(missing_ok=True)
             for path in reversed(earlier):
                 (aside / path.name).rename(path)
             raise
@@ -164,11 +153,12 @@ class RunFolder:
     def _content(self) -> list[Path]:
         """Content of the working folder besides the mark; `run.json`, which makes it a run, is first."""
         paths = [path for path in self.work.iterdir() if path.name != MARK]
-        return sorted(paths, key=lambda path: path.name != "run.json")
+        return sorted(paths, key=lambda path: path != self.run_file)
 
-    def _clear(self, *but: str):
+    def keep_only(self, *kept: Path):
+        """Remove all other files and folders of the working folder."""
         for path in self._content():
-            if path.name not in but:
+            if path not in kept:
                 _remove(path)
 
     def write(self, target: Path, fill: Callable[[Path], None]):
@@ -180,12 +170,6 @@ class RunFolder:
         except (OSError, SafetensorError) as error:
             raise _cannot_write(target, error, "free some space, then continue with --resume") from error
 
-    def keep_only(self, *kept: Path):
-        """Remove all other folders of the working folder."""
-        for path in self.work.iterdir():
-            if path.is_dir() and path not in kept:
-                _remove(path)
-
     def finish(self, fill: Callable[[Path], None]):
         """Create the final folder by calling `fill`, replacing an earlier model."""
         self._check_final(self.may_replace)
@@ -194,27 +178,21 @@ class RunFolder:
 
     def _install(self):
         self._check_final(True)
-        self._clear("model")
+        model = self.work / "model"
+        self.keep_only(model)
         try:
             if os.path.lexists(self.final):
                 self.final.rename(self.work / "old")
-            (self.work / "model").rename(self.final)
+            model.rename(self.final)
         except OSError as error:
-            raise _cannot_write(self.final, error, f"the finished model is in {self.work / 'model'}") from error
+            raise _cannot_write(self.final, error, f"the finished model is in {model}") from error
         _remove(self.work / "old")
 
 
-def _real(path: str | Path) -> Path:
-    return Path(os.path.realpath(path))
-
-
-def _is_folder_with(path: Path, mark: Callable[[], bool]) -> bool:
-    """Whether this is a folder that has the mark or is empty."""
-    return path.is_dir() and (mark() or not any(path.iterdir()))
-
-
-def _not_of_a_run(path: Path) -> str:
-    return f"{path} was not created by a training run: move it away, or choose another --output_dir"
+def _check_created_by_run(path: Path, marked: bool):
+    """Raise `RecipeError` if there is something else than a marked or an empty folder."""
+    if os.path.lexists(path) and not (path.is_dir() and (marked or not any(path.iterdir()))):
+        raise RecipeError(f"{path} was not created by a training run: move it away, or choose another --output_dir")
 
 
 def _cannot_write(path: Path, error: Exception, advice: str) -> RecipeError:
@@ -229,15 +207,13 @@ def _remove(path: Path):
         path.unlink(missing_ok=True)
 
 
-def _read_json(path: Path) -> dict:
+def _read_json(path: Path, keys: set[str]) -> dict:
+    """The description or the results of a run, with at least these keys."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(content, dict) and content.keys() >= keys and isinstance(content["recipe"], dict):
+            return content
+        reason = "it does not describe a run"
     except (ValueError, RecursionError) as error:
-        raise _damaged(path, error) from error
-    if not isinstance(content, dict):
-        raise _damaged(path, "it is not a JSON object")
-    return content
-
-
-def _damaged(path: Path, reason: object) -> RecipeError:
-    return RecipeError(f"{path} is damaged ({reason}): move it away, or choose another --output_dir")
+        reason = error
+    raise RecipeError(f"{path} is damaged ({reason}): move it away, or choose another --output_dir")

@@ -22,8 +22,6 @@ from training.loop.schedule import Schedule
 from training.recipe import Recipe
 
 DIVERGED = "the loss is not finite: reduce --learning_rate, or check the data for extreme samples"
-# State of the optimizers per parameter.
-OPTIMIZER_STATE = {"adamw": {"step", "exp_avg", "exp_avg_sq"}, "sgd": {"momentum_buffer"}}
 
 
 class TrainedModel(NamedTuple):
@@ -178,7 +176,7 @@ class TrainingRun:
         self.accelerator.wait_for_everyone()  # until the weights are written
         folder = self.folder.kept(self.kept_epoch)
         with checkpoint.one_line_errors(folder):
-            checkpoint.load_module(model, checkpoint.read(folder)[0])
+            model.load_state_dict(checkpoint.read(folder)[0])
 
     def reload_best(self):
         """Start a new learning rate as the authors do: with the weights of the best epoch and without momentum."""
@@ -212,7 +210,7 @@ class TrainingRun:
             }
             target = self.folder.checkpoint(len(self.history))
             self.folder.write(target, lambda path: checkpoint.write(path, tensors, state))
-            self.folder.keep_only(target, self.folder.kept(self.kept_epoch))
+            self.folder.keep_only(self.folder.run_file, target, self.folder.kept(self.kept_epoch))
         self.accelerator.wait_for_everyone()
 
     def restore(self):
@@ -225,18 +223,12 @@ class TrainingRun:
             if state["labels"] != self.data.source.labels:
                 raise RecipeError(f"{folder} has other labels than the data: give the same data")
             for part, module in self.modules().items():
-                checkpoint.load_module(module, checkpoint.tensors_of(part, tensors))
-            names = OPTIMIZER_STATE[self.recipe.optimizer]
-            checkpoint.load_optimizer(self.optimizer, checkpoint.tensors_of("optimizer", tensors), names)
+                module.load_state_dict(checkpoint.tensors_of(part, tensors))
+            checkpoint.load_optimizer(self.optimizer, checkpoint.tensors_of("optimizer", tensors))
             if self.accelerator.scaler is not None:
                 self.accelerator.scaler.load_state_dict(state["scaler"])
             checkpoint.load_random_state(state["random"][self.accelerator.process_index], self.accelerator.device)
             self.history = state["history"]
-            if [record["epoch"] for record in self.history] != list(range(1, 1 + len(self.history))):
-                raise ValueError("its epochs are not numbered from 1")
-            if folder != self.folder.checkpoint(len(self.history)):
-                raise ValueError("its name and its epoch differ")
-            sum(record["seconds"] for record in self.history)  # needed by the results
             checkpoint.read(self.folder.kept(self.kept_epoch))  # fail now, not after the last epoch
         self.accelerator.print(f"resumed after epoch {len(self.history)}")
 

@@ -233,22 +233,19 @@ def test_no_bootstrap_interval_of_what_cannot_be_scored():
         (MULTI, "roc_auc"),
         (MULTI, "pr_auc"),
         (MULTI, "f1_samples@0.1"),
-        (MULTI, "f1_samples@tuned"),
         (SINGLE, "accuracy"),
         (SINGLE, "f1_macro"),
     ],
 )
 def test_bootstrap_interval_is_that_of_the_metric_itself(multi_label, metric):
-    """For some metrics it takes a shorter way than `compute_metrics`."""
     generator = torch.Generator().manual_seed(0)
     targets = (torch.rand(30, 4, generator=generator) < 0.3).float()
     if not multi_label:
         targets = torch.eye(4)[torch.randint(4, (30,), generator=generator)]
     logits = (2 * targets + torch.randn(30, 4, generator=generator)).round()  # with ties
-    thresholds = [0.2, 0.4, 0.6, 0.8] if multi_label else None
     generator, values = torch.Generator().manual_seed(0), []
     for _ in range(BOOTSTRAP_DRAWS):
         drawn = torch.randint(30, (30,), generator=generator)
-        values.append(compute_metrics(logits[drawn], targets[drawn], multi_label, thresholds)[metric])
-    interval = bootstrap_interval(logits, targets, multi_label, metric, thresholds)
+        values.append(compute_metrics(logits[drawn], targets[drawn], multi_label)[metric])
+    interval = bootstrap_interval(logits, targets, multi_label, metric)
     assert interval == pytest.approx(np.percentile(values, [2.5, 97.5]).tolist())

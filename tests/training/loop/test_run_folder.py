@@ -43,7 +43,7 @@ def run(folder: RunFolder, name: str, overwrite=False, resume=False, epochs=EPOC
         for epoch in range(int(last.name[-4:]) + 1 if last else 1, epochs + 1):
             folder.write(folder.kept(epoch), model_of(name))
             folder.write(folder.checkpoint(epoch), model_of(name))
-            folder.keep_only(folder.kept(epoch), folder.checkpoint(epoch))
+            folder.keep_only(folder.run_file, folder.kept(epoch), folder.checkpoint(epoch))
         if epochs < EPOCHS:
             raise KeyboardInterrupt
         assert (folder.kept(EPOCHS) / "model.safetensors").read_text() == name
