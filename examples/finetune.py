@@ -167,6 +167,7 @@ def main():
         load_best_model_at_end=True,
         metric_for_best_model="accuracy",
         remove_unused_columns=False,
+        dataloader_pin_memory=torch.cuda.is_available(),
         report_to="none",
     )
     trainer = Trainer(

@@ -116,7 +116,7 @@ class SampleCNNFeatureExtractor(SequenceFeatureExtractor):
                   holds the channels, at most 8; if both are equally long, the first one does;
                 - an audio file (wav, flac, ogg, mp3 and other formats of libsndfile): its path, its content (`bytes`,
                   `bytearray`, `memoryview`) or a binary file object.
-            sampling_rate: Rate of the arrays in Hz; by default the model's rate is assumed, with one warning. Files
+            sampling_rate: Rate of the arrays in Hz; by default the model's rate, with a warning. Files
                 have their own.
             return_tensors: `"pt"` for torch tensors, `"np"` (default) for numpy arrays.
             padding: `True` or `"longest"` to pad the batch to the clip with the most segments, `"max_length"` to the
@@ -369,7 +369,7 @@ def _to_mono(frames: np.ndarray) -> np.ndarray:
         frames = (frames.astype(np.float32) - 128) / 128
     elif frames.dtype.kind == "i":
         frames = frames.astype(np.float32) / -float(np.iinfo(frames.dtype).min)
-    with np.errstate(over="ignore", invalid="ignore"):  # refused below
+    with np.errstate(over="ignore", invalid="ignore"):  # rejected below
         mono = frames.astype(np.float32, copy=False).mean(axis=1)
     peak = np.abs(mono).max(initial=0)
     if not np.isfinite(peak):
@@ -426,7 +426,7 @@ def _check_header(sound: soundfile.SoundFile, name: str, to_rate: float, max_sam
 
 
 def _is_truncated(sound: soundfile.SoundFile) -> bool:
-    """Whether a file that was read ended before its header says; to libsndfile this is no error."""
+    """Whether a file that was read ended before its header says; libsndfile reports no error."""
     if sound.tell() < 0.99 * sound.frames:  # an mp3 header may be off by a frame or two
         return True
     # ogg: the last page is incomplete, or not marked as the last one

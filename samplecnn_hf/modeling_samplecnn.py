@@ -426,7 +426,7 @@ def _masked_mean(x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
 def _log_mean_exp(x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
     """log(mean(exp(x))) over the real segments: [batch, segments, labels] -> [batch, labels]."""
     if mask is None:
-        return x.logsumexp(1) - torch.ones_like(x).sum(1).log()  # a tensor: export keeps the number free
+        return x.logsumexp(1) - torch.ones_like(x).sum(1).log()  # a tensor: the dimension stays dynamic in exports
     mask = mask.bool().unsqueeze(-1)
     return x.masked_fill(~mask, -torch.inf).logsumexp(1) - mask.sum(1).log()
 

@@ -17,14 +17,14 @@ from samplecnn_hf.text import is_one_line, one_line, shorten
 from training.errors import RecipeError
 
 Scalar = int | float | bool | str
-TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text", dict: "a mapping"}
+TYPE_NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "text", dict: "a mapping"}
 LARGEST = 3.4e38  # the largest float32
 YAML_NULL = "tag:yaml.org,2002:null"
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The range of a number; `above` and `below` are themselves excluded. NaN is in no range."""
+    """Range of a number; `above` and `below` are exclusive. NaN is never in range."""
 
     minimum: float = -LARGEST
     maximum: float = LARGEST
@@ -65,9 +65,7 @@ def check_options(options):
             if not value.strip():
                 raise RecipeError(f"--{name} is empty")
             if not is_one_line(value):  # it may be written to a model card
-                raise RecipeError(
-                    f"--{name} {ascii(value)} must be valid UTF-8 without line breaks and control characters; rename it"
-                )
+                raise RecipeError(f"--{name} {ascii(value)} must be one line of UTF-8 text: rename it")
         if limits and value not in limits[0]:
             raise RecipeError(f"--{name} must be {limits[0]}; got {value}")
         if choices and value not in choices:
@@ -115,7 +113,7 @@ class _TextLoader(yaml.BaseLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         mapping = super().construct_mapping(node, deep)
         if len(mapping) < len(node.value):
-            raise yaml.constructor.ConstructorError(None, None, "a name is there twice", node.start_mark)
+            raise yaml.constructor.ConstructorError(None, None, "duplicate name", node.start_mark)
         return mapping
 
 
@@ -135,7 +133,7 @@ def read_yaml(cls: type, path: str) -> dict[str, Any]:
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise RecipeError(f"cannot read the recipe {path}: {one_line(error)}") from error
     if not isinstance(texts, dict):
-        raise RecipeError(f"{path} must hold lines of the form 'name: value'")
+        raise RecipeError(f"{path} must be a YAML mapping of 'name: value'")
     if unknown := [name for name in texts if name not in {f.name for f in fields(cls)}]:
         raise RecipeError(f"{path}: unknown field {unknown[0]!r}; train.py --help lists them all")
     return _convert(cls, texts)
@@ -148,7 +146,7 @@ def _convert(cls: type, texts: dict[str, str | dict[str, str] | None]) -> dict[s
 
 
 def _to_type(name: str, text: str | dict, types: tuple[type, ...]) -> Scalar | dict[str, Scalar]:
-    """`text` as the first of `types` that it can be."""
+    """Convert `text` to the first of `types` that fits."""
     if isinstance(text, dict) and types == (dict,):
         return {
             str(key): _to_type(f"{name} {key}", inner, get_args(Scalar))
@@ -158,4 +156,5 @@ def _to_type(name: str, text: str | dict, types: tuple[type, ...]) -> Scalar | d
     for kind in types if isinstance(text, str) else ():
         with suppress(TypeError, ValueError, argparse.ArgumentTypeError):
             return string_to_bool(text) if kind is bool else kind(text)
-    raise RecipeError(f"--{name} must be {TYPE_NAMES[types[0]]}; got {shorten(ascii(text), 80)}")
+    given = shorten(ascii(text), 80) if isinstance(text, str) else f"a {type(text).__name__}"  # which may be huge
+    raise RecipeError(f"--{name} must be {TYPE_NAMES[types[0]]}; got {given}")

@@ -40,7 +40,7 @@ NotNegative = Annotated[float, Limits(minimum=0)]
 
 @dataclass
 class Recipe:
-    """Where the data are, which network, how its input is cut, how it is optimized and augmented."""
+    """All options of a training run: data, network, input, optimization and augmentation."""
 
     recipe: str | None = option(None, "YAML file with any of the fields below; the command line overrides it.")
 
@@ -48,15 +48,15 @@ class Recipe:
     source: str = option("folder", "Kind of data set: folder for your own, or a name in training/data/__init__.py.")
     data_dir: str | None = option(None, "Folder of the data set; for the source hub, its id on the Hub.")
     synthetic: bool = option(False, "Generate a small synthetic data set instead of the real one, and train on it.")
-    paper_counts: bool = option(False, "Require the numbers of clips in Table I, for a data set that is in it.")
+    paper_counts: bool = option(False, "Require the paper's number of clips per split (Table I).")
     cache_dir: str | None = option(None, "Folder for the decoded clips; by default next to the cache of `datasets`.")
-    output_dir: str | None = option(None, "Folder to create: the trained model, ready for the Hub.")
+    output_dir: str | None = option(None, "Output folder for the trained model.")
     overwrite: bool = option(False, "Replace the model in output_dir once the new one is complete.")
     resume: bool = option(False, "Resume an interrupted run, if there is one, after its last finished epoch.")
 
-    license: str = option("apache-2.0", "License of the weights on the model card, as the Hub spells it.")
-    data_license: str | None = option(None, "License of the data on the model card; known data sets have theirs.")
-    language: str | None = option(None, "Language of the recordings on the model card, such as ar, for speech.")
+    license: str = option("apache-2.0", "License of the weights, as a license id of the Hub.")
+    data_license: str | None = option(None, "License of the data; by default the known license of the data set.")
+    language: str | None = option(None, "Language code of speech data for the model card, such as ar.")
 
     # Network
     variant: str | None = option("se-8", "Network by name; see samplecnn_hf.list_variants().")
@@ -68,7 +68,9 @@ class Recipe:
     warm_statistics: bool = option(
         False, "Re-estimate the batch norm statistics on the training clips before the first epoch."
     )
-    initializer: str | None = option("he_uniform", "he_uniform, or sampleaudio for that of the authors' code.")
+    initializer: str | None = option(
+        "he_uniform", "Weight initialization: he_uniform or sampleaudio (the authors' code)."
+    )
 
     # Input (the feature extractor's options)
     crop: Literal["consecutive", "random"] = option(
@@ -83,9 +85,9 @@ class Recipe:
     )
     do_normalize: bool = option(False, "Zero mean and unit variance for each segment (section VII-D).")
     mean: Annotated[float, Limits()] = option(
-        0.0, "Mean of the data set, subtracted; see training/paper.yaml for the authors'."
+        0.0, "Mean subtracted from the waveform; see training/paper.yaml for the authors'."
     )
-    std: Positive = option(1.0, "Standard deviation of the data set, divided by.")
+    std: Positive = option(1.0, "Standard deviation by which the waveform is divided.")
 
     # Optimization
     num_epochs: Annotated[int, Limits(1, 9999)] = option(100, "Maximum number of epochs.")
@@ -97,10 +99,10 @@ class Recipe:
     weight_decay: NotNegative = option(0.0, "Weight decay.")
     monitor: Literal["metric", "segment_loss"] = option(
         "metric",
-        "Selects the best epoch: metric (the task's; ties by the loss), or segment_loss (mean loss of the validation "
-        "segments, as in the authors' code).",
+        "Score that selects the best epoch: metric (the task's; the loss breaks ties) or segment_loss (mean loss of "
+        "the validation segments, as in the authors' code).",
     )
-    keep: Literal["best", "last"] = option("best", "Weights to keep: of the best epoch, or of the last.")
+    keep: Literal["best", "last"] = option("best", "Weights to save: of the best or the last epoch.")
     schedule: Literal["plateau", "cosine"] = option("plateau", "plateau, or cosine (per step, with linear warm-up).")
     plateau_patience: Annotated[int, Limits(1, 9999)] = option(
         2, "plateau: epochs without improvement before the learning rate is reduced."
@@ -113,14 +115,14 @@ class Recipe:
     )
     min_learning_rate: NotNegative = option(1e-5, "plateau: stop when the learning rate falls below this.")
     learning_rate_decay: NotNegative = option(
-        0.0, "plateau: divide the learning rate by 1 + this * steps since the last reduction (Keras' decay)."
+        0.0, "plateau: divide the learning rate by (1 + decay * steps since the last reduction), as Keras."
     )
     warmup_epochs: Annotated[float, Limits(0, 9999)] = option(0.0, "cosine: epochs of warm-up.")
     dropout: Fraction = option(0.5, "Dropout before the output layer.")
     batch_norm_momentum: Annotated[float, Limits(above=0, maximum=1)] = option(
         0.01, "Weight of a batch in the running statistics of batch norm."
     )
-    label_smoothing: Fraction = option(0.0, "Share of the target spread evenly over all labels.")
+    label_smoothing: Fraction = option(0.0, "Label smoothing factor.")
     average_decay: Fraction = option(0.0, "EMA decay per step (0 disables).")
 
     # Augmentation, drawn independently for each training segment
@@ -129,7 +131,7 @@ class Recipe:
     speed: Fraction = option(0.0, "Maximum relative change of speed, in either direction.")
     gain: Annotated[float, Limits(0, 100)] = option(0.0, "Maximum change of level in dB, in either direction.")
     noise: Annotated[float, Limits(0, 1)] = option(
-        0.0, "Probability of noise (the data set's recordings, or white) at 5 to 40 dB SNR."
+        0.0, "Probability of adding noise (background recordings, otherwise white) at 5 to 40 dB SNR."
     )
 
     # Run
@@ -160,7 +162,7 @@ class Recipe:
         values = ({} if path is None else read_yaml(cls, str(path)) | {"recipe": str(path)}) | changes
         fixed = [name for name in FROM_PRETRAINED if name in changes]
         if values.get("pretrained") is not None and fixed:
-            raise RecipeError(f"--pretrained brings its own network and input: leave out --{' and --'.join(fixed)}")
+            raise RecipeError(f"--pretrained brings its own network and input: do not pass --{' and --'.join(fixed)}")
         recipe = cls(**values)
         if recipe.synthetic and "num_epochs" not in changes:
             recipe.num_epochs = min(recipe.num_epochs, SYNTHETIC_SOURCES[recipe.source].num_epochs)

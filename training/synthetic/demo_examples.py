@@ -1,7 +1,7 @@
 """
 Make the example sounds of the demo from synthetic test clips, which are never used for training.
 
-    python -m training.synthetic.demo_examples --speech data/synthetic/speech_commands \
+    python -m training.synthetic.demo_examples --speech data/synthetic/speech_commands \\
         --music data/synthetic/magnatagatune
 """
 
