@@ -65,9 +65,8 @@ def check_options(options):
             if not value.strip():
                 raise RecipeError(f"--{name} is empty")
             if not is_one_line(value):  # it may be written to a model card
-                raise RecipeError(
-                    f"--{name} {ascii(value)} must be valid UTF-8 without line breaks and control characters; rename it"
-                )
+                text = ascii(value)
+                raise RecipeError(f"--{name} {text} must be valid UTF-8 without line breaks and control characters")
         if limits and value not in limits[0]:
             raise RecipeError(f"--{name} must be {limits[0]}; got {value}")
         if choices and value not in choices:
