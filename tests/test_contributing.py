@@ -65,13 +65,10 @@ def toy_source(monkeypatch):
 
 @pytest.fixture
 def toy_metric(monkeypatch):
-    """An entry in the result of `single_label_metrics`."""
-    existing = metrics.single_label_metrics
-
-    def with_toy_metric(probabilities, true):
-        return {**existing(probabilities, true), "toy_confidence": float(probabilities.max(1).mean())}
-
-    monkeypatch.setattr(metrics, "single_label_metrics", with_toy_metric)
+    """An entry in `SINGLE_LABEL_SCORES`."""
+    monkeypatch.setitem(
+        metrics.SINGLE_LABEL_SCORES, "toy_confidence", lambda probabilities, true: probabilities.max(1).mean()
+    )
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from samplecnn_hf import (
 from samplecnn_hf.configuration_samplecnn import BOUNDS
 from samplecnn_hf.loading import load_for_fine_tuning
 from training.data import load_source
-from training.data.folds import load_folds
 from training.data.source import Source
 from training.errors import RecipeError
 from training.options import Limits, check_options, option, parse_arguments, read_yaml
@@ -248,10 +247,6 @@ class Recipe:
         if self.synthetic:
             ensure_synthetic_data(self.source, Path(self.data_dir))
         return load_source(self.source, self.data_dir)
-
-    def load_folds(self) -> dict[str, Source]:
-        """The data set once per fold held out, as `training.data.folds.load_folds`. Raises `DataError`."""
-        return load_folds(self.source, self.data_dir)
 
     @property
     def inputs(self) -> tuple[str | None, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from training.data import SOURCES
-from training.data.folds import Repetition, repeat_by_fold, repeat_by_seed
+from training.data.folds import Repetition, load_folds, repeat_by_fold, repeat_by_seed
 from training.data.source import Clip, Source
 from training.errors import DataError, RecipeError
 from training.options import option
@@ -101,7 +101,8 @@ class Task:
     @cached_property
     def folds(self) -> dict[str, Source]:
         """The clips of each fold held out. Raises `DataError` for data without folds."""
-        return {fold: self._quick_subset(source) for fold, source in self.recipe.load_folds().items()}
+        folds = load_folds(self.recipe.source, self.recipe.data_dir)
+        return {fold: self._quick_subset(source) for fold, source in folds.items()}
 
     def _quick_subset(self, source: Source) -> Source:
         if not self.quick:

@@ -19,27 +19,25 @@ class Augment:
     """
 
     def __init__(self, recipe: Recipe, sampling_rate: int, background: torch.Tensor | None = None):
+        self.recipe, self.background = recipe, background
         self.max_shift = recipe.time_shift * sampling_rate
-        self.max_speed, self.max_gain = recipe.speed, recipe.gain
-        self.noise_probability, self.mixup_alpha = recipe.noise, recipe.mixup
-        self.background = background
 
     def __call__(self, input_values: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """`input_values` [batch, 1, samples] and `labels` [batch, num_labels] -> new tensors of the same shapes."""
         x = input_values.squeeze(1)
-        if self.max_shift or self.max_speed:
+        if self.max_shift or self.recipe.speed:
             x = self.warp(x)
-        if self.max_gain:
-            x = x * 10 ** (uniform(x, -self.max_gain, self.max_gain) / 20)
-        if self.noise_probability:
+        if self.recipe.gain:
+            x = x * 10 ** (uniform(x, -self.recipe.gain, self.recipe.gain) / 20)
+        if self.recipe.noise:
             x = self.add_noise(x)
-        if self.mixup_alpha:
+        if self.recipe.mixup:
             x, labels = self.mix_up(x, labels)
         return x.unsqueeze(1), labels
 
     def warp(self, x: torch.Tensor) -> torch.Tensor:
         """Resample each segment at a random speed and shift, with linear interpolation and zero padding."""
-        speed = 1 + uniform(x, -self.max_speed, self.max_speed)
+        speed = 1 + uniform(x, -self.recipe.speed, self.recipe.speed)
         shift = uniform(x, -self.max_shift, self.max_shift)
         center = (x.shape[1] - 1) / 2
         position = (torch.arange(x.shape[1], device=x.device) - center) * speed + center + shift
@@ -59,11 +57,11 @@ class Augment:
         else:
             noise = torch.randn_like(x)
         level = rms(x) * 10 ** (-uniform(x, *SNR_RANGE) / 20) / rms(noise).clamp(min=1e-8)
-        chosen = torch.rand(len(x), 1, device=x.device) < self.noise_probability
+        chosen = torch.rand(len(x), 1, device=x.device) < self.recipe.noise
         return x + noise * level * chosen
 
     def mix_up(self, x: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        alpha = torch.full((len(x), 1), self.mixup_alpha)
+        alpha = torch.full((len(x), 1), self.recipe.mixup)
         weight = torch.distributions.Beta(alpha, alpha).sample().to(x.device)
         other = torch.randperm(len(x), device=x.device)
         return torch.lerp(x[other], x, weight), torch.lerp(labels[other], labels, weight)

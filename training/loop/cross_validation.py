@@ -8,7 +8,7 @@ from pathlib import Path
 from accelerate import PartialState
 
 from samplecnn_hf.files import write_file
-from training.data.folds import repeat_by_fold
+from training.data.folds import load_folds, repeat_by_fold
 from training.errors import RecipeError
 from training.loop.run import create_accelerator, run_description, train
 from training.loop.run_folder import RunFolder
@@ -24,18 +24,19 @@ def cross_validate(recipe: Recipe) -> dict:
 
     Raises:
         RecipeError: an error of `train`, or other results in `output_dir`.
-        DataError: an error of `Recipe.load_folds`.
+        DataError: an error of `load_folds`.
     """
     create_accelerator(recipe)
     summary_file = Path(recipe.output_dir) / "results.json"
     check_summary_file(summary_file)
-    sources = recipe.load_folds()
+    sources = load_folds(recipe.source, recipe.data_dir)
     recipes = {
         fold: replace(recipe, **repetition.options, output_dir=str(Path(recipe.output_dir) / repetition.name))
         for fold, repetition in zip(sources, repeat_by_fold(sources), strict=True)
     }
     if recipe.overwrite and not recipe.resume:
-        recipes = start_again(recipes)
+        for fold_recipe in recipes.values():
+            start_again(fold_recipe)
     folds = {}
     for fold, source in sources.items():
         results = train(recipes[fold], source)
@@ -66,13 +67,11 @@ def check_summary_file(path: Path):
         raise RecipeError(f"{path} was not written by a cross-validation: choose another --output_dir")
 
 
-def start_again(recipes: dict[str, Recipe]) -> dict[str, Recipe]:
-    """Start all folds again, so that an interruption can be resumed; returns the recipes that continue them."""
-    for recipe in recipes.values():
+def start_again(recipe: Recipe):
+    """Start a run without training, so that an interruption can be resumed; `recipe` then resumes it."""
+    if PartialState().is_main_process:
         folder = RunFolder(recipe.output_dir)
-        if PartialState().is_main_process:
-            with folder.held(overwrite=True, resume=False, inputs=recipe.inputs):
-                with folder.start(run_description(recipe)):
-                    pass
+        with folder.held(overwrite=True, resume=False, inputs=recipe.inputs), folder.start(run_description(recipe)):
+            pass
     PartialState().wait_for_everyone()
-    return {fold: replace(recipe, resume=True) for fold, recipe in recipes.items()}
+    recipe.resume = True

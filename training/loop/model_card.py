@@ -65,7 +65,9 @@ def render_card(model, extractor, results: dict) -> ModelCard:
     public, recipe = without_local_paths(results), results["recipe"]
     name = printable(Path(recipe["output_dir"]).absolute().name)
     split = "test" if "test" in results["metrics"] else "validation"
-    data = describe_data(results)
+    data, project = describe_data(results), _project()
+    options = {name: value for name, value in public["recipe"].items() if not is_local(name, results)}
+    options["model_kwargs"] = " ".join(f"{name}={value}" for name, value in options["model_kwargs"].items())
     environment = Environment(
         loader=FileSystemLoader(HERE),
         finalize=lambda value: value if isinstance(value, Markdown) else escape_markdown(value),
@@ -75,22 +77,20 @@ def render_card(model, extractor, results: dict) -> ModelCard:
         card_data=Markdown(card_data(name, model.config, results, data).to_yaml()),
         name=name,
         quoted_name=Markdown(json.dumps(name, ensure_ascii=False)),
-        requirements=Markdown(" ".join(f'"{requirement}"' for requirement in _project()["dependencies"])),
-        project=Markdown(project_link()),
+        requirements=Markdown(" ".join(f'"{requirement}"' for requirement in project["dependencies"])),
+        project_url=Markdown(next(iter(project.get("urls", {}).values()), "")),
+        version=__version__,
         config=model.config,
         extractor=extractor,
         results=results,
         command=Markdown(printable(public["command"])),
-        options={name: _words(value) for name, value in public["recipe"].items() if not is_local(name, results)},
+        options=options,
         pretrained=base_model(results) or Path(recipe["pretrained"] or "").name,
         data=data,
         url=Markdown(data.get("url", "")),
         paper_bibtex=Markdown(PAPER_BIBTEX.read_text(encoding="utf-8").strip()),
         citation=Markdown(data.get("citation", "")),
-        source_rates=describe_rates(results.get("source_rates", {})),
         paper_score=paper_score(results),
-        duration=duration(results["training_seconds"]),
-        splits=splits_rows(results),
         metrics=metrics_rows(results),
         label_split=split,
         labels=results["per_label"][split],
@@ -98,19 +98,8 @@ def render_card(model, extractor, results: dict) -> ModelCard:
     return ModelCard(content)
 
 
-def _words(value: object) -> object:
-    """An option of the recipe; a mapping as on the command line."""
-    return " ".join(f"{name}={inner}" for name, inner in value.items()) if isinstance(value, dict) else value
-
-
 def _project() -> dict:
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-
-
-def project_link() -> str:
-    """The package and its version, with the first URL of the project, if it has any."""
-    address = next(iter(_project().get("urls", {}).values()), None)
-    return f"[samplecnn-hf]({address}) {__version__}" if address else f"samplecnn-hf {__version__}"
 
 
 def card_data(name: str, config, results: dict, data: dict) -> ModelCardData:
@@ -171,22 +160,16 @@ def describe_data(results: dict) -> dict[str, str]:
         }
     if recipe["data_license"]:
         data["license"] = recipe["data_license"]
-    if recipe.get("language"):
+    if recipe["language"]:
         data["language"] = recipe["language"]
     return data
 
 
 def paper_score(results: dict) -> float | None:
     """The score that the paper reports for the same network, input and data set (Fig. 6)."""
-    if results["recipe"].get("model_kwargs") or results["recipe"]["do_normalize"]:
+    if results["recipe"]["model_kwargs"] or results["recipe"]["do_normalize"]:
         return None
     return paper.paper_score(results["source"], results["recipe"]["variant"])
-
-
-def splits_rows(results: dict) -> list[dict]:
-    """One row per split: clips that were used, and clips that were missing, damaged or too short."""
-    left_out = results["clips_left_out"]
-    return [{"split": split, "clips": clips, "left out": left_out[split]} for split, clips in results["clips"].items()]
 
 
 def metrics_rows(results: dict) -> list[dict]:
@@ -196,13 +179,3 @@ def metrics_rows(results: dict) -> list[dict]:
     for metric in dict.fromkeys(name for metrics in splits.values() for name in metrics):
         rows.append({"metric": metric, **{split: metrics.get(metric) for split, metrics in splits.items()}})
     return rows
-
-
-def describe_rates(source_rates: dict[str, list[int]]) -> str:
-    """Range of the sampling rates in Hz per split: "16,000 Hz", "8,000 to 48,000 Hz", or nothing if unknown."""
-    rates = sorted({rate for rates in source_rates.values() for rate in rates})
-    return " to ".join(f"{rate:,}" for rate in dict.fromkeys((rates[0], rates[-1]))) + " Hz" if rates else ""
-
-
-def duration(seconds: float) -> str:
-    return f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"
