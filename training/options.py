@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import math
+import os
 import re
 from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields
@@ -17,6 +18,7 @@ from samplecnn_hf.text import is_one_line, one_line, shorten
 from training.errors import RecipeError
 
 Scalar = int | float | bool | str
+MAX_FILE_BYTES = 2**20
 TYPE_NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "text", dict: "a mapping"}
 LARGEST = 3.4e38  # the largest float32
 YAML_NULL = "tag:yaml.org,2002:null"
@@ -129,6 +131,8 @@ def read_yaml(cls: type, path: str) -> dict[str, Any]:
         RecipeError: the file cannot be read, or has an unknown field or a value of the wrong type.
     """
     try:
+        if not os.path.isfile(path) or os.path.getsize(path) > MAX_FILE_BYTES:  # a pipe or device may never end
+            raise FileNotFoundError("it is not a file of at most 1 MiB")
         texts = yaml.load(Path(path).read_text(encoding="utf-8-sig"), _TextLoader)
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise RecipeError(f"cannot read the recipe {path}: {one_line(error)}") from error

@@ -1,5 +1,6 @@
 import json
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -238,4 +239,13 @@ def test_overrides_are_plain_values(tmp_path, text):
     path = tmp_path / "recipe.yaml"
     path.write_text(text)
     with pytest.raises(RecipeError, match="must be (a mapping|an integer); got|cannot read"):
+        parse_recipe([f"--recipe={path}", *REQUIRED])
+
+
+@pytest.mark.parametrize("path", ["nowhere.yaml", "/dev/zero", "large.yaml", "pipe"])
+def test_files_that_are_no_recipe(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    Path("large.yaml").write_text("#" * 2**21)
+    os.mkfifo("pipe")
+    with pytest.raises(RecipeError, match="not a file of at most 1 MiB"):
         parse_recipe([f"--recipe={path}", *REQUIRED])
