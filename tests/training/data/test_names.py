@@ -8,7 +8,6 @@ import pytest
 from datasets import Audio, Dataset, Features, List, Value
 
 from training.data import SOURCES, load_source
-from training.data.source import Clip, Source
 from training.data.sources.dcase2017 import AUDIO_FOLDERS
 from training.data.sources.dcase2017 import LABELS as SCENES
 from training.data.sources.million_song import TAGS
@@ -147,14 +146,6 @@ def test_names_of_labels_are_checked_before_training(folder, layout, label):
     with pytest.raises(DataError) as error:
         load(layout, folder)
     assert str(error.value).isprintable()
-
-
-@pytest.mark.parametrize("labels", [["a", "a"], ["a b", "a  b"], ["caf\u00e9", "cafe\u0301"], ["a", "\u2003a"]])
-def test_labels_that_look_the_same(labels):
-    clips = {"train": [Clip(Path("a.wav"), (0,))]}
-    with pytest.raises(DataError, match="the labels .* differ only in spaces or in the encoding of accents"):
-        Source("folder", Path("data"), labels, "single_label_classification", clips, "accuracy")
-    Source("folder", Path("data"), ["Yes", "yes", "y es"], "single_label_classification", clips, "accuracy")
 
 
 @pytest.mark.parametrize("layout", sorted(IN_PATHS))
