@@ -6,6 +6,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from socketserver import TCPServer
 
 # Read when the libraries are imported, so set before anything imports them.
 _hf_home = tempfile.TemporaryDirectory(prefix="hf_home_")
@@ -57,6 +61,17 @@ def with_labels(names: list[str]) -> dict:
 
 def pytest_unconfigure():
     _hf_home.cleanup()
+
+
+@contextmanager
+def serving(server: TCPServer) -> Iterator[TCPServer]:
+    """Answer requests in a thread while the block runs."""
+    with server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Segments, their normalisation, and the options of the feature extractor."""
+"""Segments, their normalization, and the options of the feature extractor."""
 
 import numpy as np
 import pytest
@@ -131,7 +131,7 @@ def test_tiling_is_for_short_clips_alone():
 
 
 @pytest.mark.parametrize("as_tensor", [False, True])
-def test_normalisation_of_segments(as_tensor):
+def test_normalization_of_segments(as_tensor):
     segments = np.random.default_rng(0).normal(3, 5, (2, 3, 400)).astype(np.float32)
     given = torch.from_numpy(segments) if as_tensor else segments
     result = extractor(do_normalize=True).normalize(given)
@@ -148,7 +148,7 @@ def test_mean_and_std_of_the_data(as_tensor):
     np.testing.assert_allclose(np.asarray(result), (WAVEFORM - 0.1) / 0.25, atol=1e-5)
 
 
-def test_normalisation_happens_when_called():
+def test_normalization_happens_when_called():
     clip = np.concatenate([0.5 + WAVEFORM, 3 * WAVEFORM])
     result = values(clip, do_normalize=True)
     np.testing.assert_allclose(result.mean(-1), 0, atol=1e-5)  # each segment by itself

@@ -95,7 +95,7 @@ BROKEN = {
         lambda folder: edit(folder / "config.json", '"dog"', '"cat"'),
         "needs 7 different labels",
     ),
-    "no licence": (
+    "no license": (
         lambda folder: edit(folder / "README.md", "license: apache-2.0\n", ""),
         "set license: ...",
     ),

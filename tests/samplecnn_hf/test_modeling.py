@@ -89,9 +89,9 @@ def slaney_mel_filters(num_filters, n_fft, sampling_rate):
     mels = np.linspace(0, highest, num_filters + 2)
     edges = np.where(mels < 15, mels * 200 / 3, 1000 * np.exp((mels - 15) * step))
     frequencies = np.arange(n_fft // 2 + 1) * sampling_rate / n_fft
-    low, centre, high = edges[:-2], edges[1:-1], edges[2:]
-    rising = (frequencies[:, None] - low) / (centre - low)
-    falling = (high - frequencies[:, None]) / (high - centre)
+    low, center, high = edges[:-2], edges[1:-1], edges[2:]
+    rising = (frequencies[:, None] - low) / (center - low)
+    falling = (high - frequencies[:, None]) / (high - center)
     return np.maximum(0, np.minimum(rising, falling)) * 2 / (high - low)
 
 

@@ -2,12 +2,12 @@
 
 import gzip
 import http.server
-import threading
 import time
 
 import pytest
 
 from samplecnn_hf import pipeline_samplecnn as module
+from tests.conftest import serving
 
 GZIP_BOMB = gzip.compress(bytes(10**8))
 
@@ -122,13 +122,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def server(write_tone, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     handler = type("Handler", (Handler,), {"sound": write_tone().read_bytes()})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
-        httpd.daemon_threads, httpd.block_on_close = True, False
-        thread = threading.Thread(target=httpd.serve_forever, args=(0.01,))
-        thread.start()
+    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    httpd.daemon_threads, httpd.block_on_close = True, False
+    with serving(httpd):
         yield f"http://127.0.0.1:{httpd.server_port}"
-        httpd.shutdown()
-        thread.join()
 
 
 @pytest.mark.parametrize(

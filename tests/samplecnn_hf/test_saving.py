@@ -155,7 +155,7 @@ def test_classifier_on_a_body(make_model, tmp_path, variant):
     model, info = SampleCNNForAudioClassification.from_pretrained(tmp_path, num_labels=5, output_loading_info=True)
     assert_same_weights(model.samplecnn.state_dict(), body.state_dict())
     assert all(key.startswith("classifier.") for key in info["missing_keys"])
-    # the head is new: initialised, and not what happened to be in memory
+    # the head is new: initialized, and not what happened to be in memory
     head = model.classifier
     for layer in (head.dense, head.out_proj):
         bound = glorot_bound(layer.out_features, layer.in_features)
@@ -193,7 +193,7 @@ def test_deepcopy_is_independent(tiny_model):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Initialisation
+# Initialization
 # ---------------------------------------------------------------------------------------------------------------------
 
 

@@ -151,7 +151,7 @@ def _is_complete(name: str, data_dir: Path) -> bool:
             raise DataError(f"{data_dir} holds {found}: choose another folder for {name}")
         return True
     if data_dir.is_file() or data_dir.is_dir() and any(data_dir.iterdir()):
-        raise DataError(f"{data_dir} is in use and was not made by this command: choose a new folder")
+        raise DataError(f"{data_dir} already contains files not created by this command: choose a new folder")
     if data_dir.is_mount():  # a folder cannot be renamed to it
         raise DataError(f"{data_dir} is a mount point: choose a folder in it")
     return False

@@ -24,7 +24,7 @@ def to_float(pcm: np.ndarray) -> torch.Tensor:
 
 class TrainingSegments(Dataset):
     """
-    Single segments for training (section IV-D): `input_values` float32 [1, samples], not yet normalised (augmentation
+    Single segments for training (section IV-D): `input_values` float32 [1, samples], not yet normalized (augmentation
     comes first), and `labels` float32 [num_labels].
 
     With `crop="consecutive"`, one item per segment of the clips. `crop="random"` gives the same number of segments per

@@ -10,7 +10,7 @@ SNR_RANGE = (5.0, 40.0)  # dB
 
 class Augment:
     """
-    Random time shift, speed, level, noise and mixup, as far as the recipe enables them.
+    Random time shift, speed, level, noise and mixup, each enabled by its recipe field.
 
     Args:
         recipe: its fields `time_shift`, `speed`, `gain`, `noise` and `mixup`.

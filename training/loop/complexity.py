@@ -11,7 +11,7 @@ WARM_UP, ROUNDS = 1, 3
 
 
 def on_meta_device(config: SampleCNNConfig) -> SampleCNNForAudioClassification:
-    """The network without memory for its weights, for shapes and counts."""
+    """The network on the meta device, for shapes and counts."""
     with torch.device("meta"):
         return SampleCNNForAudioClassification(config).eval()
 

@@ -1,4 +1,4 @@
-"""Cross-validation: one training run per fold, which is held out of training."""
+"""Cross-validation: one training run per fold, each with that fold held out."""
 
 import json
 import statistics

@@ -19,7 +19,7 @@ from training.recipe import Recipe
 @dataclass(frozen=True)
 class TrainingData:
     """
-    The data set of a run, as its network takes it.
+    Prepared data of a training run.
 
     Attributes:
         source: the data set.

@@ -179,7 +179,7 @@ class TrainingRun:
             model.load_state_dict(checkpoint.read(folder)[0])
 
     def reload_best(self):
-        """Start a new learning rate as the authors do: with the weights of the best epoch and without momentum."""
+        """Restart from the weights of the best epoch without momentum, as in the authors' code."""
         self.load_kept(self.evaluated_model)
         self.optimizer.state.clear()
 

@@ -2,8 +2,8 @@
 
     python -m training.synthetic.music --output_dir data/synthetic/music
 
-Random pieces (`music_score.py`) are rendered by TinySoundFont (PyPI wheel `tinysoundfont`, MIT licence) with
-TimGM6mb.sf2, the SoundFont in the PyPI wheel `pretty_midi` (MIT licence). According to Debian's package
+Random pieces (`music_score.py`) are rendered by TinySoundFont (PyPI wheel `tinysoundfont`, MIT license) with
+TimGM6mb.sf2, the SoundFont in the PyPI wheel `pretty_midi` (MIT license). According to Debian's package
 `timgm6mb-soundfont`, the SoundFont by Tim Brechbill is licensed under the GPL-2. Both wheels are optional, used only
 to generate data, and never imported by `samplecnn_hf`.
 """
@@ -137,8 +137,8 @@ def _limit(sound: np.ndarray) -> np.ndarray:
     peaks = np.pad(np.abs(sound).reshape(-1, LIMITER_BLOCK).max(axis=1), 1)
     peaks_around = np.maximum.reduce([peaks[:-2], peaks[1:-1], peaks[2:]])
     gains = limit / np.maximum(peaks_around, limit)
-    centres = (np.arange(len(gains)) + 0.5) * LIMITER_BLOCK
-    return sound * np.interp(np.arange(len(sound)), centres, gains)
+    centers = (np.arange(len(gains)) + 0.5) * LIMITER_BLOCK
+    return sound * np.interp(np.arange(len(sound)), centers, gains)
 
 
 def _with_rms(sound: np.ndarray, rms: float) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What the writers of synthetic data share: the folder they make, the processes they use, and their command line."""
+"""Shared helpers of the synthetic data generators: folder, processes, command line and size checks."""
 
 import argparse
 import importlib

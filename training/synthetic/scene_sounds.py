@@ -1,4 +1,4 @@
-"""The sounds of DCASE 2017 task 4, synthesised from oscillators, pulses, noise and filters.
+"""The sounds of DCASE 2017 task 4, synthesized from oscillators, pulses, noise and filters.
 
 Each sound is a function (rng, num_samples) -> float64 (samples,), at any level. Its variable properties (pitch, tempo,
 timbre) are drawn from `rng`. Frequencies are in Hz, times in seconds.
@@ -13,7 +13,7 @@ SPEED_OF_SOUND = 343.0  # m/s
 
 
 def make_sound(label: str, rng: np.random.Generator, num_samples: int) -> np.ndarray:
-    """Synthesise a label of DCASE 2017 task 4: float64 (samples,) at `SAMPLE_RATE`, without DC, with a peak of 1."""
+    """Synthesize a label of DCASE 2017 task 4: float64 (samples,) at `SAMPLE_RATE`, without DC, with a peak of 1."""
     sound = _filter(SOUNDS[label](rng, num_samples), "highpass", 30)
     sound -= sound.mean()
     return sound / np.abs(sound).max()

@@ -18,7 +18,7 @@ from scipy import signal
 
 from training.data.sources.dcase2017 import AUDIO_FOLDERS, LABELS, draw_validation
 from training.errors import DataError
-from training.synthetic.noise import coloured_noise
+from training.synthetic.noise import colored_noise
 from training.synthetic.output import check_at_least, new_folder, run_command, run_in_parallel
 from training.synthetic.scene_sounds import SAMPLE_RATE, make_sound, unit, wander
 
@@ -160,10 +160,10 @@ def _place_at_distance(sound: np.ndarray, rng: np.random.Generator) -> np.ndarra
 
 def _street(rng: np.random.Generator, num_samples: int) -> np.ndarray:
     """Background noise (samples,) with an RMS of 1: distant traffic, hum, and gusts of wind."""
-    traffic = unit(coloured_noise(rng, num_samples, SAMPLE_RATE, rng.uniform(0.5, 1.5), LOWEST))
+    traffic = unit(colored_noise(rng, num_samples, SAMPLE_RATE, rng.uniform(0.5, 1.5), LOWEST))
     cycles = rng.uniform(48, 62) * np.arange(num_samples) / SAMPLE_RATE
     hum = unit(sum(np.sin(2 * np.pi * (k * cycles + rng.random())) for k in (1, 2, 3)))
-    wind = unit(wander(rng, num_samples, 0, 1, every=1) * coloured_noise(rng, num_samples, SAMPLE_RATE, 2, LOWEST))
+    wind = unit(wander(rng, num_samples, 0, 1, every=1) * colored_noise(rng, num_samples, SAMPLE_RATE, 2, LOWEST))
     return unit(traffic + rng.uniform(0, 0.3) * hum + rng.uniform(0, 1) * wind)
 
 

@@ -21,14 +21,14 @@ import soxr
 
 from training.data.sources.speech_commands import BACKGROUND_NOISE, SPLIT_LISTS, assign_split
 from training.errors import DataError
-from training.synthetic.noise import coloured_noise
+from training.synthetic.noise import colored_noise
 from training.synthetic.output import check_at_least, import_package, new_folder, run_command, run_in_parallel
 
 DEFAULT_WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 SAMPLE_RATE = 16_000  # Hz
 CLIP_SAMPLES = SAMPLE_RATE  # 1 s
 NOISE_SAMPLES = 10 * SAMPLE_RATE  # 10 s
-LOWEST = 20  # frequency of coloured noise, in Hz
+LOWEST = 20  # frequency of colored noise, in Hz
 VOICES_PER_PROCESS = 16
 INSTALL = 'pip install "samplecnn-hf[synthetic]"'
 
@@ -76,7 +76,7 @@ def write_spoken_commands(
     with new_folder(output_dir) as partial_dir:
         for folder in (*words, BACKGROUND_NOISE):
             (partial_dir / folder).mkdir()
-        # The output of espeak-ng depends on earlier calls, even after re-initialisation. Fixed groups of voices, each
+        # The output of espeak-ng depends on earlier calls, even after re-initialization. Fixed groups of voices, each
         # in a new process, make the files independent of the number of workers.
         groups = [voices[i : i + VOICES_PER_PROCESS] for i in range(0, len(voices), VOICES_PER_PROCESS)]
         tasks = [partial(_speak_group, partial_dir, group, words, takes, seed) for group in groups]
@@ -138,8 +138,8 @@ def _place(spoken: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     level = 10 ** (rng.uniform(-20, -1) / 20)  # peak amplitude; real recordings have about the same range
 
     room = CLIP_SAMPLES - len(word)
-    off_centre = rng.uniform(-0.1, 0.1) * SAMPLE_RATE
-    start = int(np.clip(room / 2 + off_centre, 0, room))
+    off_center = rng.uniform(-0.1, 0.1) * SAMPLE_RATE
+    start = int(np.clip(room / 2 + off_center, 0, room))
     clip = np.zeros(CLIP_SAMPLES, np.float32)
     clip[start : start + len(word)] = word * (level / peak)
     return clip
@@ -214,9 +214,9 @@ def _write_noises(output_dir: Path, seed: int) -> None:
     seconds = np.arange(NOISE_SAMPLES) / SAMPLE_RATE
     hum = sum(np.sin(2 * np.pi * (50 * k * seconds + rng.random())) / k for k in range(1, 11))
     noises = {
-        "white_noise": coloured_noise(rng, NOISE_SAMPLES, SAMPLE_RATE, 0, LOWEST),
-        "pink_noise": coloured_noise(rng, NOISE_SAMPLES, SAMPLE_RATE, 1, LOWEST),
-        "brown_noise": coloured_noise(rng, NOISE_SAMPLES, SAMPLE_RATE, 2, LOWEST),
+        "white_noise": colored_noise(rng, NOISE_SAMPLES, SAMPLE_RATE, 0, LOWEST),
+        "pink_noise": colored_noise(rng, NOISE_SAMPLES, SAMPLE_RATE, 1, LOWEST),
+        "brown_noise": colored_noise(rng, NOISE_SAMPLES, SAMPLE_RATE, 2, LOWEST),
         "mains_hum": hum + 0.1 * rng.standard_normal(NOISE_SAMPLES),
         "babble": _speak_babble(seed),
     }

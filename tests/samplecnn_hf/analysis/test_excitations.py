@@ -42,7 +42,7 @@ def test_magnitudes_are_what_the_excitation_multiplies(make_model, tiny_extracto
         np.testing.assert_allclose(magnitudes * excitations, output[0].mean(-1).numpy(), atol=1e-5)
 
 
-def test_loudness_is_that_of_the_sound_not_of_the_normalised_input(tiny_model, make_tone):
+def test_loudness_is_that_of_the_sound_not_of_the_normalized_input(tiny_model, make_tone):
     extractor = SampleCNNFeatureExtractor(segment_length=1458, do_normalize=True, drop_last=True)
     record = ExcitationRecorder(tiny_model, extractor)
     loud, quiet = (record(make_tone(amplitude=amplitude), 22050) for amplitude in (0.5, 0.05))

@@ -98,9 +98,9 @@ def test_peaks_of_a_mel_spectrogram_are_its_bands(make_model):
     model = make_model("test-se", stem_channels=16, **TINY_MEL)
     estimates = estimate_filters(model, 1)
     bands = mel_filter_bank(513, 16, 0.0, NYQUIST, 22050, norm="slaney", mel_scale="slaney")
-    centres = np.linspace(0, NYQUIST, 513)[bands.argmax(0)]
+    centers = np.linspace(0, NYQUIST, 513)[bands.argmax(0)]
     widths = [np.ptp(np.linspace(0, NYQUIST, 513)[band > 0]) for band in bands.T]
-    assert (np.abs(estimates.peak_frequencies - centres) < np.maximum(widths, 2 * 22050 / 243)).all()
+    assert (np.abs(estimates.peak_frequencies - centers) < np.maximum(widths, 2 * 22050 / 243)).all()
     assert log_likeness(estimates.peak_frequencies, 22050) > 0.7
 
 

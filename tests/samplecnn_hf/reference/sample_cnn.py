@@ -102,7 +102,7 @@ class Network:
         """
         Zero-padded windows of x [batch, time, channels]: [batch, frames, kernel, channels].
 
-        They are centred on the strides, and what does not fill a stride is dropped; or, with partial_frames="pad",
+        They are centered on the strides, and what does not fill a stride is dropped; or, with partial_frames="pad",
         they lie as TensorFlow defines "same" padding.
         """
         time = x.shape[1]
@@ -140,8 +140,8 @@ def mel_filter_bank(sampling_rate: int, n_fft: int, num_bins: int) -> np.ndarray
     frequencies = np.arange(n_fft // 2 + 1) * sampling_rate / n_fft
     corners = [slaney_to_hertz(mel) for mel in np.linspace(0, hertz_to_slaney(sampling_rate / 2), num_bins + 2)]
     bank = np.zeros((len(frequencies), num_bins))
-    for i, (low, centre, high) in enumerate(zip(corners, corners[1:], corners[2:], strict=False)):
-        rising, falling = (frequencies - low) / (centre - low), (high - frequencies) / (high - centre)
+    for i, (low, center, high) in enumerate(zip(corners, corners[1:], corners[2:], strict=False)):
+        rising, falling = (frequencies - low) / (center - low), (high - frequencies) / (high - center)
         bank[:, i] = np.maximum(0, np.minimum(rising, falling)) * 2 / (high - low)
     return bank
 

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.conftest import serving
 from training import download
 from training.data import downloads, load_source
 from training.data.sources import dcase2017
@@ -75,13 +76,9 @@ def web(tmp_path, monkeypatch):
             pass
 
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder)) as server:
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder))) as server:
         web.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
         yield web
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
@@ -336,7 +333,9 @@ def test_small_disk(publish, web, data_dir, monkeypatch):
 def test_folder_in_use(speech, web, data_dir, name):
     (data_dir / name).parent.mkdir(parents=True)
     (data_dir / name).touch()
-    assert "set is in use and was not made by this command: choose a new folder" in fail("speech_commands", data_dir)
+    assert "set already contains files not created by this command: choose a new folder" in fail(
+        "speech_commands", data_dir
+    )
     assert list(read_tree(data_dir)) == [name]
     assert web.requests == []
 

@@ -141,7 +141,7 @@ def test_a_fold_of_a_folder(write):
     }
 
 
-def test_licences_of_weights_and_data(write):
+def test_licenses_of_weights_and_data(write):
     card = write(SINGLE_LABEL, data_license="CC BY 3.0")
     assert card.data.license == "mit"
     assert "License of the data: CC BY 3.0. License of these weights: mit." in card.text

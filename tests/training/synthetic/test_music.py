@@ -91,7 +91,7 @@ def test_files_do_not_depend_on_the_number_of_workers(music_dir, tmp_path):
 
 @needs_synthesizer
 @pytest.mark.parametrize("index", [0, 1])
-def test_loudness_is_lost_when_segments_are_normalised(index):
+def test_loudness_is_lost_when_segments_are_normalized(index):
     score = compose_clip(index, seed=0)
     quiet, loud = (play(score._replace(level=level)) for level in (-38, -12))
     assert (dbfs(quiet), dbfs(loud)) == (pytest.approx(-38), pytest.approx(-12))

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from training.synthetic.noise import coloured_noise
+from training.synthetic.noise import colored_noise
 
 
 @pytest.mark.parametrize("exponent", [0, 1, 2])
 def test_power_falls_with_frequency(exponent):
-    noise = coloured_noise(np.random.default_rng(0), 2**18, 16_000, exponent, lowest=30)
+    noise = colored_noise(np.random.default_rng(0), 2**18, 16_000, exponent, lowest=30)
     assert noise.shape == (2**18,)
     power, frequencies = np.abs(np.fft.rfft(noise)) ** 2, np.fft.rfftfreq(len(noise), 1 / 16_000)
 

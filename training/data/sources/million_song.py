@@ -1,4 +1,4 @@
-"""Million Song Dataset with Last.fm tags. The audio (30-second previews) cannot be redistributed: you must have it.
+"""Million Song Dataset with Last.fm tags. The audio (30-second previews) cannot be redistributed: you must provide it.
 
 train.csv, validation.csv, test.csv     columns track_id and tags, separated by semicolons
 mp3/A/B/C/TRABCxxxxxxxxxxxxx.mp3        previews, in folders named after letters 3-5 of the track id; the
