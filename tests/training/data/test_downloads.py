@@ -381,7 +381,7 @@ def test_full_disk(speech, data_dir, monkeypatch):
 def test_file_in_the_way(speech, data_dir):
     data_dir.parent.mkdir()
     data_dir.touch()
-    assert "set is in use" in fail("speech_commands", data_dir)
+    assert "set already contains files not created by this command" in fail("speech_commands", data_dir)
 
 
 def test_mount_point(speech, data_dir, monkeypatch):
