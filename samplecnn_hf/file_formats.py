@@ -58,10 +58,8 @@ def _check_text(path: Path) -> str:
 def _is_pickle(text: bytes) -> bool:
     """Whether `pickle` would load this text; the oldest protocol of pickle is plain text."""
     try:
-        with open(os.devnull, "w") as nowhere:
-            pickletools.dis(
-                text, out=nowhere, indentlevel=0
-            )  # indented, the output grows quadratically with the depth
+        with open(os.devnull, "w") as nowhere:  # indented, the output would grow quadratically with the depth
+            pickletools.dis(text, out=nowhere, indentlevel=0)
     except (IndexError, ValueError):
         return False
     return True

@@ -12,8 +12,9 @@ def replace_when_complete(path: Path) -> Iterator[Path]:
     Yield a temporary path on the same file system, where the block writes a file or a folder of the same name.
 
     It is renamed to `path` when the block ends without an error, and removed otherwise. A file (or a link) at `path`
-    is replaced. The temporary path is in a new hidden folder beside `path`, `.XXXXXXXX.unfinished`, so that nothing is
-    written through a link and processes do not disturb each other. Only a killed process leaves the folder behind.
+    is replaced. The temporary path is in a new hidden folder beside `path`, with a random name that ends in
+    `.unfinished`, so that nothing is written through a link and processes do not disturb each other. Only a killed
+    process leaves the folder behind.
 
     Raises:
         OSError: `path` cannot be written, or is a folder that is not empty. What was there before is unchanged.

@@ -57,7 +57,7 @@ def load_classifier(
     """
     with loading(model_id):
         model, extractor, faulty_keys = _load(model_id)
-        if any(key.startswith(CLASSIFIER_PREFIX) for key in faulty_keys):
+        if faulty_keys:
             raise ValueError("it has no trained classifier: fine-tune it first")
         return model, extractor
 

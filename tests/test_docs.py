@@ -230,11 +230,11 @@ def test_the_options_of_every_command_exist(block, monkeypatch, spaces_demo_path
 
 @pytest.fixture(scope="module")
 def example_folder(tmp_path_factory, make_model, make_tone):
-    """What the examples find: the checkout's code, runs/quickstart, runs/tagger, MY_SOUNDS, clip.wav and clip.mp3."""
+    """What the examples find: the checkout's code, runs/quickstart, runs/music, MY_SOUNDS, clip.wav and clip.mp3."""
     folder = tmp_path_factory.mktemp("docs")
     labels = {"id2label": dict(enumerate(CLASSES)), "label2id": {name: i for i, name in enumerate(CLASSES)}}
     tags = {"problem_type": "multi_label_classification", "thresholds": [0.5, 0.5]}
-    for name, extra in (("quickstart", {}), ("tagger", tags)):
+    for name, extra in (("quickstart", {}), ("music", tags)):
         make_model("test-se", **labels, **extra).save_pretrained(folder / "runs" / name)
         SampleCNNFeatureExtractor(segment_length=1458).save_pretrained(folder / "runs" / name)
     write_card(folder / "runs" / "quickstart")

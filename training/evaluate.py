@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None):
     parser.add_argument("--data_dir", required=True, help="folder of the data set; for hub, its id on the Hub")
     parser.add_argument("--split", default="test", help="train, validation or test (default: %(default)s)")
     parser.add_argument("--batch_size", type=int, default=8, help="clips per batch (default: %(default)s)")
-    parser.add_argument("--cache_dir", help="folder for the decoded clips (default: next to the cache of `datasets`)")
+    parser.add_argument("--cache_dir", help="folder for the decoded clips (default: in the cache of `datasets`)")
     args = parser.parse_args(argv)
     if args.batch_size < 1:
         sys.exit(f"error: --batch_size must be at least 1; got {args.batch_size}")

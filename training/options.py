@@ -113,10 +113,11 @@ class _TextLoader(yaml.BaseLoader):
     """Loads every value but null as text: the field, not YAML, decides its type (`no` can be text)."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        mapping = super().construct_mapping(node, deep)
-        if len(mapping) < len(node.value):
-            raise yaml.constructor.ConstructorError(None, None, "duplicate name", node.start_mark)
-        return mapping
+        names = [key.value for key, _ in node.value]
+        for i, (key, _) in enumerate(node.value):
+            if key.value in names[:i]:
+                raise yaml.constructor.ConstructorError(None, None, f"duplicate name {key.value!r}", key.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 _TextLoader.add_implicit_resolver(YAML_NULL, re.compile(r"(~|null|Null|NULL|)$"), ["~", "n", "N", ""])
@@ -133,13 +134,17 @@ def read_yaml(cls: type, path: str) -> dict[str, Any]:
     try:
         if not os.path.isfile(path) or os.path.getsize(path) > MAX_FILE_BYTES:  # a pipe or device may never end
             raise FileNotFoundError("it is not a file of at most 1 MiB")
-        texts = yaml.load(Path(path).read_text(encoding="utf-8-sig"), _TextLoader)
+        loader = _TextLoader(Path(path).read_text(encoding="utf-8-sig"))
+        root = loader.get_single_node()
+        texts = loader.construct_document(root) if isinstance(root, yaml.MappingNode) else None
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise RecipeError(f"cannot read the recipe {path}: {one_line(error)}") from error
-    if not isinstance(texts, dict):
+    if texts is None:
         raise RecipeError(f"{path} must be a YAML mapping of 'name: value'")
-    if unknown := [name for name in texts if name not in {f.name for f in fields(cls)}]:
-        raise RecipeError(f"{path}: unknown field {unknown[0]!r}; train.py --help lists them all")
+    known = {f.name for f in fields(cls)}
+    if unknown := [key for key, _ in root.value if key.value not in known]:
+        where = f"{path}, line {unknown[0].start_mark.line + 1}"
+        raise RecipeError(f"{where}: unknown field {unknown[0].value!r}; train.py --help lists them all")
     return _convert(cls, texts)
 
 

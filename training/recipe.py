@@ -48,7 +48,7 @@ class Recipe:
     data_dir: str | None = option(None, "Folder of the data set; for the source hub, its id on the Hub.")
     synthetic: bool = option(False, "Generate a small synthetic data set instead of the real one, and train on it.")
     paper_counts: bool = option(False, "Require the paper's number of clips per split (Table I).")
-    cache_dir: str | None = option(None, "Folder for the decoded clips; by default next to the cache of `datasets`.")
+    cache_dir: str | None = option(None, "Folder for the decoded clips; by default in the cache of `datasets`.")
     output_dir: str | None = option(None, "Output folder for the trained model.")
     overwrite: bool = option(False, "Replace the model in output_dir once the new one is complete.")
     resume: bool = option(False, "Resume an interrupted run, if there is one, after its last finished epoch.")
@@ -279,9 +279,7 @@ class Recipe:
                 )
 
 
-def parse_recipe(
-    argv: list[str] | None = None, description: str = "Train SampleCNN; ends in a folder ready for the Hub."
-) -> Recipe:
+def parse_recipe(argv: list[str] | None = None, description: str | None = None) -> Recipe:
     """Command line (`--recipe FILE --any_field value ...`) -> `Recipe`. Raises `RecipeError` as `Recipe.load`."""
     given = parse_arguments(Recipe, argv, description)
     return Recipe.load(given.pop("recipe", None), **given)

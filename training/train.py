@@ -21,7 +21,7 @@ from training.recipe import parse_recipe
 def main(argv: list[str] | None = None):
     disable_progress_bar()  # while weights are loaded and saved
     with errors_in_one_line("the same command with --resume continues after the last finished epoch"):
-        train(parse_recipe(argv))
+        train(parse_recipe(argv, description=__doc__))
         Accelerator().end_training()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNModel, export
+from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNModel, export, list_variants
 from samplecnn_hf.export import export_onnx
 
 onnx = pytest.importorskip("onnx", reason="needs the extra `onnx`")
@@ -19,12 +19,13 @@ pytest.importorskip("onnxscript", reason="needs the extra `onnx`")
 MULTI_LABEL = {"problem_type": "multi_label_classification"}
 OTHERS = {
     "multi-label": ("test-se", MULTI_LABEL),
-    "multi-level, pooled stem": ("test-basic", {"multi_level": True, "num_strided_convolutions": 0}),
+    "multi-level": ("test-basic", {"multi_level": True}),
+    "pooled stem": ("test-basic", {"num_strided_convolutions": 0}),
     "strided": ("test-res2", {"num_strided_convolutions": 6}),
-    "long stem": ("test-rese1", {"stem_kernel_size": 27, "stem_stride": 9, "num_blocks": 4}),
+    "long stem": ("test-se", {"stem_kernel_size": 27, "stem_stride": 9, "num_blocks": 4}),
     "mel": ("test-se", {"front_end": "mel", "stem_kernel_size": 243, "stem_stride": 81, "num_blocks": 2}),
 }
-NETWORKS = {"test-rese2": ("test-rese2", {}), **OTHERS}
+NETWORKS = {**{name: (name, {}) for name in list_variants() if name.startswith("test-")}, **OTHERS}
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import torch
 
 from samplecnn_hf import SampleCNNAudioClassificationPipeline, SampleCNNFeatureExtractor
 
-NUM_INPUTS = 1500
+NUM_INPUTS = 4000
 RATE = 22050
 RATES = [RATE, RATE, None, 8000, 44100.0, 1e6, 1000, 999, 0, -1, float("nan"), float("inf"), "44100", True, 10**400]
 LENGTHS = [0, 1, 2, 3, 8, 9, 100, 1457, 1458, 1459, 5000]

@@ -42,7 +42,7 @@ def assert_same(outputs, expected):
         torch.testing.assert_close(outputs[name], expected[name], atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("mask", [MASKS[3]])
+@pytest.mark.parametrize("mask", [MASKS[0], MASKS[3]])
 def test_compiled_in_one_graph(model, mask):
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
     with torch.no_grad():
@@ -76,7 +76,8 @@ def test_exported_with_free_sizes(model):
         assert_same(exported(**longer), model(**longer))
 
 
-@pytest.mark.parametrize("mask, dynamic", [(MASKS[0], False), (MASKS[2], True)])
+@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("mask", [MASKS[0], MASKS[2]])
 def test_exporters_of_transformers(model, mask, dynamic):
     shapes = {name: FREE for name in inputs(mask)} if dynamic else None
     exported = DynamoExporter().export(model, inputs(mask), DynamoConfig(dynamic=dynamic, dynamic_shapes=shapes))
@@ -85,7 +86,7 @@ def test_exporters_of_transformers(model, mask, dynamic):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mask", [MASKS[2]])
+@pytest.mark.parametrize("mask", [MASKS[0], MASKS[2]])
 def test_onnx_exporter_of_transformers(model, mask):
     pytest.importorskip("onnxruntime")
     shapes = {name: FREE for name in inputs(mask)}

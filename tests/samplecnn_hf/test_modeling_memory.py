@@ -38,7 +38,7 @@ print(json.dumps({"before": before, "growth": peak() - before - input_size}))
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is given in other units")
-@pytest.mark.parametrize("options", [{"mask": False}, {"mask": True, "dtype": "float64"}], ids=str)
+@pytest.mark.parametrize("options", [{"mask": False}, {"mask": True}, {"mask": True, "dtype": "float64"}], ids=str)
 def test_an_hour_needs_the_memory_of_ten_seconds(options):
     arguments = [sys.executable, "-c", MEASURE, json.dumps({"dtype": "float32", **options})]
     process = subprocess.run(arguments, capture_output=True, text=True)

@@ -141,7 +141,7 @@ def test_tampered_folders(publishable, tmp_path, monkeypatch, capfd, tamper):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [2, 6])  # fields of the architecture
+@pytest.mark.parametrize("seed", [2, 6, 8, 14])  # fields of the architecture
 def test_configurations_that_only_loading_finds_wrong(publishable, seed):
     change_field(publishable, random.Random(seed))
     assert refused(check_model_folder, publishable, PublishError)

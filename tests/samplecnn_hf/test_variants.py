@@ -189,3 +189,9 @@ def test_every_segment_ends_in_a_frame(variant):
 def test_frames_of_the_two_families():
     assert frames_by_layer(create_config("basic-9")) == [3**k for k in range(9, -1, -1)]
     assert frames_by_layer(create_config("basic-8")) == [7350, 2450, 816, 272, 90, 30, 10, 3, 1]
+
+
+@pytest.mark.parametrize("variant", [name for name in list_variants() if name.endswith("-strided4")])
+def test_four_strided_convolutions_halve_the_cost(variant):
+    pooled = variant.removesuffix("-strided4")
+    assert giga_macs(create_config(variant)) < giga_macs(create_config(pooled)) / 2

@@ -69,7 +69,7 @@ def test_command_line_overrides_the_file(tmp_path):
         ("- a list", "must be a YAML mapping"),
         ("a: [", "cannot read the recipe"),
         ("", "must be a YAML mapping"),
-        ("seed: 1\nbatch_size: 5\nseed: 2", "duplicate name.*line 1"),
+        ("seed: 1\nbatch_size: 5\nseed: 2", "duplicate name 'seed'.*line 3"),
         ("seed: [1, 2]", "--(seed|threads) must be an integer; got"),
         ("seed: &a [*a]", "cannot read the recipe .*recursive"),
         (

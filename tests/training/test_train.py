@@ -32,12 +32,14 @@ def test_processes_that_are_not_connected(tiny_run, monkeypatch):
 
 
 @pytest.mark.slow
-def test_killed_and_resumed_run_ends_with_the_same_weights(tiny_run, tmp_path):
-    train.main(tiny_run)
+@pytest.mark.parametrize("schedule", ["cosine", "plateau"])
+def test_killed_and_resumed_run_ends_with_the_same_weights(tiny_run, tmp_path, schedule):
+    options = [*without(tiny_run, "schedule"), f"--schedule={schedule}"]
+    train.main(options)
     expected = (tmp_path / "run" / "model.safetensors").read_bytes()
     kept_epoch = json.loads((tmp_path / "run" / "results.json").read_text())["kept_epoch"]
 
-    options = [*without(tiny_run, "output_dir"), f"--output_dir={tmp_path / 'again'}"]
+    options = [*without(options, "output_dir"), f"--output_dir={tmp_path / 'again'}"]
     process = subprocess.Popen([sys.executable, "training/train.py", *options], cwd=ROOT, stdout=subprocess.PIPE)
     checkpoint = tmp_path / "again.unfinished" / "checkpoint-0001"
     while not checkpoint.exists() and process.poll() is None:

@@ -20,7 +20,7 @@ SOURCES = {
 
 
 def load_source(name: str, data_dir: str | Path) -> Source:
-    """List the labelled clips of a data set.
+    """List the labeled clips of a data set.
 
     Args:
         name: a key of `SOURCES`, or `folder-fold2` for a folder with fold 2 held out.

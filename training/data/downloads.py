@@ -22,7 +22,7 @@ RECORD = "download.json"  # in a complete DATA_DIR: the name of the data set and
 
 SPEECH = "https://storage.googleapis.com/download.tensorflow.org/data"
 MUSIC = "https://mirg.city.ac.uk/datasets/magnatagatune"
-SCENES = "ankitshah009/Task-4-Large-scale-weakly-supervised-sound-event-detection-for-smart-cars"  # the organisers
+SCENES = "ankitshah009/Task-4-Large-scale-weakly-supervised-sound-event-detection-for-smart-cars"  # the organizers
 SCENES_DEVELOPMENT = f"https://raw.githubusercontent.com/{SCENES}/0dd75f6445a54384d845490671d5dc6a163f617a"
 SCENES_EVALUATION = f"https://raw.githubusercontent.com/{SCENES}/2127761812763b95f6c000a1a7db73992b489412"
 

@@ -1,4 +1,4 @@
-"""The common form of all data sets: labelled clips, divided into splits."""
+"""The common form of all data sets: labeled clips, divided into splits."""
 
 import unicodedata
 from dataclasses import dataclass

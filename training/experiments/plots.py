@@ -33,7 +33,7 @@ def plot_trade_off(rows: list[dict], x: str, label: str) -> Figure:
     done = [row for row in rows if None not in (row["mean"], row[x])]
     _plot_measured(axes, [row[x] for row in done], done, 0, "measured", "none")
     for i, row in enumerate(done):
-        offset = (5, -11 if i % 2 else 5)  # names of neighbours above and below
+        offset = (5, -11 if i % 2 else 5)  # names of neighbors above and below
         axes.annotate(
             plot_text(row[label]), (row[x], row["mean"]), xytext=offset, textcoords="offset points", fontsize=8
         )

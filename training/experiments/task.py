@@ -42,7 +42,7 @@ class TaskOptions:
     )
     quick: bool = option(False, "one seed, one epoch, a few clips: checks only that the command works")
     threads: int | None = option(None, "number of CPU threads (default: all cores)")
-    cache_dir: str | None = option(None, "folder for the decoded clips (default: next to the cache of `datasets`)")
+    cache_dir: str | None = option(None, "folder for the decoded clips (default: in the cache of `datasets`)")
     runs_dir: str = option("runs/experiments", "folder of the training runs (default: runs/experiments)")
 
 

@@ -19,6 +19,8 @@ from safetensors.torch import load_file, save_file
 
 from training.errors import RecipeError
 
+# State per parameter.
+OPTIMIZER_STATE = {"AdamW": {"step", "exp_avg", "exp_avg_sq"}, "SGD": {"momentum_buffer"}}
 TENSORS, STATE, SUMS = "tensors.safetensors", "state.json", "SHA256SUMS"
 
 
@@ -63,6 +65,14 @@ def _sums(folder: Path) -> str:
     return "".join(lines)
 
 
+def load_module(module: torch.nn.Module, tensors: dict[str, torch.Tensor]):
+    """Load weights. Raises `ValueError` unless names, shapes and dtypes are those of the module."""
+    expected = {name: (tensor.shape, tensor.dtype) for name, tensor in module.state_dict().items()}
+    if {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()} != expected:
+        raise ValueError("its weights do not match the network")
+    module.load_state_dict(tensors)
+
+
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """The state of the optimizer per parameter, as `INDEX.NAME`. Its options are in the recipe."""
     states = optimizer.state_dict()["state"]
@@ -70,10 +80,16 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tenso
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]):
-    """Load `optimizer_tensors`."""
+    """Load `optimizer_tensors`. Raises `ValueError` unless they are complete, or none, and of the right shapes."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    names = OPTIMIZER_STATE[type(optimizer).__name__]
+    if tensors.keys() not in (set(), {f"{index}.{name}" for index in range(len(parameters)) for name in names}):
+        raise ValueError("its optimizer state does not match the optimizer")
     states = {}
     for key, tensor in tensors.items():
         index, name = key.split(".")
+        if tensor.shape not in ((), parameters[int(index)].shape):
+            raise ValueError("its optimizer state does not match the weights")
         states.setdefault(int(index), {})[name] = tensor
     optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
 

@@ -65,7 +65,7 @@ def evaluate(
         data_dir: folder of the data set, or its id on the Hub.
         split: "train", "validation" or "test".
         batch_size: clips per batch.
-        cache_dir: folder for the decoded clips. None: next to the cache of `datasets`.
+        cache_dir: folder for the decoded clips. None: in the cache of `datasets`.
 
     Returns:
         `clips`, the metrics of `compute_metrics` (with the model's thresholds, if it has any), and `per_label`, the

@@ -12,6 +12,8 @@ from training.recipe import Recipe
 
 class Schedule:
     """
+    Learning rates and best epoch of a run.
+
     Args:
         recipe: options of the optimization.
         metric: metric of the task, a key of the validation scores.

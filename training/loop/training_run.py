@@ -176,7 +176,7 @@ class TrainingRun:
         self.accelerator.wait_for_everyone()  # until the weights are written
         folder = self.folder.kept(self.kept_epoch)
         with checkpoint.one_line_errors(folder):
-            model.load_state_dict(checkpoint.read(folder)[0])
+            checkpoint.load_module(model, checkpoint.read(folder)[0])
 
     def reload_best(self):
         """Restart from the weights of the best epoch without momentum, as in the authors' code."""
@@ -223,12 +223,17 @@ class TrainingRun:
             if state["labels"] != self.data.source.labels:
                 raise RecipeError(f"{folder} has other labels than the data: give the same data")
             for part, module in self.modules().items():
-                module.load_state_dict(checkpoint.tensors_of(part, tensors))
-            checkpoint.load_optimizer(self.optimizer, checkpoint.tensors_of("optimizer", tensors))
+                checkpoint.load_module(module, checkpoint.tensors_of(part, tensors))
+            checkpoint.load_optimizer(self.optimizer.optimizer, checkpoint.tensors_of("optimizer", tensors))
             if self.accelerator.scaler is not None:
                 self.accelerator.scaler.load_state_dict(state["scaler"])
             checkpoint.load_random_state(state["random"][self.accelerator.process_index], self.accelerator.device)
             self.history = state["history"]
+            if [record["epoch"] for record in self.history] != list(range(1, 1 + len(self.history))):
+                raise ValueError("its epochs are not numbered from 1")
+            if folder != self.folder.checkpoint(len(self.history)):
+                raise ValueError("its name is that of another epoch")
+            sum(record["seconds"] for record in self.history)  # for the results
             checkpoint.read(self.folder.kept(self.kept_epoch))  # fail now, not after the last epoch
         self.accelerator.print(f"resumed after epoch {len(self.history)}")
 

@@ -254,11 +254,11 @@ def car_passing_by(rng, num_samples):
 def _pass_by(rng, num_samples, moment):
     """A car that is nearest at `moment`; simulated from one second before, the travel time of its sound."""
     time = _seconds(SAMPLE_RATE + num_samples) - 1
-    tyres = _noise(rng, len(time), 500, rng.uniform(1500, 3000))
+    tires = _noise(rng, len(time), 500, rng.uniform(1500, 3000))
     motor = _tone(np.full(len(time), rng.uniform(90, 180)), num_harmonics=5)
     speed, closest = rng.uniform(15, 28), rng.uniform(4, 10)  # m/s; distance in m
     distance = np.hypot(closest, speed * (time - moment))
-    sent = (tyres + rng.uniform(0.4, 0.8) * unit(motor)) / distance
+    sent = (tires + rng.uniform(0.4, 0.8) * unit(motor)) / distance
     sent_at = np.interp(time[SAMPLE_RATE:], time + distance / SPEED_OF_SOUND, time)  # what arrives after 0 s
     return np.interp(sent_at, time, sent)
 

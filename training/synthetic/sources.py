@@ -2,16 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 from filelock import FileLock
 
 from training.data.source import SYNTHETIC_MARK
 from training.errors import DataError
-from training.synthetic.music import write_music
-from training.synthetic.scenes import write_scenes
-from training.synthetic.speech import write_spoken_commands
 
 
 @dataclass(frozen=True)
@@ -22,12 +19,17 @@ class SyntheticSource:
     num_epochs: int  # generating the data and training on them take 15 minutes on 2 CPU cores
 
 
+def _lazy(module: str, function: str, **options) -> Callable[[Path], None]:
+    """Import a writer when it is called: the synthesizers are rarely needed and slow to import."""
+    return lambda folder: getattr(import_module(f"training.synthetic.{module}"), function)(folder, **options)
+
+
 # By the name of the source that reads the data.
 SYNTHETIC_SOURCES = {
-    "dcase2017": SyntheticSource(write_scenes, num_epochs=5),
-    "magnatagatune": SyntheticSource(write_music, num_epochs=4),
-    "magnatagatune-26k": SyntheticSource(write_music, num_epochs=4),
-    "speech_commands": SyntheticSource(partial(write_spoken_commands, num_voices=300), num_epochs=16),
+    "dcase2017": SyntheticSource(_lazy("scenes", "write_scenes"), num_epochs=5),
+    "magnatagatune": SyntheticSource(_lazy("music", "write_music"), num_epochs=4),
+    "magnatagatune-26k": SyntheticSource(_lazy("music", "write_music"), num_epochs=4),
+    "speech_commands": SyntheticSource(_lazy("speech", "write_spoken_commands", num_voices=300), num_epochs=16),
 }
 
 

@@ -50,7 +50,7 @@ def test_training_goes_on_as_if_nothing_had_happened(network, tmp_path, name):
     optimizer = trained(other, name)
     np.random.rand(), random.gauss(0, 1)
     tensors, state = checkpoint.read(tmp_path / "checkpoint")
-    other.load_state_dict(checkpoint.tensors_of("model", tensors))
+    checkpoint.load_module(other, checkpoint.tensors_of("model", tensors))
     checkpoint.load_optimizer(optimizer, checkpoint.tensors_of("optimizer", tensors))
     checkpoint.load_random_state(state["random"], CPU)
     take_steps(other, optimizer, 2)
@@ -114,3 +114,24 @@ def test_random_states_that_are_none():
             checkpoint.load_random_state(state, CPU)
     checkpoint.load_random_state(good, CPU)
     assert torch.equal(torch.rand(1), drawn)
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_state_of_another_network(network, name):
+    optimizer = trained(network, name)
+    good = checkpoint.optimizer_tensors(optimizer)
+    first, *_ = good
+    bad = [
+        {key: tensor for key, tensor in good.items() if key != first},
+        {**good, "99.momentum_buffer": torch.zeros(1)},
+        {**good, "x.y.z": torch.zeros(1)},
+        {**good, first: torch.zeros(7, 7)},
+        {"": torch.zeros(1)},
+    ]
+    for tensors in bad:
+        with pytest.raises(ValueError):
+            checkpoint.load_optimizer(optimizer, tensors)
+    weights = network.state_dict()
+    for tensors in ({}, {**weights, "more": torch.zeros(1)}, {**weights, "0.weight": torch.zeros(4, 3).half()}):
+        with pytest.raises(ValueError):
+            checkpoint.load_module(network, tensors)

@@ -310,6 +310,7 @@ DAMAGE = {
     "random": ("checkpoint-0002", edit_state(random=[])),
     "random numbers": ("checkpoint-0002", edit_state(random=[{"python": [3, [], None]}])),
     "labels": ("checkpoint-0002", edit_state(labels=["a"])),
+    "optimizer": ("checkpoint-0002", drop_tensors("optimizer.0.exp_avg_sq")),
     "weight": ("checkpoint-0002", drop_tensors("model.classifier")),
     "average": ("checkpoint-0002", drop_tensors("average.")),
 }

@@ -1,4 +1,4 @@
-"""DCASE 2017 task 4: ten-second street recordings, labelled with warning sounds and vehicles.
+"""DCASE 2017 task 4: ten-second street recordings, labeled with warning sounds and vehicles.
 
 groundtruth_weak_label_training_set.csv      tab-separated, no header: file, start, end, label;
 groundtruth_weak_label_testing_set.csv       one row per label of a file

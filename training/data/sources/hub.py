@@ -151,6 +151,6 @@ def _to_names(dataset: Dataset, column: str, where: str) -> list[list[str]]:
     """Label names of each row."""
     known, values = _class_label(dataset.features[column]), dataset[column][:]
     rows = [value if isinstance(value, list) else [value] for value in values]
-    unlabelled = [f"row {i} has no label" for i, row in enumerate(rows) if any(label in (None, -1) for label in row)]
-    raise_if_any(unlabelled, where, "use labelled splits, or filter the rows out")
+    unlabeled = [f"row {i} has no label" for i, row in enumerate(rows) if any(label in (None, -1) for label in row)]
+    raise_if_any(unlabeled, where, "use labeled splits, or filter the rows out")
     return [[known.int2str(label) if known else str(label) for label in row] for row in rows]

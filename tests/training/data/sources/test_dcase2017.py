@@ -6,7 +6,7 @@ from training.data import load_source
 from training.data.sources import dcase2017
 from training.errors import DataError
 
-# Rows of each class in the training and in the testing set, as the organisers count them
+# Rows of each class in the training and in the testing set, as the organizers count them
 # (training_set_num_files_per_class.csv and testing_set_num_files_per_class.csv beside the ground truths).
 CLASS_SIZES = {
     "Train horn": (345, 30),

@@ -54,7 +54,7 @@ def full_size(paper, tmp_path_factory):
     """annotations_final.csv with as many rows and tags as the real one; what is heard is invented."""
     numbers = paper["splits"]["magnatagatune"]
     clips = make_clips(numbers)
-    labelled = [clip for split, number in numbers["with_a_tag"].items() for clip in clips[split][:number]]
+    labeled = [clip for split, number in numbers["with_a_tag"].items() for clip in clips[split][:number]]
     everything = [clip for split in clips.values() for clip in split]
 
     counts = {tag: 600 + 85 * i for i, tag in enumerate(reversed(TOP_50))}
@@ -64,9 +64,9 @@ def full_size(paper, tmp_path_factory):
     first, second = sorted(map(tags.index, TIE))
     tags[first], tags[second] = TIE
     heard = {clip_id: [] for clip_id, _ in everything}
-    next_labelled, next_clip = itertools.cycle(labelled), itertools.cycle(everything)
+    next_labeled, next_clip = itertools.cycle(labeled), itertools.cycle(everything)
     for column, tag in enumerate(tags):
-        for clip_id, _ in itertools.islice(next_labelled if tag in counts else next_clip, counts.get(tag, 500)):
+        for clip_id, _ in itertools.islice(next_labeled if tag in counts else next_clip, counts.get(tag, 500)):
             heard[clip_id].append(column)
 
     folder = tmp_path_factory.mktemp("magnatagatune")
