@@ -128,10 +128,15 @@ class Recipe:
     mixup: Annotated[float, Limits(0, 100)] = option(0.0, "Alpha of mixup (0 disables).")
     time_shift: Annotated[float, Limits(0, 60)] = option(0.0, "Maximum time shift in seconds, in either direction.")
     speed: Fraction = option(0.0, "Maximum relative change of speed, in either direction.")
+    reverberation: Annotated[float, Limits(0, 1)] = option(0.0, "Probability of adding the reverberation of a room.")
+    equalizer: Annotated[float, Limits(0, 100)] = option(
+        0.0, "Maximum gain in dB, in either direction, of a random filter with a smooth frequency response."
+    )
     gain: Annotated[float, Limits(0, 100)] = option(0.0, "Maximum change of level in dB, in either direction.")
     noise: Annotated[float, Limits(0, 1)] = option(
-        0.0, "Probability of adding noise (background recordings, otherwise white) at 5 to 40 dB SNR."
+        0.0, "Probability of adding noise (background recordings, otherwise white to brown) at 5 to 40 dB SNR."
     )
+    time_mask: Fraction = option(0.0, "Maximum fraction of a segment that is silenced.")
 
     # Run
     seed: Annotated[int, Limits(0, 2**31 - 1)] = option(0, "Random seed.")

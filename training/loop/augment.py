@@ -1,25 +1,32 @@
 """Augmentation of batches of training segments, on their device."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 
 from training.recipe import Recipe
 
 SNR_RANGE = (5.0, 40.0)  # dB
+NOISE_SLOPES = (0.0, 2.0)  # exponent of 1 / frequency in the power spectrum: white to brown
+EQUALIZER_POINTS = 8  # at which the gain is random, equally spaced in log frequency
+EQUALIZER_CORNER = 50.0  # Hz, below which the spacing is linear
+REVERBERATION_TIMES = (0.1, 0.8)  # s, to -60 dB
+REVERBERANT_TO_DIRECT = (-20.0, 0.0)  # dB
 
 
 class Augment:
     """
-    Random time shift, speed, level, noise and mixup, each enabled by its recipe field.
+    Random time shift, speed, filtering, level, noise, masking and mixup, each enabled by its recipe field.
 
     Args:
-        recipe: its fields `time_shift`, `speed`, `gain`, `noise` and `mixup`.
+        recipe: its fields `time_shift`, `speed`, `equalizer`, `reverberation`, `gain`, `noise`, `time_mask` and `mixup`.
         sampling_rate: of the segments, in Hz.
-        background: noise recordings, float32 (samples,), on the device of the batches. None: white noise.
+        background: noise recordings, float32 (samples,), on the device of the batches. None: colored noise.
     """
 
     def __init__(self, recipe: Recipe, sampling_rate: int, background: torch.Tensor | None = None):
-        self.recipe, self.background = recipe, background
+        self.recipe, self.sampling_rate, self.background = recipe, sampling_rate, background
         self.max_shift = recipe.time_shift * sampling_rate
 
     def __call__(self, input_values: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -27,10 +34,16 @@ class Augment:
         x = input_values.squeeze(1)
         if self.max_shift or self.recipe.speed:
             x = self.warp(x)
+        if self.recipe.reverberation:
+            x = self.reverberate(x)
+        if self.recipe.equalizer:
+            x = self.equalize(x)
         if self.recipe.gain:
             x = x * 10 ** (uniform(x, -self.recipe.gain, self.recipe.gain) / 20)
         if self.recipe.noise:
             x = self.add_noise(x)
+        if self.recipe.time_mask:
+            x = self.mask(x)
         if self.recipe.mixup:
             x, labels = self.mix_up(x, labels)
         return x.unsqueeze(1), labels
@@ -50,15 +63,53 @@ class Augment:
 
         return torch.lerp(read(left), read(left + 1), fraction)
 
+    def reverberate(self, x: torch.Tensor) -> torch.Tensor:
+        """Add the reverberation of a random room, exponentially decaying white noise, to some of the segments."""
+        time = torch.arange(round(REVERBERATION_TIMES[1] * self.sampling_rate), device=x.device) / self.sampling_rate
+        tail = torch.randn(len(x), len(time), device=x.device)
+        tail = tail * torch.exp(-math.log(1000) * time / uniform(x, *REVERBERATION_TIMES))
+        size = fast_fft_size(x.shape[1] + tail.shape[1])
+        wet = torch.fft.irfft(torch.fft.rfft(x, size) * torch.fft.rfft(tail, size), size)[:, : x.shape[1]]
+        level = rms(x) * 10 ** (uniform(x, *REVERBERANT_TO_DIRECT) / 20) / rms(wet).clamp(min=1e-8)
+        return x + wet * level * self.chosen(x, self.recipe.reverberation)
+
+    def equalize(self, x: torch.Tensor) -> torch.Tensor:
+        """Filter each segment with a random smooth frequency response, as of another microphone or voice."""
+        spectrum = torch.fft.rfft(x)
+        gains = uniform(x, -self.recipe.equalizer, self.recipe.equalizer, EQUALIZER_POINTS)
+        frequency = torch.linspace(0, self.sampling_rate / 2, spectrum.shape[1], device=x.device)
+        position = torch.log1p(frequency / EQUALIZER_CORNER)
+        position = position / position[-1] * (EQUALIZER_POINTS - 1)
+        left = position.long().clamp(max=EQUALIZER_POINTS - 2)
+        decibels = torch.lerp(gains[:, left], gains[:, left + 1], position - left)
+        return torch.fft.irfft(spectrum * 10 ** (decibels / 20), x.shape[1])
+
+    def mask(self, x: torch.Tensor) -> torch.Tensor:
+        """Silence up to the fraction `time_mask` of each segment, at a random place."""
+        length = uniform(x, 0, self.recipe.time_mask) * x.shape[1]
+        start = uniform(x, 0, 1) * (x.shape[1] - length)
+        time = torch.arange(x.shape[1], device=x.device)
+        return x.masked_fill((time >= start) & (time < start + length), 0.0)
+
     def add_noise(self, x: torch.Tensor) -> torch.Tensor:
         if self.background is not None and len(self.background) > x.shape[1]:
             starts = torch.randint(len(self.background) - x.shape[1], (len(x), 1), device=x.device)
             noise = self.background[starts + torch.arange(x.shape[1], device=x.device)]
         else:
-            noise = torch.randn_like(x)
+            noise = self.colored_noise(x)
         level = rms(x) * 10 ** (-uniform(x, *SNR_RANGE) / 20) / rms(noise).clamp(min=1e-8)
-        chosen = torch.rand(len(x), 1, device=x.device) < self.recipe.noise
-        return x + noise * level * chosen
+        return x + noise * level * self.chosen(x, self.recipe.noise)
+
+    def colored_noise(self, x: torch.Tensor) -> torch.Tensor:
+        """Gaussian noise whose power falls with a random power of the frequency."""
+        spectrum = torch.fft.rfft(torch.randn_like(x))
+        frequency = torch.arange(spectrum.shape[1], device=x.device).clamp(min=1)
+        return torch.fft.irfft(spectrum * frequency ** (-uniform(x, *NOISE_SLOPES) / 2), x.shape[1])
+
+    @staticmethod
+    def chosen(x: torch.Tensor, probability: float) -> torch.Tensor:
+        """Whether each segment is augmented, [batch, 1]."""
+        return torch.rand(len(x), 1, device=x.device) < probability
 
     def mix_up(self, x: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         alpha = torch.full((len(x), 1), self.recipe.mixup)
@@ -67,9 +118,15 @@ class Augment:
         return torch.lerp(x[other], x, weight), torch.lerp(labels[other], labels, weight)
 
 
-def uniform(like: torch.Tensor, low: float, high: float) -> torch.Tensor:
-    """One random number per segment, [batch, 1]."""
-    return torch.empty(len(like), 1, device=like.device).uniform_(low, high)
+def uniform(like: torch.Tensor, low: float, high: float, count: int = 1) -> torch.Tensor:
+    """Random numbers for each segment, [batch, count]."""
+    return torch.empty(len(like), count, device=like.device).uniform_(low, high)
+
+
+def fast_fft_size(length: int) -> int:
+    """The smallest power of two, or 3/4 or 5/8 of one, that is not below `length`."""
+    power = 1 << (length - 1).bit_length()
+    return next(size for size in (power * 5 // 8, power * 3 // 4, power) if size >= length)
 
 
 def rms(x: torch.Tensor) -> torch.Tensor:

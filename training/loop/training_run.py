@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast, gather_object
-from torch.optim.swa_utils import AveragedModel, update_bn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 from tqdm import tqdm
 
 from samplecnn_hf import SampleCNNForAudioClassification
@@ -86,11 +86,7 @@ class TrainingRun:
         """Update the EMA of the weights; its decay grows with the number of steps, up to `average_decay`."""
         steps = self.average.n_averaged.item()
         decay = min(self.recipe.average_decay, (1 + steps) / (10 + steps))
-
-        def average(averaged: torch.Tensor, current: torch.Tensor, _) -> torch.Tensor:
-            return torch.lerp(averaged, current, 1 - decay) if averaged.is_floating_point() else current
-
-        self.average.avg_fn = average
+        self.average.multi_avg_fn = get_ema_multi_avg_fn(decay)
         self.average.update_parameters(self.accelerator.unwrap_model(self.model))
 
     def fit(self) -> TrainedModel:
