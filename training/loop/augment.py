@@ -20,7 +20,7 @@ class Augment:
     Random time shift, speed, filtering, level, noise, masking and mixup, each enabled by its recipe field.
 
     Args:
-        recipe: its fields `time_shift`, `speed`, `equalizer`, `reverberation`, `gain`, `noise`, `time_mask` and `mixup`.
+        recipe: its fields of augmentation, `mixup` to `time_mask`.
         sampling_rate: of the segments, in Hz.
         background: noise recordings, float32 (samples,), on the device of the batches. None: colored noise.
     """
