@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 from transformers import Trainer, TrainingArguments
 
 from samplecnn_hf import SampleCNNForAudioClassification, create_config
+from samplecnn_hf.modeling_samplecnn import SampleCNNStem
 
 MULTI_LABEL = "multi_label_classification"
 MEL = {"front_end": "mel", "stem_kernel_size": 243, "stem_stride": 81, "num_blocks": 2, "segment_length": 1458}
@@ -120,3 +122,31 @@ def test_gradient_accumulation_of_the_trainer(tmp_path, problem_type):
         updates.append(model.classifier.out_proj.weight.detach() - before)
     assert updates[0].abs().max() > 0
     torch.testing.assert_close(updates[1], updates[0], atol=1e-6, rtol=1e-3)
+
+
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-10), (torch.float32, 2e-4)])
+@pytest.mark.parametrize("overrides", [{}, {"num_strided_convolutions": 0}, {"stem_kernel_size": 9, "stem_stride": 3}])
+def test_stem_with_normalized_weights_equals_convolution_and_batch_norm(overrides, dtype, tolerance):
+    """Outputs, gradients and running statistics, on a waveform with an offset as large as its signal."""
+    torch.manual_seed(0)
+    stem = SampleCNNStem(create_config("basic-8", **overrides)).to(dtype).train()
+    for parameter in stem.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    waveform = (0.1 + 0.1 * torch.randn(4, 729)).to(dtype)
+    output = stem(waveform)
+    weights = torch.randn_like(output)
+    gradients = torch.autograd.grad((output * weights).sum(), stem.parameters())
+
+    norm = stem.norm
+    mean, variance = torch.zeros(norm.num_features, dtype=dtype), torch.ones(norm.num_features, dtype=dtype)
+    normalized = F.batch_norm(
+        stem.conv(waveform[:, None, None]), mean, variance, norm.weight, norm.bias, True, norm.momentum, norm.eps
+    )
+    expected = F.relu(stem.pool(normalized))
+    assert (output - expected).abs().max() < tolerance
+    references = torch.autograd.grad((expected * weights).sum(), stem.parameters())
+    scale = max(reference.abs().max() for reference in references)
+    for actual, reference in zip(gradients, references, strict=True):
+        assert (actual - reference).abs().max() < tolerance * scale
+    assert norm.running_mean.allclose(mean, atol=tolerance) and norm.running_var.allclose(variance, atol=tolerance)
+    assert norm.num_batches_tracked == 1

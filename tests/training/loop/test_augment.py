@@ -74,3 +74,42 @@ def test_mixup_mixes_sound_and_labels_alike():
     assert mixed.squeeze(1).allclose(labels)
     assert labels.sum(1).allclose(torch.ones(16))
     assert ((labels > 0.05) & (labels < 0.95)).any()
+
+
+def test_equalizer_is_a_smooth_filter_within_the_limit():
+    x = torch.zeros(64, 1, RATE)
+    x[:, :, 0] = 1  # its spectrum is flat
+    response = 20 * torch.fft.rfft(augment(x, equalizer=6)[0].squeeze(1)).abs().log10()
+    assert response.abs().max() <= 6.01
+    assert response.std(0).min() > 1  # each segment has another response at each frequency
+    assert response.diff(dim=1).abs().max() < 0.5  # dB per Hz
+
+
+def test_reverberation_follows_the_sound_and_is_not_louder():
+    x = torch.zeros(400, 1, RATE)
+    x[:, :, 1000] = 1
+    reverberant = augment(x, reverberation=0.5)[0]
+    tail = (reverberant - x).squeeze(1)
+    assert tail[:, :1000].abs().max() < 1e-5
+    chosen = tail.abs().amax(1) > 1e-4
+    assert 0.4 < chosen.float().mean() < 0.6
+    level = 10 * tail[chosen].square().sum(1).log10()
+    assert level.min() > -20.1 and level.max() < 0.1 and level.std() > 3
+    early, late = tail[chosen][:, 1000:2000].square().sum(1), tail[chosen][:, -1000:].square().sum(1)
+    assert (late < 0.5 * early).all()
+
+
+def test_noise_without_recordings_is_white_to_brown():
+    x = torch.zeros(200, 1, RATE)
+    x[:, :, 0] = 1e-3
+    power = torch.fft.rfft((augment(x, noise=1)[0] - x).squeeze(1)).abs().square()
+    low = power[:, : RATE // 16].sum(1) / power.sum(1)  # the lowest eighth
+    assert low.min() < 0.25 and low.max() > 0.9
+
+
+def test_time_mask_silences_one_stretch():
+    masked = augment(torch.ones(200, 1, RATE), time_mask=0.25)[0].squeeze(1)
+    fraction = (masked == 0).float().mean(1)
+    assert fraction.max() <= 0.25 and fraction.max() > 0.2 and fraction.min() < 0.05
+    assert (masked.diff(dim=1).abs().sum(1) <= 2).all()
+    assert (masked == 0).any(0)[RATE // 10 : -RATE // 10].all()  # anywhere
