@@ -80,7 +80,8 @@ def test_other_data_remain_usable(spoken, tones, recipe):
     if recipe == "synthetic":
         (tones / SYNTHETIC_MARK).touch()
         recipe = "paper"
-    with pytest.raises(SystemExit, match="78 training segments do not fill a batch"):  # the check before passes
+    count = 36 if recipe == "modern" else 78  # at 16 kHz a clip has fewer segments
+    with pytest.raises(SystemExit, match=f"{count} training segments do not fill a batch"):  # the check before passes
         train.main([f"--recipe={RECIPES / recipe}.yaml", *spoken, *options, "--batch_size=100"])
 
 

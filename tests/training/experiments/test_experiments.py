@@ -34,7 +34,16 @@ def test_networks_of_the_paper(task, paper_task):
 
 
 def test_files_of_every_experiment_and_shared_runs(run, on_tones, trained, tmp_path, capsys):
-    new = {"figure_4": 8, "table_2": 2, "figure_5": 5, "figure_6": 4, "table_3": 2, "table_4": 0, "table_5": 2}
+    new = {
+        "figure_4": 8,
+        "table_2": 2,
+        "figure_5": 5,
+        "figure_6": 4,
+        "table_3": 2,
+        "table_4": 0,
+        "table_5": 2,
+        "ablation": 11,
+    }
     folder = tmp_path / "experiments" / "results" / "tones"
     for name, count in new.items():
         before = len(trained)
