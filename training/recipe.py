@@ -128,6 +128,9 @@ class Recipe:
     mixup: Annotated[float, Limits(0, 100)] = option(0.0, "Alpha of mixup (0 disables).")
     time_shift: Annotated[float, Limits(0, 60)] = option(0.0, "Maximum time shift in seconds, in either direction.")
     speed: Fraction = option(0.0, "Maximum relative change of speed, in either direction.")
+    formants: Fraction = option(
+        0.0, "Maximum relative shift of the formants at constant pitch, in either direction: other voices."
+    )
     reverberation: Annotated[float, Limits(0, 1)] = option(0.0, "Probability of adding the reverberation of a room.")
     equalizer: Annotated[float, Limits(0, 100)] = option(
         0.0, "Maximum gain in dB, in either direction, of a random filter with a smooth frequency response."

@@ -9,6 +9,9 @@ from training.recipe import Recipe
 
 SNR_RANGE = (5.0, 40.0)  # dB
 NOISE_SLOPES = (0.0, 2.0)  # exponent of 1 / frequency in the power spectrum: white to brown
+FORMANT_WINDOW = 0.032  # s
+ENVELOPE_WIDTH = 400.0  # Hz, of the moving average over frequency: wider than the pitch of a voice
+MAX_FORMANT_GAIN = 10.0
 EQUALIZER_POINTS = 8  # at which the gain is random, equally spaced in log frequency
 EQUALIZER_CORNER = 50.0  # Hz, below which the spacing is linear
 REVERBERATION_TIMES = (0.1, 0.8)  # s, to -60 dB
@@ -17,7 +20,7 @@ REVERBERANT_TO_DIRECT = (-20.0, 0.0)  # dB
 
 class Augment:
     """
-    Random time shift, speed, filtering, level, noise, masking and mixup, each enabled by its recipe field.
+    Random time shift, speed, formants, filtering, level, noise, masking and mixup, each enabled by its recipe field.
 
     Args:
         recipe: its fields of augmentation, `mixup` to `time_mask`.
@@ -34,6 +37,8 @@ class Augment:
         x = input_values.squeeze(1)
         if self.max_shift or self.recipe.speed:
             x = self.warp(x)
+        if self.recipe.formants:
+            x = self.shift_formants(x)
         if self.recipe.reverberation:
             x = self.reverberate(x)
         if self.recipe.equalizer:
@@ -62,6 +67,22 @@ class Augment:
             return padded.gather(1, index.clamp(-1, x.shape[1]).long() + 1)
 
         return torch.lerp(read(left), read(left + 1), fraction)
+
+    def shift_formants(self, x: torch.Tensor) -> torch.Tensor:
+        """Scale the frequencies of the spectral envelope of each segment, like a vocal tract of another length."""
+        size = 2 * round(FORMANT_WINDOW * self.sampling_rate / 2)
+        options = {"n_fft": size, "hop_length": size // 2, "window": torch.hann_window(size, device=x.device)}
+        spectrum = torch.stft(x, **options, return_complex=True)
+        power = spectrum.abs().square().transpose(1, 2)
+        width = 2 * round(ENVELOPE_WIDTH * size / self.sampling_rate / 2) + 1
+        envelope = F.avg_pool1d(power, width, stride=1, padding=width // 2, count_include_pad=False) + 1e-12
+        bins = torch.arange(size // 2 + 1, device=x.device)
+        position = (bins * (1 + uniform(x, -self.recipe.formants, self.recipe.formants))).clamp(max=size // 2)
+        left = position.long().clamp(max=size // 2 - 1)
+        index, fraction = left[:, None].expand_as(envelope), (position - left)[:, None]
+        moved = torch.lerp(envelope.gather(2, index), envelope.gather(2, index + 1), fraction)
+        gain = (moved / envelope).sqrt().clamp(max=MAX_FORMANT_GAIN)
+        return torch.istft(spectrum * gain.transpose(1, 2), **options, length=x.shape[1])
 
     def reverberate(self, x: torch.Tensor) -> torch.Tensor:
         """Add the reverberation of a random room, exponentially decaying white noise, to some of the segments."""

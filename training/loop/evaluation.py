@@ -43,7 +43,9 @@ def predict(model, loader: DataLoader, accelerator: Accelerator) -> Predictions:
     """Predict all clips of a loader prepared by `accelerator`."""
     model.eval()
     batches = []
-    for batch in tqdm(loader, desc="evaluate", leave=False, disable=not accelerator.is_local_main_process):
+    for batch in tqdm(
+        loader, desc="evaluate", leave=False, disable=None if accelerator.is_local_main_process else True
+    ):
         mask, targets = batch["attention_mask"], batch["labels"]
         outputs = model(batch["input_values"], attention_mask=mask)
         losses = segment_losses(outputs.segment_logits.float(), targets, model.config.multi_label) * mask

@@ -116,7 +116,7 @@ class TrainingRun:
             self.train_loader,
             desc=f"epoch {epoch + 1}/{self.recipe.num_epochs}",
             leave=False,
-            disable=not self.accelerator.is_local_main_process,
+            disable=None if self.accelerator.is_local_main_process else True,  # None: unless in a terminal
         )
         for step, (batch, rate) in enumerate(zip(progress, learning_rates, strict=True)):
             for group in self.optimizer.param_groups:

@@ -76,6 +76,18 @@ def test_mixup_mixes_sound_and_labels_alike():
     assert ((labels > 0.05) & (labels < 0.95)).any()
 
 
+def test_formants_move_and_pitch_stays():
+    time = torch.arange(RATE) / RATE
+    harmonics = 125 * torch.arange(1, 32)
+    resonance = torch.exp(-(((harmonics - 1500) / 300) ** 2)) + 1e-3
+    voice = (resonance[:, None] * torch.sin(2 * torch.pi * harmonics[:, None] * time)).sum(0).expand(64, 1, RATE)
+    power = torch.fft.rfft(augment(voice, formants=0.2)[0].squeeze(1)).abs().square()
+    center = (power * torch.arange(power.shape[1])).sum(1) / power.sum(1)
+    assert 1200 < center.min() < 1375 and 1650 < center.max() < 1900
+    at_harmonics = power.unflatten(1, (-1, 1))[:, :4000, 0].unflatten(1, (-1, 125))
+    assert (at_harmonics[:, :, [0, 1, 124]].sum((1, 2)) > 0.95 * power.sum(1)).all()
+
+
 def test_equalizer_is_a_smooth_filter_within_the_limit():
     x = torch.zeros(64, 1, RATE)
     x[:, :, 0] = 1  # its spectrum is flat
