@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import training_step
 from training.experiments import EXPERIMENTS
 from training.experiments.output import page
 
@@ -106,13 +105,8 @@ def test_preparation():
 def test_training_step():
     benchmark = load("benchmarks/results/training_step.json")
     table = rows("docs/speed.md")
-    for name in training_step.CONFIGURATIONS:
-        cells = []
-        for network in benchmark["networks"].values():
-            cells += [str(network["segments_per_second"][name]), str(network["ratio_to_plain_float32"][name])]
-        assert table[name] == cells
-    share = 100 * benchmark["augmentation"]["share_of_step"]
-    assert f"{share:.0f} % of the time of a step" in read("docs/speed.md")
+    for name, speed in benchmark["segments_per_second"].items():
+        assert table[name] == [str(speed), str(benchmark["ratio_to_plain_float32"][name])]
 
 
 @pytest.mark.parametrize("data", ["arabic_speech_commands", "esc10"])
