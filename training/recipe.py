@@ -125,7 +125,9 @@ class Recipe:
     average_decay: Fraction = option(0.0, "EMA decay per step (0 disables).")
 
     # Augmentation, drawn independently for each training segment
-    mixup: Annotated[float, Limits(0, 100)] = option(0.0, "Alpha of mixup (0 disables).")
+    mixup: Annotated[float, Limits(0, 100)] = option(
+        0.0, "Alpha of mixup, with the levels in the ratio of the labels (0 disables); 1 draws all ratios equally."
+    )
     time_shift: Annotated[float, Limits(0, 60)] = option(0.0, "Maximum time shift in seconds, in either direction.")
     speed: Fraction = option(0.0, "Maximum relative change of speed, in either direction.")
     formants: Fraction = option(

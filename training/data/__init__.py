@@ -11,6 +11,7 @@ from training.errors import DataError
 SOURCES = {
     "dcase2017": dcase2017.load,
     "folder": folder.load,
+    "folder-all": partial(folder.load, all_clips=True),
     "hub": hub.load,
     "magnatagatune": magnatagatune.load,
     "magnatagatune-26k": partial(magnatagatune.load, all_clips=True),

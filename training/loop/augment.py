@@ -133,10 +133,18 @@ class Augment:
         return torch.rand(len(x), 1, device=x.device) < probability
 
     def mix_up(self, x: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        Mix each segment with another one so that their levels have the random ratio of the labels.
+
+        This is between-class learning (Tokozume, Ushiku and Harada, ICLR 2018) with the RMS as the level. Without the
+        correction, a quiet segment next to a loud one would be labeled but not heard.
+        """
         alpha = torch.full((len(x), 1), self.recipe.mixup)
-        weight = torch.distributions.Beta(alpha, alpha).sample().to(x.device)
-        other = torch.randperm(len(x), device=x.device)
-        return torch.lerp(x[other], x, weight), torch.lerp(labels[other], labels, weight)
+        ratio = torch.distributions.Beta(alpha, alpha).sample().to(x.device)
+        other, level = x.roll(1, 0), rms(x).clamp(min=1e-8)  # the batch is in random order
+        first, second = ratio * level.roll(1, 0), (1 - ratio) * level
+        mixed = (first * x + second * other) / torch.hypot(first, second)
+        return mixed, torch.lerp(labels.roll(1, 0), labels, ratio)
 
 
 def uniform(like: torch.Tensor, low: float, high: float, count: int = 1) -> torch.Tensor:

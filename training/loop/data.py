@@ -10,7 +10,7 @@ from samplecnn_hf import SampleCNNFeatureExtractor
 from training.data.prepared import PreparedClips, prepare
 from training.data.segments import TrainingSegments, evaluation_loader, to_float
 from training.data.source import Source
-from training.errors import DataError
+from training.errors import DataError, RecipeError
 from training.loop.augment import Augment
 from training.paper import check_paper_counts
 from training.recipe import Recipe
@@ -26,7 +26,7 @@ class TrainingData:
         extractor: the network's feature extractor.
         clips: the usable clips of each split.
         segments: batches of training segments, shuffled; for Accelerate to prepare.
-        evaluation: batches of whole clips of "validation" and, if there is one, "test"; prepared by Accelerate.
+        evaluation: batches of whole clips of "validation" and "test", if there are any; prepared by Accelerate.
         augment: augmentation of a batch of training segments.
     """
 
@@ -45,9 +45,12 @@ def load_data(
     Prepare the clips of `source` for a run.
 
     Raises:
+        RecipeError: options that need validation clips, which the source does not have.
         DataError: a split without usable clips, fewer segments than a batch, or not the number of clips in the paper.
     """
     quiet = not accelerator.is_local_main_process
+    if "validation" not in source.splits and (recipe.keep == "best" or recipe.schedule == "plateau"):
+        raise RecipeError(f"{source.name} has no validation clips: set --keep last --schedule cosine")
     clips = prepare(source, extractor.sampling_rate, recipe.cache_dir, quiet=quiet)
     if recipe.paper_counts and not source.synthetic:
         check_paper_counts(source.name, clips)

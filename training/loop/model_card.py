@@ -64,7 +64,7 @@ def render_card(model, extractor, results: dict) -> ModelCard:
     """The model card, from the config and the results."""
     public, recipe = without_local_paths(results), results["recipe"]
     name = printable(Path(recipe["output_dir"]).absolute().name)
-    split = "test" if "test" in results["metrics"] else "validation"
+    split = list(results["metrics"])[-1] if results["metrics"] else None  # test, or validation without one
     data, project = describe_data(results), _project()
     options = {name: value for name, value in public["recipe"].items() if not is_local(name, results)}
     options["model_kwargs"] = " ".join(f"{name}={value}" for name, value in options["model_kwargs"].items())
@@ -93,7 +93,7 @@ def render_card(model, extractor, results: dict) -> ModelCard:
         paper_score=paper_score(results),
         metrics=metrics_rows(results),
         label_split=split,
-        labels=results["per_label"][split],
+        labels=results["per_label"][split] if split else [],
     )
     return ModelCard(content)
 
@@ -104,7 +104,7 @@ def _project() -> dict:
 
 def card_data(name: str, config, results: dict, data: dict) -> ModelCardData:
     """The metadata for the Hub: how to load the model, its base model and data, and its scores."""
-    metrics = next(iter(results["metrics"].values()))
+    metrics = next(iter(results["metrics"].values()), {})
     return ModelCardData(
         model_name=name,
         language=data.get("language"),

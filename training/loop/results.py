@@ -34,13 +34,13 @@ def evaluate_splits(
     model: SampleCNNForAudioClassification, data: TrainingData, accelerator: Accelerator
 ) -> dict[str, dict]:
     """
-    Scores on the validation split and, if there is one, on the test split, in float32.
+    Scores on the validation and the test split, as far as there are any, in float32.
 
     For multi-label data, thresholds are tuned on the validation split first and become part of the model's config.
     """
     source, multi_label = data.source, data.source.multi_label
     predictions = {split: predict(model, loader, accelerator) for split, loader in data.evaluation.items()}
-    if multi_label:
+    if multi_label and "validation" in predictions:
         model.config.thresholds = tune_thresholds(*predictions["validation"][:2])
     thresholds = model.config.thresholds
     scores = {name: {} for name in ("metrics", "interval", "per_label")}

@@ -96,7 +96,7 @@ class TrainingRun:
             rates = self.schedule.learning_rates(self.history)
             record = {"epoch": len(self.history) + 1, "learning_rate": rates[0]}
             record["train_loss"] = self.train_epoch(rates)
-            record["validation"] = self.validate()
+            record["validation"] = self.validate() if "validation" in self.data.evaluation else {}
             record["seconds"] = round(time.perf_counter() - started, 1)
             self.history.append(record)
             self.save_kept()
@@ -236,10 +236,10 @@ class TrainingRun:
     def report(self, record: dict):
         """Print one line per epoch."""
         scores = {name: record["validation"].get(name) for name in ("loss", self.data.source.metric)}
-        shown = "  ".join(f"{name} {value:.4f}" for name, value in scores.items() if value is not None)
+        shown = "".join(f"  {name} {value:.4f}" for name, value in scores.items() if value is not None)
         self.accelerator.print(
-            f"epoch {record['epoch']:3d}  train loss {record['train_loss']:.4f}  validation: {shown}"
-            f"  ({record['seconds']:.0f} s)"
+            f"epoch {record['epoch']:3d}  train loss {record['train_loss']:.4f}"
+            f"{'  validation:' if shown else ''}{shown}  ({record['seconds']:.0f} s)"
         )
 
 

@@ -69,9 +69,11 @@ def test_silence_stays_finite():
 
 
 def test_mixup_mixes_sound_and_labels_alike():
-    x = torch.eye(16).unsqueeze(1)  # segment i is one where label i is
+    """Segment i is a pulse where label i is, and louder than the one before; level and label have the same ratio."""
+    x = (torch.eye(16) * 2.0 ** torch.arange(16)).unsqueeze(1)
     mixed, labels = augment(x, mixup=1.0)
-    assert mixed.squeeze(1).allclose(labels)
+    parts = mixed.squeeze(1)
+    assert (parts / parts.sum(1, keepdim=True)).allclose(labels, atol=1e-5)
     assert labels.sum(1).allclose(torch.ones(16))
     assert ((labels > 0.05) & (labels < 0.95)).any()
 
@@ -86,6 +88,21 @@ def test_formants_move_and_pitch_stays():
     assert 1200 < center.min() < 1375 and 1650 < center.max() < 1900
     at_harmonics = power.unflatten(1, (-1, 1))[:, :4000, 0].unflatten(1, (-1, 125))
     assert (at_harmonics[:, :, [0, 1, 124]].sum((1, 2)) > 0.95 * power.sum(1)).all()
+
+
+def test_mixup_keeps_the_level():
+    x = torch.randn(64, 1, 4000)
+    level = augment(x, mixup=1.0)[0].square().mean((1, 2)).sqrt()
+    assert level.allclose(torch.ones(64), atol=0.1)
+
+
+def test_mixup_with_silence_does_not_add_the_label_of_a_sound_that_is_not_heard():
+    x = torch.zeros(64, 1, 100)
+    x[:32] = 1
+    mixed, labels = augment(x, torch.eye(2).repeat_interleave(32, 0), mixup=1.0)
+    heard = mixed.abs().amax((1, 2)) > 1e-3
+    assert heard.any() and not heard.all()
+    assert (labels[heard, 0] > 0.99).all()
 
 
 def test_equalizer_is_a_smooth_filter_within_the_limit():

@@ -149,7 +149,7 @@ def test_licenses_of_weights_and_data(write):
     assert "License of the data: CC BY 4.0." in write(SINGLE_LABEL, source="speech_commands").text
 
 
-@pytest.mark.parametrize("name", sorted(set(SOURCES) - {"folder", "hub"}))
+@pytest.mark.parametrize("name", sorted(set(SOURCES) - {"folder", "folder-all", "hub"}))
 def test_every_data_set_known_by_name_is_described(write, name):
     card = write(MULTI_LABEL, source=name)
     assert "not stated here" not in card.text and card.text.count("```bibtex\n@") == 2

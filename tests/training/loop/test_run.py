@@ -34,6 +34,20 @@ def test_run_ends_in_a_folder_that_the_pipeline_loads(tiny_run, tones, tmp_path,
     assert results["giga_macs"] > 0 and results["segments_per_second"] > 0
 
 
+def test_all_clips_for_training(tiny_run, folds, tmp_path, capsys):
+    """No clip is held out, so there are no scores and no best epoch."""
+    options = [*tiny_run, "--source=folder-all", "--num_epochs=2"]
+    with pytest.raises(SystemExit, match="folder-all has no validation clips: set --keep last --schedule cosine"):
+        train.main(options)
+    train.main([*options, "--keep=last"])
+    lines = capsys.readouterr().out.splitlines()
+    assert "train loss" in lines[1] and "validation" not in lines[1]
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["clips"] == {"train": 60} and results["metrics"] == {} and results["kept_epoch"] == 2
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "trained on all clips; none were held out to score it" in card and "high, low, middle" in card
+
+
 def test_resume_with_other_options_is_refused(tiny_run, tmp_path, monkeypatch, capsys):
     def interrupt(*arguments):
         raise KeyboardInterrupt

@@ -7,6 +7,7 @@ class folders  <class>/*.wav; a hash of the file name assigns the splits, about 
 """
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from training.data.source import Clip, Source
@@ -20,8 +21,12 @@ SPLIT_NAMES = {"train": ("train",), "validation": ("validation", "valid", "val",
 Examples = dict[str, list[tuple[Path, str]]]  # by split: audio file and class name
 
 
-def load(data_dir: Path) -> Source:
+def load(data_dir: Path, all_clips: bool = False) -> Source:
     """List the clips of a folder in one of the layouts above; the labels are the class names, sorted.
+
+    Args:
+        data_dir: the folder.
+        all_clips: use the clips of all splits for training, and hold out none.
 
     Raises:
         DataError: no audio, no validation data, only one class, a class without training examples, or a faulty CSV
@@ -37,17 +42,22 @@ def load(data_dir: Path) -> Source:
         examples = {split: [] for split in SPLIT_NAMES}
         for path, class_name in read_class_folders(data_dir):
             examples[assign_split(path.name)].append((path, class_name))
+    if all_clips:
+        examples = {"train": list(chain.from_iterable(examples.values()))}
+        return make_source("folder-all", data_dir, examples, required=("train",))
     return make_source("folder", data_dir, examples)
 
 
-def make_source(name: str, data_dir: Path, examples: Examples) -> Source:
+def make_source(
+    name: str, data_dir: Path, examples: Examples, required: tuple[str, ...] = ("train", "validation")
+) -> Source:
     """Number the classes and check that every one of them can be learned. Raises `DataError` otherwise."""
     if not any(examples.values()):
         raise DataError(
             f"no audio (wav, flac, ogg, mp3) in {data_dir}: lay it out as <class>/*.wav, "
             "train/<class>/*.wav and validation/<class>/*.wav, or train.csv and validation.csv"
         )
-    for split in ("train", "validation"):
+    for split in required:
         if not examples.get(split):
             raise DataError(f"no {split} data in {data_dir}: add {split}.csv, {split}/<class>/*.wav or more files")
     labels = sorted({class_name for _, class_name in examples["train"]})
