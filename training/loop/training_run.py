@@ -236,10 +236,10 @@ class TrainingRun:
     def report(self, record: dict):
         """Print one line per epoch."""
         scores = {name: record["validation"].get(name) for name in ("loss", self.data.source.metric)}
-        shown = "".join(f"  {name} {value:.4f}" for name, value in scores.items() if value is not None)
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in scores.items() if value is not None)
         self.accelerator.print(
             f"epoch {record['epoch']:3d}  train loss {record['train_loss']:.4f}"
-            f"{'  validation:' if shown else ''}{shown}  ({record['seconds']:.0f} s)"
+            f"{shown and f'  validation: {shown}'}  ({record['seconds']:.0f} s)"
         )
 
 
