@@ -78,6 +78,9 @@ class Recipe:
     max_segments: Annotated[int | None, Limits(1, 10**6)] = option(
         None, "Maximum number of segments per clip; the paper takes 10 of music and scenes."
     )
+    hop_length: Annotated[int | None, Limits(1, 10**6)] = option(
+        None, "Samples between the starts of two segments in evaluation; by default they do not overlap."
+    )
     drop_last: bool = option(False, "Drop the last segment if the clip does not fill it, as the paper does.")
     short_clips: Literal["zero", "tile", "repeat"] = option(
         "zero", "Padding of short clips: zero, tile (repeat the clip) or repeat (each sample; fills max_segments)."
@@ -223,7 +226,7 @@ class Recipe:
 
     def create_feature_extractor(self, config: SampleCNNConfig) -> SampleCNNFeatureExtractor:
         """Feature extractor of a new network."""
-        options = {name: getattr(self, name) for name in EXTRACTOR}
+        options = {name: getattr(self, name) for name in (*EXTRACTOR, "hop_length")}
         return SampleCNNFeatureExtractor(
             sampling_rate=config.sampling_rate, segment_length=config.segment_length, **options
         )
@@ -244,6 +247,10 @@ class Recipe:
         if self.freeze > 1 + model.config.num_blocks:
             raise RecipeError(f"--freeze must be at most {1 + model.config.num_blocks} for {self.pretrained}")
         self.adopt_extractor(extractor)
+        if self.hop_length is not None:
+            if self.hop_length > extractor.segment_length:
+                raise RecipeError(f"--hop_length must be at most {extractor.segment_length} for {self.pretrained}")
+            extractor.hop_length = self.hop_length
         return model, extractor
 
     def adopt_extractor(self, extractor: SampleCNNFeatureExtractor):

@@ -27,17 +27,18 @@ class TrainingSegments(Dataset):
     Single segments for training (section IV-D): `input_values` float32 [1, samples], not yet normalized (augmentation
     comes first), and `labels` float32 [num_labels].
 
-    With `crop="consecutive"`, one item per segment of the clips. `crop="random"` gives the same number of segments per
-    clip, each with a random start.
+    With `crop="consecutive"`, one item per segment of the clips; they do not overlap, whatever the extractor's
+    `hop_length`. `crop="random"` gives the same number of segments per clip, each with a random start.
     """
 
     def __init__(self, clips: PreparedClips, num_labels: int, extractor: SampleCNNFeatureExtractor, crop: str):
         self.clips, self.extractor, self.crop = clips, extractor, crop
         self.targets = target_matrix(clips.labels, num_labels)
+        consecutive = SampleCNNFeatureExtractor.from_dict(extractor.to_dict(), hop_length=None)
         self.index = [
             (clip, start)
             for clip, num_samples in enumerate(clips.num_samples)
-            for start in extractor.segment_starts(num_samples)
+            for start in consecutive.segment_starts(num_samples)
         ]
 
     def __len__(self) -> int:

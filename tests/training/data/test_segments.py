@@ -61,6 +61,14 @@ def test_consecutive_segments_are_those_of_the_evaluation(options):
     torch.testing.assert_close(torch.stack(trained), torch.stack(evaluated))
 
 
+def test_segments_overlap_in_evaluation_only():
+    extractor = SampleCNNFeatureExtractor(segment_length=100, hop_length=50)
+    clips = Clips([ramp(300)])
+    assert [int(to_pcm(item)[0]) for item in TrainingSegments(clips, 1, extractor, "consecutive")] == [1, 101, 201]
+    (clip,) = EvaluationClips(clips, 1, extractor)
+    assert len(clip["input_values"]) == 5
+
+
 def test_random_segments_start_anywhere_in_the_clip():
     torch.manual_seed(0)
     segments = TrainingSegments(Clips([ramp(250)] * 100), 100, EXTRACTOR, crop="random")

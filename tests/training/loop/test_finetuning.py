@@ -1,5 +1,6 @@
 """`--pretrained` with `--freeze` and `--warm_statistics`, and the recipe that uses them."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,13 @@ def test_an_interrupted_run_ends_with_the_same_weights(options, tmp_path, monkey
     train.main([*options, "--resume"])
     again = state(tmp_path / "again")
     assert all(torch.equal(tensor, again[name]) for name, tensor in state(tmp_path / "tuned").items())
+
+
+def test_overlapping_segments_in_evaluation(options, tmp_path):
+    with pytest.raises(SystemExit, match="^error: --hop_length must be at most 1458 for "):
+        train.main([*options, "--hop_length=1459"])
+    train.main([*options, "--hop_length=729", "--num_epochs=1"])
+    assert json.loads((tmp_path / "tuned" / "preprocessor_config.json").read_text())["hop_length"] == 729
 
 
 def test_more_layers_than_there_are(options, tmp_path):
