@@ -69,6 +69,12 @@ def test_recorded_speech(recipe):
     ]
 
 
+def test_transfer_from_urban_sounds():
+    table = rows("docs/results.md")
+    for name, scores in load("benchmarks/results/segment_averaging.json")["mean"].items():
+        assert table[name] == [f"{100 * scores['accuracy']:.1f} %", f"{scores['loss']:.3f}"]
+
+
 def test_cross_validation():
     summary = results("esc10")
     accuracy = f"{100 * summary['accuracy_mean']:.1f} %"
