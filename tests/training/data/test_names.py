@@ -87,6 +87,7 @@ LAYOUTS = {
     "split folders": ("folder", write_splits, "word"),
     "class folders": ("folder", write_classes, "word"),
     "folds": ("folder-fold2", write_classes, "word"),
+    "all clips": ("folder-all", write_classes, "word"),
     "speech_commands": ("speech_commands", write_words, "word"),
     "magnatagatune": ("magnatagatune", write_tags, "word"),
     "magnatagatune-26k": ("magnatagatune-26k", write_tags, "word"),
@@ -94,7 +95,13 @@ LAYOUTS = {
     "million_song": ("million_song", write_songs, TAGS[0]),
     "Parquet": ("hub", write_parquet, "word"),
 }
-IN_PATHS = {"split folders", "class folders", "folds", "speech_commands"}  # the label is the name of a folder
+IN_PATHS = {
+    "split folders",
+    "class folders",
+    "folds",
+    "all clips",
+    "speech_commands",
+}  # the label is the name of a folder
 BAD_LABELS = [
     *("", " ", "\t", "two\nlines", "two\rlines", "tab\there", "null\0byte", "\x1b[31mred", "\x7f", "\x85"),
     *("line\u2028separator", "paragraph\u2029separator", os.fsdecode(b"caf\xe9"), "\ud800", "other ", "  other"),
