@@ -10,10 +10,13 @@ from samplecnn_hf import SampleCNNFeatureExtractor
 from training.data.prepared import PreparedClips, prepare
 from training.data.segments import TrainingSegments, evaluation_loader, to_float
 from training.data.source import Source
+from training.data.sources.recordings import RECORDINGS
 from training.errors import DataError, RecipeError
 from training.loop.augment import Augment
 from training.paper import check_paper_counts
 from training.recipe import Recipe
+
+EVALUATED = ("validation", "test", RECORDINGS)  # splits
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class TrainingData:
         extractor: the network's feature extractor.
         clips: the usable clips of each split.
         segments: batches of training segments, shuffled; for Accelerate to prepare.
-        evaluation: batches of whole clips of "validation" and "test", if there are any; prepared by Accelerate.
+        evaluation: batches of whole clips of each of `EVALUATED` that there is; prepared by Accelerate.
         augment: augmentation of a batch of training segments.
     """
 
@@ -60,7 +63,7 @@ def load_data(
         raise DataError(f"{len(segments)} training segments do not fill a batch: use a smaller --batch_size")
     evaluation = {
         split: evaluation_loader(clips[split], num_labels, extractor, recipe.eval_batch_size)
-        for split in ("validation", "test")
+        for split in EVALUATED
         if split in clips
     }
     background = None

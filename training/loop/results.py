@@ -16,6 +16,7 @@ from training.data.source import Source
 from training.errors import RecipeError
 from training.loop.complexity import giga_macs, segments_per_second
 from training.loop.data import TrainingData
+from training.loop.detection import evaluate_detection, spots_words
 from training.loop.evaluation import predict
 from training.loop.metrics import (
     bootstrap_interval,
@@ -34,9 +35,10 @@ def evaluate_splits(
     model: SampleCNNForAudioClassification, data: TrainingData, accelerator: Accelerator
 ) -> dict[str, dict]:
     """
-    Scores on the validation and the test split, as far as there are any, in float32.
+    Scores on the splits in `data.evaluation`, in float32.
 
     For multi-label data, thresholds are tuned on the validation split first and become part of the model's config.
+    If there are keywords, silence and unknown sounds, `evaluate_detection` does the same for the keywords.
     """
     source, multi_label = data.source, data.source.multi_label
     predictions = {split: predict(model, loader, accelerator) for split, loader in data.evaluation.items()}
@@ -53,6 +55,8 @@ def evaluate_splits(
             scores["unscored_labels"][split] = [source.labels[i] for i in unscored_labels(targets)]
         else:
             scores["confusion_matrix"][split] = confusion_matrix(logits, targets)
+    if spots_words(source):
+        scores["detection"] = evaluate_detection(model, data.extractor, source.labels, data.clips)
     return scores
 
 

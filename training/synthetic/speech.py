@@ -9,7 +9,6 @@ an optional extra, only used to generate data, and never imported by `samplecnn_
 import argparse
 import ctypes
 import hashlib
-import re
 from collections.abc import Sequence
 from functools import partial
 from itertools import chain, product
@@ -19,7 +18,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from training.data.sources.speech_commands import BACKGROUND_NOISE, SPLIT_LISTS, assign_split
+from training.data.sources.speech_commands import BACKGROUND_NOISE, SPLIT_LISTS, UNKNOWN, assign_split
 from training.errors import DataError
 from training.synthetic.noise import colored_noise
 from training.synthetic.output import check_at_least, import_package, new_folder, run_command, run_in_parallel
@@ -30,6 +29,7 @@ CLIP_SAMPLES = SAMPLE_RATE  # 1 s
 NOISE_SAMPLES = 10 * SAMPLE_RATE  # 10 s
 LOWEST = 20  # frequency of colored noise, in Hz
 VOICES_PER_PROCESS = 16
+UNKNOWN_PER_VOICE = 12  # words
 INSTALL = 'pip install "samplecnn-hf[synthetic]"'
 
 ACCENTS = (
@@ -60,40 +60,57 @@ def write_spoken_commands(
     takes: int = 1,
     seed: int = 0,
     num_workers: int = 2,
+    language: str = "en",
+    unknown_words: Sequence[str] = (),
 ) -> None:
     """Write synthetic spoken words in the layout of the Speech Commands archive.
 
-    Each of the `num_voices` voices (None: all) is a speaker and says each word `takes` times, in 1 s of 16 kHz mono
-    PCM16 WAV. The files do not depend on `num_workers`; `output_dir` appears when it is complete.
+    Each of the `num_voices` voices (None: all) of the language is a speaker and says each word `takes` times, in 1 s
+    of 16 kHz mono PCM16 WAV. `unknown_words` are the class `_unknown_`: each voice says `UNKNOWN_PER_VOICE` of them
+    that no voice of another split says. The files do not depend on `num_workers`; `output_dir` appears when it is
+    complete.
 
     Raises:
         DataError: an argument is out of range, `output_dir` exists, or espeakng-loader is not installed.
     """
-    if not words or len(set(words)) < len(words) or not all(re.fullmatch("[a-z]+", word) for word in words):
-        raise DataError(f"words must be unique and consist of the letters a-z; got {','.join(words)!r}")
+    if not words or len(set(words)) < len(words) or not all(word.isalpha() and word.islower() for word in words):
+        raise DataError(f"words must be unique and consist of lower-case letters; got {','.join(words)!r}")
     check_at_least(takes=(takes, 1), seed=(seed, 0), num_workers=(num_workers, 1))
-    voices = _pick_voices(num_voices, seed)
+    voices = _pick_voices(num_voices, seed, language)
     with new_folder(output_dir) as partial_dir:
-        for folder in (*words, BACKGROUND_NOISE):
+        for folder in (*words, BACKGROUND_NOISE, *([UNKNOWN] if unknown_words else [])):
             (partial_dir / folder).mkdir()
         # The output of espeak-ng depends on earlier calls, even after re-initialization. Fixed groups of voices, each
         # in a new process, make the files independent of the number of workers.
         groups = [voices[i : i + VOICES_PER_PROCESS] for i in range(0, len(voices), VOICES_PER_PROCESS)]
-        tasks = [partial(_speak_group, partial_dir, group, words, takes, seed) for group in groups]
+        said = {voice: _said_by(voice, words, takes, unknown_words, seed) for voice in voices}
+        tasks = [partial(_speak_group, partial_dir, {voice: said[voice] for voice in group}, seed) for group in groups]
         tasks.append(partial(_write_noises, partial_dir / BACKGROUND_NOISE, seed))
         run_in_parallel(tasks, num_workers, "Speaking", tasks_per_process=1)
-        _write_lists(partial_dir, voices, words, takes)
+        write_lists(partial_dir)
 
 
 # Voices
 
 
-def _pick_voices(num_voices: int | None, seed: int) -> list[str]:
+def _accents(language: str) -> tuple[str, ...]:
+    """The accents of a language code such as "fr". Raises `DataError` if espeak-ng does not speak the language."""
+    if language == "en":
+        return ACCENTS
+    languages_dir = Path(import_package("espeakng_loader", INSTALL).get_data_path()) / "lang"
+    names = sorted(path.name.lower() for path in languages_dir.rglob("*") if path.is_file())
+    accents = [name for name in names if name == language or name.startswith(f"{language}-")]
+    if not accents:
+        raise DataError(f"espeak-ng does not speak {language!r}: choose one of {', '.join(names)}")
+    return tuple(accents)
+
+
+def _pick_voices(num_voices: int | None, seed: int, language: str) -> list[str]:
     """Draw `num_voices` voice names such as "en-us+f3", evenly distributed over the accents."""
     variants_dir = Path(import_package("espeakng_loader", INSTALL).get_data_path()) / "voices" / "!v"
     variants = sorted(path.name for path in variants_dir.iterdir() if path.name not in SAME_SOUND)
     rng = np.random.default_rng(seed)
-    by_accent = [[f"{accent}+{variant}" for variant in rng.permutation(variants)] for accent in ACCENTS]
+    by_accent = [[f"{accent}+{variant}" for variant in rng.permutation(variants)] for accent in _accents(language)]
     voices = list(chain.from_iterable(zip(*by_accent, strict=True)))
     if num_voices is not None:
         if not 1 <= num_voices <= len(voices):
@@ -114,10 +131,21 @@ def _file_name(voice: str, take: int) -> str:
 # Speaking
 
 
-def _speak_group(output_dir: Path, voices: list[str], words: Sequence[str], takes: int, seed: int) -> None:
+def _said_by(
+    voice: str, words: Sequence[str], takes: int, unknown_words: Sequence[str], seed: int
+) -> list[tuple[str, str, int]]:
+    """Class, word and number of the take of each clip of a voice."""
+    said = [(word, word, take) for word, take in product(words, range(takes))]
+    rng = np.random.default_rng([seed, 3, *hashlib.sha1(voice.encode()).digest()])
+    unknown = [word for word in unknown_words if assign_split(word) == assign_split(_file_name(voice, 0))]
+    drawn = rng.permutation(unknown)[:UNKNOWN_PER_VOICE]
+    return said + [(UNKNOWN, str(word), take) for take, word in enumerate(drawn)]
+
+
+def _speak_group(output_dir: Path, said: dict[str, list[tuple[str, str, int]]], seed: int) -> None:
     """Write all clips of a group of voices, in a separate process."""
     espeak = _Espeak(seed)
-    for voice, word, take in product(voices, words, range(takes)):
+    for voice, class_name, word, take in ((voice, *clip) for voice, clips in said.items() for clip in clips):
         rng = np.random.default_rng([seed, *hashlib.sha1(f"{voice}/{word}/{take}".encode()).digest()])
         spoken = espeak.say(
             word,
@@ -126,7 +154,7 @@ def _speak_group(output_dir: Path, voices: list[str], words: Sequence[str], take
             pitch=int(np.clip(rng.normal(50, 12), 0, 99)),
             pitch_range=int(rng.integers(20, 80)),
         )
-        path = output_dir / word / _file_name(voice, take)
+        path = output_dir / class_name / _file_name(voice, take)
         soundfile.write(path, _place(spoken, rng), SAMPLE_RATE, subtype="PCM_16")
 
 
@@ -195,6 +223,13 @@ class _Espeak:
             raise RuntimeError(f"espeak-ng returns silence for {text!r} with voice {voice}")
         return soxr.resample(samples.astype(np.float32) / 2**15, self._rate, SAMPLE_RATE)
 
+    def phonemes(self, text: str, voice: str) -> str:
+        """How the voice pronounces `text`, in espeak-ng's notation."""
+        self._check(self._library.espeak_SetVoiceByName(voice.encode()), f"voice {voice}")
+        pointer = ctypes.c_char_p(text.encode())
+        self._library.espeak_TextToPhonemes.restype = ctypes.c_char_p
+        return self._library.espeak_TextToPhonemes(ctypes.byref(pointer), self.UTF8, 0).decode()
+
     def _collect(self, samples, num_samples: int, events) -> int:
         if samples and num_samples > 0:
             self._chunks.append(np.ctypeslib.as_array(samples, (num_samples,)).copy())
@@ -203,6 +238,13 @@ class _Espeak:
     def _check(self, error_code: int, what: str) -> None:
         if error_code != 0:
             raise RuntimeError(f"espeak-ng rejects {what}: error {error_code}")
+
+
+def without_homophones(others: Sequence[str], words: Sequence[str], language: str) -> list[str]:
+    """The `others` that are not pronounced as one of `words` in any accent of the language."""
+    espeak, accents = _Espeak(seed=0), _accents(language)
+    known = {(accent, espeak.phonemes(word, accent)) for word in words for accent in accents}
+    return [other for other in others if not known & {(accent, espeak.phonemes(other, accent)) for accent in accents}]
 
 
 # Background noise and split lists
@@ -225,10 +267,11 @@ def _write_noises(output_dir: Path, seed: int) -> None:
         soundfile.write(output_dir / f"{name}.wav", noise, SAMPLE_RATE, subtype="PCM_16")
 
 
-def _write_lists(output_dir: Path, voices: list[str], words: Sequence[str], takes: int) -> None:
-    file_names = sorted(_file_name(voice, take) for voice in voices for take in range(takes))
+def write_lists(output_dir: Path) -> None:
+    """Write the split lists of all clips in a folder."""
+    names = sorted(path.relative_to(output_dir).as_posix() for path in output_dir.glob("*/*_nohash_*.wav"))
     for split, list_name in SPLIT_LISTS.items():
-        held_out = [f"{word}/{name}\n" for word in sorted(words) for name in file_names if assign_split(name) == split]
+        held_out = [f"{name}\n" for name in names if assign_split(name) == split]
         (output_dir / list_name).write_text("".join(held_out), encoding="utf-8")
 
 

@@ -4,6 +4,7 @@ word/HASH_nohash_N.wav      take N of the word by the speaker HASH
 validation_list.txt         the files of the validation split, one `word/file` per line
 testing_list.txt            the files of the test split; all others are the training split
 _background_noise_/*.wav    long recordings without words
+_silence_/*, _unknown_/*    classes without a keyword, as in the archive of the 12-class task; clips of any length
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from training.data.tables import check_paths, raise_if_any
 from training.errors import DataError
 
 BACKGROUND_NOISE = "_background_noise_"
+NO_KEYWORD = SILENCE, UNKNOWN = "_silence_", "_unknown_"
 SPLIT_LISTS = {"validation": "validation_list.txt", "test": "testing_list.txt"}
 
 _HASH_BUCKETS = 2**27  # as in the published rule
@@ -25,7 +27,7 @@ def load(data_dir: Path) -> Source:
     Raises:
         DataError: no words, a missing split list, a listed file that is missing, or an empty split.
     """
-    words = sorted(p.name for p in data_dir.iterdir() if p.is_dir() and not p.name.startswith(("_", ".")))
+    words = sorted(path.name for path in data_dir.iterdir() if path.is_dir() and _is_class(path.name))
     clips = {
         f"{word}/{path.name}": Clip(path, (label,))
         for label, word in enumerate(words)
@@ -54,6 +56,10 @@ def assign_split(file_name: str) -> str:
     if percentage < 10:
         return "validation"
     return "test" if percentage < 20 else "train"
+
+
+def _is_class(folder_name: str) -> bool:
+    return folder_name in NO_KEYWORD or not folder_name.startswith(("_", "."))
 
 
 def _read_list(path: Path, clips: dict[str, Clip]) -> list[str]:
