@@ -2,12 +2,12 @@
 
     python -m training.synthetic.speech --output_dir data/spoken --num_voices 100
 
-The words are spoken by espeak-ng, from the PyPI wheel `espeakng-loader`. espeak-ng is licensed under the GPL-3; it is
-an optional extra, only used to generate data, and never imported by `samplecnn_hf`.
+The words are spoken by espeak-ng, from the PyPI wheel `espeakng-loader`, and with --num_vocoded also by speakers
+that the WORLD vocoder makes from the voices of flite and festival (`training.synthetic.voices`). espeak-ng is licensed
+under the GPL-3; it is an optional extra, only used to generate data, and never imported by `samplecnn_hf`.
 """
 
 import argparse
-import ctypes
 import hashlib
 from collections.abc import Sequence
 from functools import partial
@@ -16,35 +16,21 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import soxr
 
 from training.data.sources.speech_commands import BACKGROUND_NOISE, SPLIT_LISTS, UNKNOWN, assign_split
 from training.errors import DataError
 from training.synthetic.noise import colored_noise
 from training.synthetic.output import check_at_least, import_package, new_folder, run_command, run_in_parallel
+from training.synthetic.voices import SAMPLE_RATE, debian, vocoded, world
+from training.synthetic.voices.espeak import ACCENTS, Espeak, list_accents, list_variants
+from training.synthetic.voices.vocoded import VocodedSpeaker
 
 DEFAULT_WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
-SAMPLE_RATE = 16_000  # Hz
 CLIP_SAMPLES = SAMPLE_RATE  # 1 s
 NOISE_SAMPLES = 10 * SAMPLE_RATE  # 10 s
 LOWEST = 20  # frequency of colored noise, in Hz
 VOICES_PER_PROCESS = 16
 UNKNOWN_PER_VOICE = 12  # words
-INSTALL = 'pip install "samplecnn-hf[synthetic]"'
-
-ACCENTS = (
-    "en",
-    "en-us",
-    "en-us-nyc",
-    "en-gb-scotland",
-    "en-029",
-    "en-gb-x-rp",
-    "en-gb-x-gbclan",
-    "en-gb-x-gbcwmd",
-)
-# Variants that sound like another one (the voice without a variant, klatt4 and adam): their log-spectral distance is
-# below 0.9 dB, as the median over the accents of the mean over the default words. A typical distance is 8 dB.
-SAME_SOUND = {"fast", "klatt5", "klatt6"}
 
 BABBLE_TEXT = (
     "The morning train was late again, so we sat by the window and talked about the garden, the price of bread and "
@@ -62,21 +48,23 @@ def write_spoken_commands(
     num_workers: int = 2,
     language: str = "en",
     unknown_words: Sequence[str] = (),
+    num_vocoded: int = 0,
 ) -> None:
     """Write synthetic spoken words in the layout of the Speech Commands archive.
 
-    Each of the `num_voices` voices (None: all) of the language is a speaker and says each word `takes` times, in 1 s
-    of 16 kHz mono PCM16 WAV. `unknown_words` are the class `_unknown_`: each voice says `UNKNOWN_PER_VOICE` of them
-    that no voice of another split says. The files do not depend on `num_workers`; `output_dir` appears when it is
-    complete.
+    Each of the `num_voices` voices of espeak-ng (None: all) in the language is a speaker, and so are `num_vocoded`
+    English voices made by the WORLD vocoder. Each says each word `takes` times, in 1 s of 16 kHz mono PCM16 WAV.
+    `unknown_words` are the class `_unknown_`: each speaker says `UNKNOWN_PER_VOICE` of them that no speaker of another
+    split says. The files do not depend on `num_workers`; `output_dir` appears when it is complete.
 
     Raises:
-        DataError: an argument is out of range, `output_dir` exists, or espeakng-loader is not installed.
+        DataError: an argument is out of range, `output_dir` exists, or a package is not installed.
     """
     if not words or len(set(words)) < len(words) or not all(word.isalpha() and word.islower() for word in words):
         raise DataError(f"words must be unique and consist of lower-case letters; got {','.join(words)!r}")
-    check_at_least(takes=(takes, 1), seed=(seed, 0), num_workers=(num_workers, 1))
+    check_at_least(takes=(takes, 1), seed=(seed, 0), num_workers=(num_workers, 1), num_vocoded=(num_vocoded, 0))
     voices = _pick_voices(num_voices, seed, language)
+    speakers = _draw_vocoded(num_vocoded, seed, language)
     with new_folder(output_dir) as partial_dir:
         for folder in (*words, BACKGROUND_NOISE, *([UNKNOWN] if unknown_words else [])):
             (partial_dir / folder).mkdir()
@@ -85,6 +73,8 @@ def write_spoken_commands(
         groups = [voices[i : i + VOICES_PER_PROCESS] for i in range(0, len(voices), VOICES_PER_PROCESS)]
         said = {voice: _said_by(voice, words, takes, unknown_words, seed) for voice in voices}
         tasks = [partial(_speak_group, partial_dir, {voice: said[voice] for voice in group}, seed) for group in groups]
+        said_vocoded = [(speaker, _said_by(speaker.name, words, takes, unknown_words, seed)) for speaker in speakers]
+        tasks += [partial(_speak_vocoded, partial_dir, *clips, seed) for clips in _by_word(said_vocoded)]
         tasks.append(partial(_write_noises, partial_dir / BACKGROUND_NOISE, seed))
         run_in_parallel(tasks, num_workers, "Speaking", tasks_per_process=1)
         write_lists(partial_dir)
@@ -93,24 +83,11 @@ def write_spoken_commands(
 # Voices
 
 
-def _accents(language: str) -> tuple[str, ...]:
-    """The accents of a language code such as "fr". Raises `DataError` if espeak-ng does not speak the language."""
-    if language == "en":
-        return ACCENTS
-    languages_dir = Path(import_package("espeakng_loader", INSTALL).get_data_path()) / "lang"
-    names = sorted(path.name.lower() for path in languages_dir.rglob("*") if path.is_file())
-    accents = [name for name in names if name == language or name.startswith(f"{language}-")]
-    if not accents:
-        raise DataError(f"espeak-ng does not speak {language!r}: choose one of {', '.join(names)}")
-    return tuple(accents)
-
-
 def _pick_voices(num_voices: int | None, seed: int, language: str) -> list[str]:
     """Draw `num_voices` voice names such as "en-us+f3", evenly distributed over the accents."""
-    variants_dir = Path(import_package("espeakng_loader", INSTALL).get_data_path()) / "voices" / "!v"
-    variants = sorted(path.name for path in variants_dir.iterdir() if path.name not in SAME_SOUND)
+    variants = list_variants()
     rng = np.random.default_rng(seed)
-    by_accent = [[f"{accent}+{variant}" for variant in rng.permutation(variants)] for accent in _accents(language)]
+    by_accent = [[f"{accent}+{variant}" for variant in rng.permutation(variants)] for accent in list_accents(language)]
     voices = list(chain.from_iterable(zip(*by_accent, strict=True)))
     if num_voices is not None:
         if not 1 <= num_voices <= len(voices):
@@ -121,6 +98,20 @@ def _pick_voices(num_voices: int | None, seed: int, language: str) -> list[str]:
     if missing:
         raise DataError(f"none of the {len(voices)} voices is in {', '.join(sorted(missing))}: increase num_voices")
     return voices
+
+
+def _draw_vocoded(count: int, seed: int, language: str) -> list[VocodedSpeaker]:
+    """Draw speakers; without the voices of flite and festival there are none, which is printed."""
+    if count == 0:
+        return []
+    if language != "en":
+        raise DataError(f"num_vocoded must be 0: flite and festival speak English, not {language!r}")
+    import_package("pyworld", world.INSTALL)
+    if not (voices := debian.installed_voices()):
+        print(f"No vocoded speakers: flite and festival are not installed. Debian: {debian.INSTALL}")
+        return []
+    print(f"Vocoded speakers from {', '.join(voices)}")
+    return vocoded.draw_speakers(count, voices, seed)
 
 
 def _file_name(voice: str, take: int) -> str:
@@ -144,7 +135,7 @@ def _said_by(
 
 def _speak_group(output_dir: Path, said: dict[str, list[tuple[str, str, int]]], seed: int) -> None:
     """Write all clips of a group of voices, in a separate process."""
-    espeak = _Espeak(seed)
+    espeak = Espeak(seed)
     for voice, class_name, word, take in ((voice, *clip) for voice, clips in said.items() for clip in clips):
         rng = np.random.default_rng([seed, *hashlib.sha1(f"{voice}/{word}/{take}".encode()).digest()])
         spoken = espeak.say(
@@ -155,6 +146,27 @@ def _speak_group(output_dir: Path, said: dict[str, list[tuple[str, str, int]]], 
             pitch_range=int(rng.integers(20, 80)),
         )
         path = output_dir / class_name / _file_name(voice, take)
+        soundfile.write(path, _place(spoken, rng), SAMPLE_RATE, subtype="PCM_16")
+
+
+def _by_word(
+    said: list[tuple[VocodedSpeaker, list[tuple[str, str, int]]]],
+) -> list[tuple[str, str, list[tuple[VocodedSpeaker, int]]]]:
+    """Class, word, and each speaker and number of the take: the voices of all speakers of a word are analyzed once."""
+    groups = {}
+    for speaker, clips in said:
+        for class_name, word, take in clips:
+            groups.setdefault((class_name, word), []).append((speaker, take))
+    return [(class_name, word, takes) for (class_name, word), takes in groups.items()]
+
+
+def _speak_vocoded(
+    output_dir: Path, class_name: str, word: str, takes: list[tuple[VocodedSpeaker, int]], seed: int
+) -> None:
+    """Write all clips of a word by vocoded speakers."""
+    for (speaker, take), spoken in zip(takes, vocoded.say(word, takes, seed), strict=True):
+        rng = np.random.default_rng([seed, *hashlib.sha1(f"place {speaker.name}/{word}/{take}".encode()).digest()])
+        path = output_dir / class_name / _file_name(speaker.name, take)
         soundfile.write(path, _place(spoken, rng), SAMPLE_RATE, subtype="PCM_16")
 
 
@@ -175,7 +187,7 @@ def _place(spoken: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _speak_babble(seed: int) -> np.ndarray:
     """Several people talking at once, (NOISE_SAMPLES,), none of them a speaker of words."""
-    espeak = _Espeak(seed)
+    espeak = Espeak(seed)
     rng = np.random.default_rng([seed, 1])
     babble = np.zeros(NOISE_SAMPLES)
     for accent in ACCENTS:
@@ -184,65 +196,9 @@ def _speak_babble(seed: int) -> np.ndarray:
     return babble
 
 
-class _Espeak:
-    """espeak-ng through its C interface `speak_lib.h`. The C library has global state: one instance per process."""
-
-    SYNCHRONOUS, DONT_EXIT, UTF8 = 2, 0x8000, 1
-    RATE, VOLUME, PITCH, PITCH_RANGE = 1, 2, 3, 4
-
-    def __init__(self, seed: int):
-        loader = import_package("espeakng_loader", INSTALL)
-        self._library = ctypes.CDLL(loader.get_library_path())
-        data_path = loader.get_data_path().encode()
-        self._rate = self._library.espeak_Initialize(self.SYNCHRONOUS, 0, data_path, self.DONT_EXIT)
-        if self._rate <= 0:
-            raise RuntimeError(f"cannot start espeak-ng with the data in {data_path.decode()}")
-        self._library.espeak_ng_SetRandSeed(ctypes.c_long(seed % 2**31))  # for breath noise; the default is the clock
-        self._chunks: list[np.ndarray] = []
-        callback_type = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
-        self._callback = callback_type(self._collect)  # keep a reference, C holds none
-        self._library.espeak_SetSynthCallback(self._callback)
-
-    def say(self, text: str, voice: str, rate: int, pitch: int = 50, pitch_range: int = 50) -> np.ndarray:
-        """Speak `text`: (samples,) float32 at 16 kHz; `rate` in words per minute, the others from 0 to 99.
-
-        Raises:
-            RuntimeError: espeak-ng reports an error or returns silence.
-        """
-        self._check(self._library.espeak_SetVoiceByName(voice.encode()), f"voice {voice}")
-        # At the default volume, 100, some voices clip.
-        settings = {self.RATE: rate, self.VOLUME: 60, self.PITCH: pitch, self.PITCH_RANGE: pitch_range}
-        for parameter, value in settings.items():
-            self._check(self._library.espeak_SetParameter(parameter, value, 0), f"parameter {parameter}={value}")
-        self._chunks.clear()
-        data = text.encode() + b"\0"
-        size = ctypes.c_size_t(len(data))
-        self._check(self._library.espeak_Synth(data, size, 0, 0, 0, self.UTF8, None, None), f"text {text!r}")
-        samples = np.concatenate(self._chunks) if self._chunks else np.zeros(1, np.int16)
-        if not samples.any():
-            raise RuntimeError(f"espeak-ng returns silence for {text!r} with voice {voice}")
-        return soxr.resample(samples.astype(np.float32) / 2**15, self._rate, SAMPLE_RATE)
-
-    def phonemes(self, text: str, voice: str) -> str:
-        """How the voice pronounces `text`, in espeak-ng's notation."""
-        self._check(self._library.espeak_SetVoiceByName(voice.encode()), f"voice {voice}")
-        pointer = ctypes.c_char_p(text.encode())
-        self._library.espeak_TextToPhonemes.restype = ctypes.c_char_p
-        return self._library.espeak_TextToPhonemes(ctypes.byref(pointer), self.UTF8, 0).decode()
-
-    def _collect(self, samples, num_samples: int, events) -> int:
-        if samples and num_samples > 0:
-            self._chunks.append(np.ctypeslib.as_array(samples, (num_samples,)).copy())
-        return 0  # continue
-
-    def _check(self, error_code: int, what: str) -> None:
-        if error_code != 0:
-            raise RuntimeError(f"espeak-ng rejects {what}: error {error_code}")
-
-
 def without_homophones(others: Sequence[str], words: Sequence[str], language: str) -> list[str]:
     """The `others` that are not pronounced as one of `words` in any accent of the language."""
-    espeak, accents = _Espeak(seed=0), _accents(language)
+    espeak, accents = Espeak(seed=0), list_accents(language)
     known = {(accent, espeak.phonemes(word, accent)) for word in words for accent in accents}
     return [other for other in others if not known & {(accent, espeak.phonemes(other, accent)) for accent in accents}]
 
@@ -284,6 +240,12 @@ def main(argv: list[str] | None = None) -> None:
         help="separated by commas (default: %(default)s)",
     )
     parser.add_argument("--num_voices", type=int, help="number of speakers (default: all)")
+    parser.add_argument(
+        "--num_vocoded",
+        type=int,
+        default=0,
+        help="number of further speakers, made by the WORLD vocoder from flite's and festival's voices (default: 0)",
+    )
     parser.add_argument("--takes", type=int, default=1, help="clips per word and voice (default: %(default)s)")
     run_command(write_spoken_commands, parser, argv)
 

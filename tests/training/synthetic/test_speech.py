@@ -8,6 +8,7 @@ from training.data import load_source
 from training.errors import DataError
 from training.synthetic import speech
 from training.synthetic.speech import write_spoken_commands
+from training.synthetic.voices import debian
 
 pytest.importorskip("espeakng_loader")
 
@@ -74,6 +75,31 @@ def test_seed_changes_the_files(spoken_dir, tmp_path):
     assert not {name for name in other if name.endswith(".wav") and other[name] == first.get(name)}
 
 
+def test_vocoded_speakers_are_further_speakers(spoken_dir, tmp_path):
+    pytest.importorskip("pyworld")
+    if not debian.installed_voices():
+        pytest.skip(f"needs {debian.INSTALL}")
+    for num_workers in (1, 2):
+        output_dir = tmp_path / str(num_workers)
+        write_spoken_commands(output_dir, WORDS, NUM_VOICES, TAKES, num_workers=num_workers, num_vocoded=8)
+    files, espeak = read_all(tmp_path / "1"), read_all(spoken_dir)
+    assert files == read_all(tmp_path / "2")
+    spoken = {name for name in files if name.endswith(".wav")}
+    assert len(spoken - espeak.keys()) == 8 * len(WORDS) * TAKES
+    assert all(files[name] == espeak[name] for name in espeak if name.endswith(".wav"))
+    splits = load_source("speech_commands", tmp_path / "1").splits
+    assert sum(map(len, splits.values())) == (NUM_VOICES + 8) * len(WORDS) * TAKES
+    assert not any(np.isnan(soundfile.read(tmp_path / "1" / name)[0]).any() for name in spoken)
+
+
+def test_vocoded_speakers_without_their_voices(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("pyworld")
+    monkeypatch.setattr(debian, "installed_voices", list)
+    write_spoken_commands(tmp_path / "words", ("go",), NUM_VOICES, num_vocoded=8)
+    assert "No vocoded speakers: flite and festival are not installed" in capsys.readouterr().out
+    assert len(list((tmp_path / "words" / "go").iterdir())) == NUM_VOICES
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -82,6 +108,7 @@ def test_seed_changes_the_files(spoken_dir, tmp_path):
         ({"num_voices": 1}, "increase num_voices"),
         ({"takes": 0}, "takes must be at least 1"),
         ({"num_workers": 0}, "num_workers must be at least 1"),
+        ({"num_vocoded": -1}, "num_vocoded must be at least 0"),
         ({"seed": -1}, "seed must be at least 0"),
         ({"words": ()}, "words must be"),
         ({"words": ("go", "go")}, "words must be"),

@@ -1,0 +1,3 @@
+"""Speech synthesizers, and speakers made from their voices."""
+
+SAMPLE_RATE = 16_000  # Hz, of everything that is spoken
