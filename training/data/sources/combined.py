@@ -1,0 +1,29 @@
+"""Several data sets as one, to train on them together."""
+
+from dataclasses import replace
+
+from training.data.source import Clip, Source
+
+
+def add_training_clips(source: Source, *others: Source) -> Source:
+    """Add the clips of all splits of other data sets with the same labels to the training split."""
+    index = {label: i for i, label in enumerate(source.labels)}
+    added = [
+        Clip(clip.path, tuple(index[other.labels[label]] for label in clip.labels))
+        for other in others
+        for clips in other.splits.values()
+        for clip in clips
+    ]
+    return replace(source, splits=source.splits | {"train": [*source.splits["train"], *added]})
+
+
+def add_classes(source: Source, other: Source) -> Source:
+    """Add the training clips of another data set as further classes, `<its name>/<label>`.
+
+    Words of another language, for example, let the lower layers of a network for synthetic voices hear microphones and
+    rooms. `keep_classes` removes these classes from the trained network.
+    """
+    first = len(source.labels)
+    labels = [*source.labels, *(f"{other.data_dir.name}/{label}" for label in other.labels)]
+    added = [Clip(clip.path, tuple(first + label for label in clip.labels)) for clip in other.splits["train"]]
+    return replace(source, labels=labels, splits=source.splits | {"train": [*source.splits["train"], *added]})
