@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import soxr
 
+from training.errors import DataError
 from training.synthetic.output import import_package
 from training.synthetic.voices import SAMPLE_RATE
 
