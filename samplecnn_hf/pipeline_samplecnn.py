@@ -139,7 +139,9 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
                 raise ValueError(f'threshold must be a number from 0 to 1, or "tuned"; got {threshold!r}')
             return dict.fromkeys(labels, threshold)
         if config.thresholds is None:
-            raise ValueError("this model has no tuned thresholds, which only multi-label models have: give a number")
+            raise ValueError(
+                "this model has no tuned thresholds, which multi-label models and word spotters have: give a number"
+            )
         if len(config.thresholds) != len(labels):
             raise ValueError(
                 f"config.thresholds has {len(config.thresholds)} values for {len(labels)} labels: tune them again"

@@ -250,7 +250,7 @@ def test_threshold_with_the_code_of_a_saved_folder(tagger, tmp_path, tone, asser
 @pytest.mark.parametrize(
     "thresholds, threshold, message",
     [
-        (None, "tuned", "this model has no tuned thresholds, which only multi-label models have: give a number"),
+        (None, "tuned", "no tuned thresholds, which multi-label models and word spotters have: give a number"),
         ([0.5] * 3, "tuned", "has 3 values for 4 labels: tune them again"),
         (None, 50, "must be a number from 0 to 1.*got 50"),
         (None, "0.5", "must be a number from 0 to 1.*got '0.5'"),

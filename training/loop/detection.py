@@ -5,8 +5,8 @@ A network with the labels `_silence_` and `_unknown_` hears audio of any length 
 of 0.25 s. The score of a window is the highest probability of a keyword, a label other than these two. A window whose
 score reaches the threshold is a detection; the next detection is at least 1 s later (refractory time).
 
-- False alarms per hour: detections in the clips without a keyword (`_silence_`, `_unknown_` and clips without a label),
-  played one after another, divided by their total duration.
+- False alarms per hour: detections in the clips without a keyword (`_silence_`, `_unknown_` and clips without a
+  label), played one after another, divided by their total duration.
 - Miss rate: fraction of the clips of keywords, with half a segment of silence on either side, in which no window
   detects the right keyword.
 """
@@ -169,6 +169,18 @@ def listen(
         probabilities.append(logits.double().softmax(1).cpu().numpy())
         progress.update(len(batch))
     return np.split(np.concatenate(probabilities), np.cumsum(num_windows)[:-1]) if num_windows else []
+
+
+def keyword_accuracy(logits: torch.Tensor, targets: torch.Tensor, labels: list[str]) -> float | None:
+    """Fraction of the keyword clips whose keyword is more probable than the other keywords. None: no such clips.
+
+    Logits and targets are [clips, labels]; `_silence_` and `_unknown_` do not compete.
+    """
+    keywords = [i for i, label in enumerate(labels) if label not in NO_KEYWORD]
+    logits, targets = logits[:, keywords], targets[:, keywords]
+    spoken = targets.sum(1) > 0
+    hits = (logits.argmax(1) == targets.argmax(1))[spoken]
+    return hits.float().mean().item() if len(hits) else None
 
 
 # Thresholds

@@ -14,22 +14,28 @@ from jinja2 import Environment, FileSystemLoader
 from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassification, __version__
 from samplecnn_hf.text import Markdown, escape_markdown, markdown_table, printable
 from training import paper
+from training.data.sources.recordings import RECORDINGS
+from training.loop.detection import plot_det_curve
 from training.recipe import ROOT, public_path
 
 HERE = Path(__file__).parent
 PAPER_BIBTEX = ROOT / "samplecnn_hf" / "paper.bib"
 NOT_SCORES = ("loss", "labels_scored")  # metrics that do not compare models
-LOCAL_PATHS = ("data_dir", "output_dir", "cache_dir", "pretrained")  # options that may be a path on this machine
+# Options that may be a path on this machine.
+LOCAL_PATHS = ("data_dir", "output_dir", "cache_dir", "pretrained", "recordings", "background", "unknown_words")
+DET_CURVE = "det_curve.png"
 
 
 def write_hub_folder(
     path: Path, model: SampleCNNForAudioClassification, extractor: SampleCNNFeatureExtractor, results: dict
 ):
-    """Write weights, config, code, feature extractor, `results.json` and the card to the folder `path`."""
+    """Write weights, config, code, feature extractor, `results.json`, DET curve and the card to the folder `path`."""
     model.save_pretrained(path)
     extractor.save_pretrained(path)
     public = json.dumps(without_local_paths(results), indent=2, allow_nan=False)
     (path / "results.json").write_text(public + "\n", encoding="utf-8")
+    if "detection" in results:
+        plot_det_curve(results["detection"]).savefig(path / DET_CURVE, dpi=100)
     render_card(model, extractor, results).save(path / "README.md")
 
 
@@ -94,6 +100,9 @@ def render_card(model, extractor, results: dict) -> ModelCard:
         metrics=metrics_rows(results),
         label_split=split,
         labels=results["per_label"][split] if split else [],
+        on_people=results["per_label"].get(RECORDINGS),
+        detection=detection_rows(results),
+        det_curve=Markdown(f"![DET curve]({DET_CURVE})"),
     )
     return ModelCard(content)
 
@@ -118,8 +127,8 @@ def card_data(name: str, config, results: dict, data: dict) -> ModelCardData:
         eval_results=[
             EvalResult(
                 task_type="audio-classification",
-                dataset_type=data.get("hub", data["title"]),
-                dataset_name=data["title"],
+                dataset_type=data.get("hub", data["title"]) if split != RECORDINGS else RECORDINGS,
+                dataset_name=data["title"] if split != RECORDINGS else RECORDINGS,
                 dataset_split=split,
                 metric_type=metric,
                 metric_value=round(value, 4),
@@ -179,3 +188,12 @@ def metrics_rows(results: dict) -> list[dict]:
     for metric in dict.fromkeys(name for metrics in splits.values() for name in metrics):
         rows.append({"metric": metric, **{split: metrics.get(metric) for split, metrics in splits.items()}})
     return rows
+
+
+def detection_rows(results: dict) -> list[dict]:
+    """One row per split of the detection in a stream."""
+    splits = results.get("detection", {}).get("splits", {})
+    return [
+        {"split": split, **{name: value for name, value in row.items() if name != "threshold"}}
+        for split, row in splits.items()
+    ]

@@ -16,7 +16,7 @@ from training.data.source import Source
 from training.errors import RecipeError
 from training.loop.complexity import giga_macs, segments_per_second
 from training.loop.data import TrainingData
-from training.loop.detection import evaluate_detection, spots_words
+from training.loop.detection import evaluate_detection, keyword_accuracy, spots_words
 from training.loop.evaluation import predict
 from training.loop.metrics import (
     bootstrap_interval,
@@ -57,6 +57,8 @@ def evaluate_splits(
             scores["confusion_matrix"][split] = confusion_matrix(logits, targets)
     if spots_words(source):
         scores["detection"] = evaluate_detection(model, data.extractor, source.labels, data.clips)
+        for split, (logits, targets, *_) in predictions.items():
+            scores["detection"]["splits"][split]["keyword_accuracy"] = keyword_accuracy(logits, targets, source.labels)
     return scores
 
 

@@ -3,11 +3,12 @@
     python -m training.synthetic.spoken_words --words "marvin, stop" --output_dir data/spoken_words
 
 The folder has the layout of Speech Commands with the classes `_unknown_` (other words, alone and as talk of one or
-several voices) and `_silence_` (noise, rooms, music, streets). Talk and sounds are pieces of 30 s. No voice and no other
-word is in two splits.
+several voices) and `_silence_` (noise, music, streets, hum). Talk and sounds are pieces of 30 s. No voice and no
+other word is in two splits.
 """
 
 import argparse
+import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import soxr
+from filelock import FileLock
 from scipy import signal
 
 from samplecnn_hf.files import replace_when_complete
@@ -31,6 +33,7 @@ TRAINING_SHARE = 0.5  # duration of talk and sounds for training, relative to th
 SILENCE_SHARE = 0.3  # of the pieces; the others are talk
 PEAKS = (-40.0, -3.0)  # of a piece, in dB relative to full scale
 UNKNOWN_WORDS = Path(__file__).with_name("unknown_words.txt")  # English
+OPTIONS_FILE = "options.json"  # the options of the files
 NUM_FREQUENT = 1000  # words of other languages
 
 Sound = Callable[[np.random.Generator], np.ndarray]  # draws float64 (PIECE_SAMPLES,) at any level
@@ -43,7 +46,7 @@ def write_spoken_words(
     num_voices: int | None = None,
     takes: int = 1,
     hours: float = 1.0,
-    unknown_words: Path | None = None,
+    unknown_words: str | None = None,
     seed: int = 0,
     num_workers: int = 2,
 ) -> None:
@@ -67,16 +70,45 @@ def write_spoken_words(
     if not hours > 0:
         raise DataError(f"hours must be above 0; got {hours}")
     check_at_least(seed=(seed, 0), num_workers=(num_workers, 1))
+    options = {
+        "words": list(words),
+        "language": language,
+        "num_voices": num_voices,
+        "takes": takes,
+        "hours": hours,
+        "unknown_words": unknown_words,
+        "seed": seed,
+    }
     others = without_homophones(read_unknown_words(unknown_words, language), words, language)
     if output_dir.exists():
         raise DataError(f"{output_dir} already exists: delete it or choose another output_dir")
+    output_dir.parent.mkdir(parents=True, exist_ok=True)
     with replace_when_complete(output_dir) as folder:
         write_spoken_commands(folder, words, num_voices, takes, seed, num_workers, language, others)
         (folder / SILENCE).mkdir()
+        (folder / OPTIONS_FILE).write_text(json.dumps(options, indent=2) + "\n", encoding="utf-8")
         run_in_parallel(list(_plan_pieces(folder, hours, seed)), num_workers, "Mixing")
 
 
-def read_unknown_words(path: Path | None, language: str) -> list[str]:
+def ensure_spoken_words(folder: Path, **options) -> None:
+    """Call `write_spoken_words` with these options, all but `num_workers`, unless its files exist.
+
+    Processes wait for each other.
+
+    Raises:
+        DataError: an error of `write_spoken_words`, or `folder` was made with other options.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f".{folder.name}.lock")):
+        if not folder.exists():
+            write_spoken_words(folder, **options)
+    made_with = folder / OPTIONS_FILE
+    options["words"] = list(options["words"])
+    if not made_with.is_file() or json.loads(made_with.read_text(encoding="utf-8")) != options:
+        raise DataError(f"{folder} was made with other words or options: delete it, or give another --data_dir")
+
+
+def read_unknown_words(path: str | None, language: str) -> list[str]:
     """The other words, in lower case. Raises `DataError` if there are none, or a file or package is missing."""
     if path is None and language != "en":
         wordfreq = import_package("wordfreq", "pip install wordfreq, or give --unknown_words FILE with other words")
@@ -85,10 +117,10 @@ def read_unknown_words(path: Path | None, language: str) -> list[str]:
         except LookupError as error:
             raise DataError(f"wordfreq has no words of {language!r}: give --unknown_words FILE") from error
     else:
-        path = path or UNKNOWN_WORDS
-        if not path.is_file():
-            raise DataError(f"{path} is not a file: give a text file with words other than the keywords")
-        text = path.read_text(encoding="utf-8")
+        file = UNKNOWN_WORDS if path is None else Path(path)
+        if not file.is_file():
+            raise DataError(f"{file} is not a file: give a text file with words other than the keywords")
+        text = file.read_text(encoding="utf-8")
     found = [word for word in dict.fromkeys(text.lower().split()) if word.isalpha()]
     splits = {assign_split(word) for word in found}
     if len(splits) < 3:
@@ -206,7 +238,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--hours", type=float, default=1.0, help="of sound without keywords per split (default: %(default)s)"
     )
-    parser.add_argument("--unknown_words", type=Path, help="text file of other words")
+    parser.add_argument("--unknown_words", help="text file of other words")
     run_command(write_spoken_words, parser, argv)
 
 
