@@ -34,6 +34,9 @@ class SpokenWordsRecipe(Recipe):
     words: str | None = option(None, "Words to spot, separated by commas.")
     language: str = option("en", "Language code of the voices, and of the model card.")
     num_voices: Annotated[int | None, Limits(1, 9999)] = option(None, "Number of synthetic voices; by default all.")
+    num_vocoded: Annotated[int, Limits(0, 9999)] = option(
+        0, "Number of further English voices, made by a vocoder; needs pyworld and flite or festival."
+    )
     takes: Annotated[int, Limits(1, 1000)] = option(1, "Clips per word and voice.")
     hours: Annotated[float, Limits(above=0, maximum=100)] = option(
         1.0, "Hours of generated sound without the words, to tune the threshold and again to test it."
@@ -58,6 +61,7 @@ class SpokenWordsRecipe(Recipe):
             words=split_words(self.words),
             language=self.language,
             num_voices=self.num_voices,
+            num_vocoded=self.num_vocoded,
             takes=self.takes,
             hours=self.hours,
             unknown_words=self.unknown_words,

@@ -44,6 +44,7 @@ def write_spoken_words(
     words: Sequence[str],
     language: str = "en",
     num_voices: int | None = None,
+    num_vocoded: int = 0,
     takes: int = 1,
     hours: float = 1.0,
     unknown_words: str | None = None,
@@ -57,6 +58,7 @@ def write_spoken_words(
         words: the keywords, in lower case.
         language: language code of the voices and of the other words.
         num_voices: number of speakers. None: all.
+        num_vocoded: number of further English speakers, made by a vocoder (`write_spoken_commands`).
         takes: clips per keyword and voice.
         hours: duration of talk and sounds without keywords, in the validation split and again in the test split.
         unknown_words: text file of other words. None: a list of English words or, for other languages, the most
@@ -74,6 +76,7 @@ def write_spoken_words(
         "words": list(words),
         "language": language,
         "num_voices": num_voices,
+        "num_vocoded": num_vocoded,
         "takes": takes,
         "hours": hours,
         "unknown_words": unknown_words,
@@ -84,7 +87,7 @@ def write_spoken_words(
         raise DataError(f"{output_dir} already exists: delete it or choose another output_dir")
     output_dir.parent.mkdir(parents=True, exist_ok=True)
     with replace_when_complete(output_dir) as folder:
-        write_spoken_commands(folder, words, num_voices, takes, seed, num_workers, language, others)
+        write_spoken_commands(folder, words, num_voices, takes, seed, num_workers, language, others, num_vocoded)
         (folder / SILENCE).mkdir()
         (folder / OPTIONS_FILE).write_text(json.dumps(options, indent=2) + "\n", encoding="utf-8")
         run_in_parallel(list(_plan_pieces(folder, hours, seed)), num_workers, "Mixing")
@@ -234,6 +237,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--words", type=split_words, required=True, help="separated by commas")
     parser.add_argument("--language", default="en", help="default: %(default)s")
     parser.add_argument("--num_voices", type=int, help="number of speakers (default: all)")
+    parser.add_argument("--num_vocoded", type=int, default=0, help="number of further speakers made by a vocoder")
     parser.add_argument("--takes", type=int, default=1, help="clips per keyword and voice (default: %(default)s)")
     parser.add_argument(
         "--hours", type=float, default=1.0, help="of sound without keywords per split (default: %(default)s)"

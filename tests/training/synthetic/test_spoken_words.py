@@ -26,6 +26,7 @@ OPTIONS = {
     "words": ("stop", "bonjour"),
     "language": "en",
     "num_voices": 16,
+    "num_vocoded": 0,
     "takes": 1,
     "hours": 0.01,
     "unknown_words": None,
