@@ -202,7 +202,7 @@ def parse_only(monkeypatch):
         raise Parsed
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
-    for command, name in (("train", "train"), ("cross_validate", "cross_validate")):
+    for command, name in (("train", "train"), ("spoken_words", "train"), ("cross_validate", "cross_validate")):
         monkeypatch.setattr(importlib.import_module(f"training.{command}"), name, stop)
 
 

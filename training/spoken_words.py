@@ -37,7 +37,9 @@ class SpokenWordsRecipe(Recipe):
     num_vocoded: Annotated[int, Limits(0, 9999)] = option(
         0, "Number of further English voices, made by a vocoder; needs pyworld and flite or festival."
     )
-    takes: Annotated[int, Limits(1, 1000)] = option(1, "Clips per word and voice.")
+    takes: Annotated[int | None, Limits(1, 1000)] = option(
+        None, "Clips per word and voice; by default as many clips of all words as of other words."
+    )
     hours: Annotated[float, Limits(above=0, maximum=100)] = option(
         1.0, "Hours of generated sound without the words, to tune the threshold and again to test it."
     )

@@ -13,6 +13,7 @@ from training.data.source import Source
 from training.data.sources.recordings import RECORDINGS
 from training.errors import DataError, RecipeError
 from training.loop.augment import Augment
+from training.loop.detection import spots_words, streaming
 from training.paper import check_paper_counts
 from training.recipe import Recipe
 
@@ -50,7 +51,10 @@ def load_data(
     Raises:
         RecipeError: options that need validation clips, which the source does not have.
         DataError: a split without usable clips, fewer segments than a batch, or not the number of clips in the paper.
+        RecipeError: words are to be spotted in a stream, and the segments are too short.
     """
+    if spots_words(source):
+        streaming(extractor)  # raises now, not after the training
     quiet = not accelerator.is_local_main_process
     if "validation" not in source.splits and (recipe.keep == "best" or recipe.schedule == "plateau"):
         raise RecipeError(f"{source.name} has no validation clips: set --keep last --schedule cosine")

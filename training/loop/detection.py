@@ -82,9 +82,6 @@ def evaluate_detection(
     Returns:
         `threshold`; `splits`: number of keyword clips, hours without keywords, false alarms per hour and miss rate of
         each split; `curve`: rows of threshold, false alarms per hour and miss rate of each split but validation.
-
-    Raises:
-        RecipeError: the segments of the network are shorter than the hop.
     """
     model.eval()
     splits = [split for split in ("validation", "test", RECORDINGS) if split in clips]
@@ -137,7 +134,12 @@ def score_clips(
 
 
 def streaming(extractor: SampleCNNFeatureExtractor) -> SampleCNNFeatureExtractor:
-    """The feature extractor with hops of `HOP_SECONDS`, for audio of any length."""
+    """
+    The feature extractor with hops of `HOP_SECONDS`, for audio of any length.
+
+    Raises:
+        RecipeError: the segments are shorter than the hop.
+    """
     hop_length = round(HOP_SECONDS * extractor.sampling_rate)
     if hop_length > extractor.segment_length:
         raise RecipeError(f"spotting words needs segments of at least {HOP_SECONDS} s: choose another --variant")

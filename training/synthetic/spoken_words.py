@@ -26,7 +26,7 @@ from training.errors import DataError
 from training.synthetic import scene_sounds
 from training.synthetic.noise import colored_noise
 from training.synthetic.output import check_at_least, import_package, run_command, run_in_parallel
-from training.synthetic.speech import LOWEST, SAMPLE_RATE, without_homophones, write_spoken_commands
+from training.synthetic.speech import LOWEST, SAMPLE_RATE, UNKNOWN_PER_VOICE, without_homophones, write_spoken_commands
 
 PIECE_SAMPLES = 30 * SAMPLE_RATE
 TRAINING_SHARE = 0.5  # duration of talk and sounds for training, relative to the validation split
@@ -45,7 +45,7 @@ def write_spoken_words(
     language: str = "en",
     num_voices: int | None = None,
     num_vocoded: int = 0,
-    takes: int = 1,
+    takes: int | None = None,
     hours: float = 1.0,
     unknown_words: str | None = None,
     seed: int = 0,
@@ -59,7 +59,7 @@ def write_spoken_words(
         language: language code of the voices and of the other words.
         num_voices: number of speakers. None: all.
         num_vocoded: number of further English speakers, made by a vocoder (`write_spoken_commands`).
-        takes: clips per keyword and voice.
+        takes: clips per keyword and voice. None: about as many clips of the keywords together as of other words.
         hours: duration of talk and sounds without keywords, in the validation split and again in the test split.
         unknown_words: text file of other words. None: a list of English words or, for other languages, the most
             frequent words that the package wordfreq knows. Homophones of the keywords are left out.
@@ -82,6 +82,8 @@ def write_spoken_words(
         "unknown_words": unknown_words,
         "seed": seed,
     }
+    if takes is None:
+        takes = max(1, UNKNOWN_PER_VOICE // max(1, len(words)))
     others = without_homophones(read_unknown_words(unknown_words, language), words, language)
     if output_dir.exists():
         raise DataError(f"{output_dir} already exists: delete it or choose another output_dir")
@@ -238,7 +240,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--language", default="en", help="default: %(default)s")
     parser.add_argument("--num_voices", type=int, help="number of speakers (default: all)")
     parser.add_argument("--num_vocoded", type=int, default=0, help="number of further speakers made by a vocoder")
-    parser.add_argument("--takes", type=int, default=1, help="clips per keyword and voice (default: %(default)s)")
+    parser.add_argument("--takes", type=int, help="clips per keyword and voice (default: balanced)")
     parser.add_argument(
         "--hours", type=float, default=1.0, help="of sound without keywords per split (default: %(default)s)"
     )
