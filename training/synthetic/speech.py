@@ -73,10 +73,12 @@ def write_spoken_commands(
         groups = [voices[i : i + VOICES_PER_PROCESS] for i in range(0, len(voices), VOICES_PER_PROCESS)]
         said = {voice: _said_by(voice, words, takes, unknown_words, seed) for voice in voices}
         tasks = [partial(_speak_group, partial_dir, {voice: said[voice] for voice in group}, seed) for group in groups]
-        said_vocoded = [(speaker, _said_by(speaker.name, words, takes, unknown_words, seed)) for speaker in speakers]
-        tasks += [partial(_speak_vocoded, partial_dir, *clips, seed) for clips in _by_word(said_vocoded)]
         tasks.append(partial(_write_noises, partial_dir / BACKGROUND_NOISE, seed))
         run_in_parallel(tasks, num_workers, "Speaking", tasks_per_process=1)
+        if speakers:
+            said = [(speaker, _said_by(speaker.name, words, takes, unknown_words, seed)) for speaker in speakers]
+            tasks = [partial(_speak_vocoded, partial_dir, *clips, seed) for clips in _by_word(said)]
+            run_in_parallel(tasks, num_workers, "Speaking, vocoded")
         write_lists(partial_dir)
 
 
