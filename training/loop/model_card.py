@@ -29,7 +29,12 @@ DET_CURVE = "det_curve.png"
 def write_hub_folder(
     path: Path, model: SampleCNNForAudioClassification, extractor: SampleCNNFeatureExtractor, results: dict
 ):
-    """Write weights, config, code, feature extractor, `results.json`, DET curve and the card to the folder `path`."""
+    """
+    Write weights, config, code, feature extractor, `results.json`, DET curve and the card to the folder `path`.
+
+    Args:
+        results: from `collect_results`; `training.release` adds `name`, `compared` and `examples`.
+    """
     model.save_pretrained(path)
     extractor.save_pretrained(path)
     public = json.dumps(without_local_paths(results), indent=2, allow_nan=False)
@@ -69,7 +74,7 @@ def _public_word(word: str, placeholders: dict[str, str]) -> str:
 def render_card(model, extractor, results: dict) -> ModelCard:
     """The model card, from the config and the results."""
     public, recipe = without_local_paths(results), results["recipe"]
-    name = printable(Path(recipe["output_dir"]).absolute().name)
+    name = printable(results.get("name") or Path(recipe["output_dir"]).absolute().name)
     split = list(results["metrics"])[-1] if results["metrics"] else None  # test, or validation without one
     data, project = describe_data(results), _project()
     options = {name: value for name, value in public["recipe"].items() if not is_local(name, results)}
@@ -101,6 +106,9 @@ def render_card(model, extractor, results: dict) -> ModelCard:
         label_split=split,
         labels=results["per_label"][split] if split else [],
         on_people=results["per_label"].get(RECORDINGS),
+        compared=compared_rows(results),
+        history=history_rows(results),
+        examples=example_rows(results),
         detection=detection_rows(results),
         det_curve=Markdown(f"![DET curve]({DET_CURVE})"),
     )
@@ -114,6 +122,7 @@ def _project() -> dict:
 def card_data(name: str, config, results: dict, data: dict) -> ModelCardData:
     """The metadata for the Hub: how to load the model, its base model and data, and its scores."""
     metrics = next(iter(results["metrics"].values()), {})
+    widget = [{"src": each["file"], "example_title": each["label"]} for each in results.get("examples", [])]
     return ModelCardData(
         model_name=name,
         language=data.get("language"),
@@ -137,6 +146,7 @@ def card_data(name: str, config, results: dict, data: dict) -> ModelCardData:
             for metric, value in metrics.items()
             if metric not in NOT_SCORES
         ],
+        **({"widget": widget} if widget else {}),
     )
 
 
@@ -160,6 +170,7 @@ def describe_data(results: dict) -> dict[str, str]:
         data |= known[source]
     else:  # a local folder, or a fold of it
         data["title"] = Path(recipe["data_dir"]).absolute().name
+        data |= known.get(f"folder/{data['title']}", {})
     if results["synthetic"]:
         data = {
             "title": f"Synthetic {source}",
@@ -196,4 +207,38 @@ def detection_rows(results: dict) -> list[dict]:
     return [
         {"split": split, **{name: value for name, value in row.items() if name != "threshold"}}
         for split, row in splits.items()
+    ]
+
+
+def compared_rows(results: dict) -> list[dict]:
+    """One row per run or cross-validation that was compared, with its single scores in the last column."""
+    return [
+        {**row, "scores": ", ".join(f"{name}: {score:.4f}" for name, score in row["scores"].items())}
+        for row in results.get("compared", [])
+    ]
+
+
+def history_rows(results: dict) -> list[dict]:
+    """One row per epoch."""
+    return [
+        {
+            "epoch": record["epoch"],
+            "learning rate": f"{record['learning_rate']:.2g}",
+            "training loss": record["train_loss"],
+            **{f"validation {name}": record["validation"].get(name) for name in ("loss", results["metric"])},
+        }
+        for record in results["history"]
+        if record
+    ]
+
+
+def example_rows(results: dict) -> list[dict]:
+    """One row per sound example, with the most probable labels."""
+    return [
+        {
+            "file": example["file"],
+            "label": example["label"],
+            "answers": ", ".join(f"{answer['label']} {answer['score']:.3f}" for answer in example["answers"]),
+        }
+        for example in results.get("examples", [])
     ]

@@ -1,0 +1,192 @@
+"""
+Make the folder of a training run ready to be published, and check one that was.
+
+    python -m training.release make runs/samplecnn-esc10 model_cards/samplecnn-esc10 \\
+        --compare "fine-tuned=runs/esc10_finetuned" "from scratch=runs/esc10" --examples rain.flac rooster.flac
+    python -m training.release renew model_cards/samplecnn-esc10
+    python -m training.release check model_cards/samplecnn-esc10 --data_dir data/esc10
+
+`make` adds the scores of other runs or cross-validations, sound examples with the model's answers, and an ONNX file.
+`renew` writes code and card again with this version. `check` computes all scores of the card again and compares them.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+from accelerate.utils import set_seed
+from transformers.utils.logging import disable_progress_bar
+
+from samplecnn_hf import SampleCNNAudioClassificationPipeline
+from samplecnn_hf.export import export_onnx
+from samplecnn_hf.files import replace_when_complete
+from samplecnn_hf.loading import load_classifier
+from samplecnn_hf.text import markdown_table
+from training.errors import DataError, errors_in_one_line
+from training.experiments.grid import mean_and_sd
+from training.loop.data import load_data
+from training.loop.model_card import write_hub_folder
+from training.loop.results import evaluate_splits
+from training.loop.run import create_accelerator
+from training.recipe import Recipe
+from training.spoken_words import SpokenWordsRecipe
+
+EXAMPLES, ONNX = "examples", "onnx"  # folders in the model's folder
+NUM_ANSWERS = 3  # labels stored with each example
+TOLERANCE = 1e-3  # of scores: other processors round differently, which may change the answer for one clip
+
+
+def make(run: Path, output: Path, compare: dict[str, Path], examples: list[Path]):
+    """
+    Write the folder `output` from that of a run.
+
+    Args:
+        run: folder of a finished run.
+        output: new folder; its name is that of the model.
+        compare: run or cross-validation by the name of its row, for comparison.
+        examples: audio files named after their label.
+
+    Raises:
+        DataError: `output` exists, or a folder or an example cannot be used.
+        OSError: the model cannot be loaded.
+    """
+    if output.exists():
+        raise DataError(f"{output} exists: remove it, or renew it")
+    results = read_results(run)
+    results["name"] = output.absolute().name
+    results["compared"] = [compared_row(name, folder) for name, folder in compare.items()]
+    results["examples"] = answer_examples(run, examples)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with replace_when_complete(output) as folder:
+        write_hub_folder(folder, *load_classifier(run), results)
+        (folder / EXAMPLES).mkdir()
+        for example in examples:
+            shutil.copyfile(example, folder / EXAMPLES / example.name)
+        export_onnx(folder)
+
+
+def renew(folder: Path):
+    """Write code, card and ONNX file again. Raises `DataError` or `OSError` if the folder is not that of a model."""
+    write_hub_folder(folder, *load_classifier(folder), read_results(folder))
+    export_onnx(folder)
+
+
+def read_results(folder: Path) -> dict:
+    """The content of `results.json`. Raises `DataError` if there is none."""
+    path = folder / "results.json"
+    if not path.is_file():
+        raise DataError(f"{path} does not exist: give the folder of a finished run")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def compared_row(name: str, folder: Path) -> dict:
+    """Scores of the folds of a cross-validation or, for one run, of the last split of its card."""
+    results = read_results(folder)
+    if "folds" in results:
+        scores = {f"fold {fold}": each["accuracy"] for fold, each in results["folds"].items()}
+    else:
+        split, metrics = list(results["metrics"].items())[-1]
+        scores = {f"{split}, seed {results['recipe']['seed']}": metrics[results["metric"]]}
+    return {"name": name, **mean_and_sd(list(scores.values())), "scores": scores}
+
+
+def answer_examples(model: Path, examples: list[Path]) -> list[dict]:
+    """Name, label and the model's answers to each example. Raises `DataError` if its name is not that of a label."""
+    classifier = SampleCNNAudioClassificationPipeline.from_pretrained(model)
+    answered = []
+    for path in examples:
+        label = path.stem.replace("_", " ")
+        if label not in classifier.model.config.labels:
+            raise DataError(f"{path} must be named after its label: {label!r} is not a label of {model}")
+        answers = classifier(str(path), top_k=NUM_ANSWERS)
+        answered.append({"file": f"{EXAMPLES}/{path.name}", "label": label, "answers": answers})
+    return answered
+
+
+def check(folder: Path, data_dir: str | None, **changes) -> list[dict]:
+    """
+    Compute the scores of a card again.
+
+    Args:
+        folder: folder of the model.
+        data_dir: folder of the data, by default that of the run.
+        **changes: further fields of the recipe, such as `recordings`.
+
+    Returns:
+        Rows of split, metric, score on the card and score now.
+
+    Raises:
+        DataError: the data cannot be read, or have other clips or labels.
+    """
+    results = read_results(folder)
+    recipe = load_recipe(results["recipe"], output_dir=str(folder), data_dir=data_dir, **changes)
+    set_seed(recipe.seed)
+    model, extractor = load_classifier(folder)
+    accelerator = create_accelerator(recipe)
+    source = recipe.load_source()
+    if source.labels != model.config.labels:
+        raise DataError(f"the labels of {recipe.data_dir} are not those of {folder}")
+    data = load_data(recipe, source, extractor, accelerator)
+    now = evaluate_splits(model.to(accelerator.device), data, accelerator)["metrics"]
+    if missing := results["metrics"].keys() - now.keys():
+        raise DataError(f"{recipe.data_dir} has no {', '.join(sorted(missing))} clips")
+    return [
+        {"split": split, "metric": metric, "card": score, "now": now[split][metric]}
+        for split, metrics in results["metrics"].items()
+        for metric, score in metrics.items()
+        if score is not None
+    ]
+
+
+def load_recipe(options: dict, **changes) -> Recipe:
+    """The recipe in `results.json`, with changes where they are not None."""
+    recipe_class = SpokenWordsRecipe if "words" in options else Recipe
+    known = {field.name for field in fields(recipe_class)}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    return recipe_class(**{name: value for name, value in {**options, **changes}.items() if name in known})
+
+
+def main(argv: list[str] | None = None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True, metavar="{make,renew,check}", dest="command")
+    making = commands.add_parser("make", help="write a new folder from that of a run")
+    making.add_argument("run", type=Path, help="folder of a finished run")
+    making.add_argument("output", type=Path, help="new folder, named as the model")
+    making.add_argument(
+        "--compare", nargs="+", type=_named_folder, default=[], metavar="NAME=FOLDER", help="runs or cross-validations"
+    )
+    making.add_argument("--examples", nargs="+", type=Path, default=[], help="audio files named after their label")
+    renewing = commands.add_parser("renew", help="write code, card and ONNX file again")
+    renewing.add_argument("folder", type=Path, nargs="+", help="folder of a model")
+    checking = commands.add_parser("check", help="compute the scores of the card again")
+    checking.add_argument("folder", type=Path, help="folder of a model")
+    checking.add_argument("--data_dir", help="folder of the data (default: that of the run)")
+    checking.add_argument("--recordings", help="folder of the recordings of a word spotter")
+    checking.add_argument("--background", help="folder of the background of a word spotter")
+    args = parser.parse_args(argv)
+    disable_progress_bar()  # while weights are loaded
+    with errors_in_one_line("run the same command again"):
+        if args.command == "make":
+            make(args.run, args.output, dict(args.compare), args.examples)
+        elif args.command == "renew":
+            for folder in args.folder:
+                renew(folder)
+        else:
+            rows = check(args.folder, args.data_dir, recordings=args.recordings, background=args.background)
+            print(markdown_table(rows))
+            if different := [row for row in rows if abs(row["card"] - row["now"]) > TOLERANCE]:
+                sys.exit(f"error: {len(different)} of {len(rows)} scores differ from the card")
+
+
+def _named_folder(text: str) -> tuple[str, Path]:
+    name, equals, folder = text.rpartition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=FOLDER")
+    return name, Path(folder)
+
+
+if __name__ == "__main__":
+    main()
