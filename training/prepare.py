@@ -12,7 +12,7 @@ import json
 import sys
 
 from samplecnn_hf import SampleCNNConfig
-from samplecnn_hf.feature_extraction_samplecnn import SAMPLING_RATES
+from samplecnn_hf.audio_samplecnn import SAMPLING_RATES
 from training.data import SOURCES, load_source
 from training.data.prepared import prepare, prepared_folder
 from training.errors import errors_in_one_line

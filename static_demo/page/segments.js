@@ -1,4 +1,4 @@
-// Segments of a waveform, as in samplecnn_hf/feature_extraction_samplecnn.py, with the settings of
+// Segments of a waveform, as in samplecnn_hf/audio_samplecnn.py, with the settings of
 // preprocessor_config.json.
 
 /** Pad, tile or repeat a waveform that is shorter than a segment (`short_clips`). */

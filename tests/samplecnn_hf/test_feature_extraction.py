@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from transformers.utils import logging as transformers_logging
 
 from samplecnn_hf import SampleCNNFeatureExtractor
+from samplecnn_hf.audio_samplecnn import warn_once
 
 RATE = 22050
 
@@ -181,7 +181,7 @@ def test_the_shorter_axis_holds_the_channels_or_else_the_first(shape):
 
 @pytest.mark.parametrize("channels, warnings", [(1, 0), (2, 0), (3, 1), (8, 1)])
 def test_one_warning_that_a_batch_is_a_list(caplog, channels, warnings):
-    transformers_logging.warning_once.cache_clear()
+    warn_once.cache_clear()
     for length in (400, 500):
         extractor()(np.zeros((channels, length)), sampling_rate=RATE)
         extractor()(np.zeros((length, channels)), sampling_rate=RATE)
@@ -190,7 +190,7 @@ def test_one_warning_that_a_batch_is_a_list(caplog, channels, warnings):
 
 
 def test_one_warning_when_the_rate_is_missing(caplog):
-    transformers_logging.warning_once.cache_clear()  # another test may have had the warning
+    warn_once.cache_clear()  # another test may have had the warning
     results = [extractor()(WAVEFORM)["input_values"] for _ in range(3)]
     extractor()(WAVEFORM, sampling_rate=RATE)
     assert len(caplog.messages) == 1

@@ -11,7 +11,7 @@ import soundfile
 import soxr
 
 from samplecnn_hf import SampleCNNFeatureExtractor
-from samplecnn_hf import feature_extraction_samplecnn as module
+from samplecnn_hf import audio_samplecnn as module
 
 RATE = 22050
 FORMATS = ["wav", "flac", "ogg", "mp3"]

@@ -12,6 +12,7 @@ from samplecnn_hf.model_folder import PublishError, check_model_folder, list_fil
 
 MODEL_FILES = [
     "README.md",
+    "audio_samplecnn.py",
     "config.json",
     "configuration_samplecnn.py",
     "feature_extraction_samplecnn.py",

@@ -12,7 +12,7 @@ from samplecnn_hf import (
     SampleCNNAudioClassificationPipeline,
     SampleCNNFeatureExtractor,
     SampleCNNForAudioClassification,
-    feature_extraction_samplecnn,
+    audio_samplecnn,
     pipeline_samplecnn,
 )
 
@@ -135,7 +135,7 @@ def test_groups_of_segments_give_the_answer_of_the_whole(tiny_model, make_tone, 
 
 
 def test_max_segments_stops_the_reading(tiny_model, write_tone, monkeypatch):
-    monkeypatch.setattr(feature_extraction_samplecnn, "BLOCK_SAMPLES", 1000)
+    monkeypatch.setattr(audio_samplecnn, "BLOCK_SAMPLES", 1000)
     read = []
     monkeypatch.setattr(soundfile.SoundFile, "read", _counted(soundfile.SoundFile.read, read))
     extractor = SampleCNNFeatureExtractor(segment_length=1458, max_segments=2)

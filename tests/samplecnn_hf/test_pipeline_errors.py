@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 from transformers import pipeline
-from transformers.utils import logging as transformers_logging
 
 from samplecnn_hf import SampleCNNAudioClassificationPipeline, pipeline_samplecnn
+from samplecnn_hf.audio_samplecnn import warn_once
 
 RATE = 22050
 
@@ -28,7 +28,7 @@ def test_sampling_rate(pipe, tiny_model, tiny_extractor, make_tone, expected, ra
 
 
 def test_a_waveform_without_a_rate_is_taken_at_the_models_with_one_warning(pipe, tone, caplog):
-    transformers_logging.warning_once.cache_clear()
+    warn_once.cache_clear()
     answers = [pipe(tone), pipe(tone)]
     assert answers == [pipe(tone, sampling_rate=RATE)] * 2
     assert len(caplog.messages) == 1

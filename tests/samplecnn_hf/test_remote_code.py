@@ -24,6 +24,7 @@ from samplecnn_hf import (
 
 PACKAGE = Path(samplecnn_hf.__file__).parent
 HUB_FILES = [
+    "audio_samplecnn.py",
     "configuration_samplecnn.py",
     "feature_extraction_samplecnn.py",
     "modeling_samplecnn.py",

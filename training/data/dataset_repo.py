@@ -9,7 +9,7 @@ import soundfile
 from datasets import Audio, ClassLabel, Dataset, DatasetDict, Features, List, Value
 from huggingface_hub import DatasetCardData
 
-from samplecnn_hf.feature_extraction_samplecnn import SAMPLING_RATES
+from samplecnn_hf.audio_samplecnn import SAMPLING_RATES
 from samplecnn_hf.model_folder import CARD, TASK, PublishError
 from samplecnn_hf.publish import check_repo_id, one_line_errors, push_files
 from samplecnn_hf.text import escape_markdown

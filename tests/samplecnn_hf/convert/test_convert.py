@@ -190,6 +190,7 @@ def test_folder_is_complete(tmp_path, save_state):
         "model.safetensors",
         "config.json",
         "preprocessor_config.json",
+        "audio_samplecnn.py",
         "configuration_samplecnn.py",
         "feature_extraction_samplecnn.py",
         "modeling_samplecnn.py",
