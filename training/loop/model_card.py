@@ -121,7 +121,11 @@ def _project() -> dict:
 
 def card_data(name: str, config, results: dict, data: dict) -> ModelCardData:
     """The metadata for the Hub: how to load the model, its base model and data, and its scores."""
-    metrics = next(iter(results["metrics"].values()), {})
+    # A network that was trained on all clips has the scores of other runs only, of a cross-validation for example.
+    scores = results["metrics"] or {
+        row["name"]: {results["metric"]: row["mean"]} for row in results.get("compared", [])
+    }
+    metrics = next(iter(scores.values()), {})
     widget = [{"src": each["file"], "example_title": each["label"]} for each in results.get("examples", [])]
     return ModelCardData(
         model_name=name,
@@ -142,7 +146,7 @@ def card_data(name: str, config, results: dict, data: dict) -> ModelCardData:
                 metric_type=metric,
                 metric_value=round(value, 4),
             )
-            for split, metrics in results["metrics"].items()
+            for split, metrics in scores.items()
             for metric, value in metrics.items()
             if metric not in NOT_SCORES
         ],
