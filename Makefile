@@ -11,13 +11,13 @@ BIN := .venv/bin
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z_]+:.*## / { printf "%-12s%s\n", $$1, $$2 }' Makefile
 
-quickstart: runs/quickstart  ## train on a small synthetic speech data set and classify test clips
+quickstart: runs/quickstart  ## train a spotter of ten words on synthetic voices and classify test clips
 	$(BIN)/python -m examples.quickstart runs/quickstart
 
-demo: runs/quickstart  ## run the Gradio demo with the quickstart model
-	$(BIN)/python spaces_demo/app.py runs/quickstart
+demo: .venv/.installed  ## run the Gradio demo with the models in model_cards
+	$(BIN)/python spaces_demo/app.py model_cards/*
 
-static_demo: runs/static_demo  ## serve the page that classifies in the browser, with the quickstart model
+static_demo: runs/static_demo  ## serve the page that classifies in the browser
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory runs/static_demo 8000
 
 # One process per core, about 1.5 GB each. worksteal keeps most test files in one process, so that they share fixtures.
@@ -41,11 +41,11 @@ clean:  ## remove build and test artifacts; keep .venv, data and runs
 
 # Existing folders are kept: remove one to build it again.
 runs/quickstart: | .venv/.installed
-	$(BIN)/accelerate launch training/train.py \
-		--recipe training/recipes/speech_commands/quickstart.yaml --synthetic --output_dir $@ --resume
+	$(BIN)/python -m training.spoken_words --words "yes, no, up, down, left, right, on, off, stop, go" \
+		--num_voices 200 --hours 0.1 --num_epochs 5 --output_dir $@ --resume
 
-runs/static_demo: | runs/quickstart static_demo/node_modules
-	$(BIN)/python -m static_demo.build runs/quickstart $@
+runs/static_demo: | .venv/.installed static_demo/node_modules
+	$(BIN)/python -m static_demo.build model_cards/samplecnn-speech-commands-synthetic $@
 
 static_demo/node_modules: static_demo/package-lock.json
 	npm ci --prefix static_demo --no-fund --no-audit

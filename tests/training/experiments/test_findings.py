@@ -24,7 +24,7 @@ from samplecnn_hf.analysis import (
 )
 from training.experiments.grid import Network, NetworkResults
 from training.experiments.tables.table_5 import Table5, label_differences
-from training.experiments.task import RECIPES, Task
+from training.experiments.task import Task
 from training.loop.run import train
 from training.recipe import Recipe
 from training.synthetic.music import INSTALL, write_music
@@ -121,8 +121,19 @@ def test_filters_of_the_sixth_layer_are_more_log_like_than_those_of_the_first(tm
     pytest.importorskip("espeakng_loader")
     write_spoken_commands(tmp_path / "speech", num_voices=60)
     recipe = Recipe.load(
-        RECIPES / "speech_commands" / "quickstart.yaml",
+        source="speech_commands",
         variant="basic-8",
+        crop="random",
+        batch_size=16,
+        optimizer="adamw",
+        schedule="cosine",
+        warmup_epochs=0.3,
+        dropout=0.2,
+        batch_norm_momentum=0.1,
+        average_decay=0.99,
+        time_shift=0.1,
+        speed=0.1,
+        gain=6,
         data_dir=str(tmp_path / "speech"),
         cache_dir=str(tmp_path / "cache"),
         output_dir=str(tmp_path / "runs"),
