@@ -19,8 +19,6 @@ from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
-from torch.optim.swa_utils import update_bn
-from torch.utils.data import DataLoader
 
 from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassification
 from samplecnn_hf.loading import load_classifier
@@ -30,13 +28,13 @@ from training.data.segments import TrainingSegments, evaluation_loader
 from training.data.source import Clip, Source
 from training.data.sources.combined import add_classes, add_training_clips
 from training.data.sources.folder import read_class_folders
+from training.loop.auxiliary import reestimate_statistics
 from training.loop.evaluation import predict
 from training.loop.run import create_accelerator, train
 from training.recipe import Recipe, parse_recipe
 
 RESULTS = Path(__file__).parent / "results" / "spoken_words.json"
 TEN_WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
-BATCH_NORM_CLIPS = 960  # unlabeled recordings whose statistics replace those of the training
 
 
 def main(argv: list[str] | None = None):
@@ -129,13 +127,8 @@ def adapt_statistics(
     model: SampleCNNForAudioClassification, extractor: SampleCNNFeatureExtractor, source: Source, recipe: Recipe
 ):
     """Replace the batch norm statistics by those of unlabeled recordings."""
-    generator = torch.Generator().manual_seed(0)
-    chosen = torch.randperm(len(source.splits["train"]), generator=generator)[:BATCH_NORM_CLIPS]
-    unlabeled = replace(source, splits={"train": [source.splits["train"][i] for i in sorted(chosen.tolist())]})
-    clips = prepare(unlabeled, extractor.sampling_rate, recipe.cache_dir, quiet=True)["train"]
-    segments = TrainingSegments(clips, len(source.labels), extractor, recipe.crop)
-    loader = DataLoader(segments, batch_size=recipe.batch_size, shuffle=True, drop_last=True, generator=generator)
-    update_bn((extractor.normalize(batch["input_values"]) for batch in loader), model)
+    clips = prepare(source, extractor.sampling_rate, recipe.cache_dir, ["train"], quiet=True)["train"]
+    reestimate_statistics(model, extractor, TrainingSegments(clips, len(source.labels), extractor, recipe.crop))
 
 
 def plot(rows: list[dict], path: Path):

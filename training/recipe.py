@@ -175,6 +175,8 @@ class Recipe:
         fixed = [name for name in FROM_PRETRAINED if name in changes]
         if values.get("pretrained") is not None and fixed:
             raise RecipeError(f"--pretrained brings its own network and input: do not pass --{' and --'.join(fixed)}")
+        if "pretrained" in changes and "model_kwargs" not in changes:
+            values.pop("model_kwargs", None)  # of the file's network
         recipe = cls(**values)
         if recipe.synthetic and "num_epochs" not in changes:
             recipe.num_epochs = min(recipe.num_epochs, SYNTHETIC_SOURCES[recipe.source].num_epochs)
@@ -282,13 +284,13 @@ class Recipe:
             RecipeError: an option differs that the weights depend on.
         """
         ignored = MAY_CHANGE | ({"data_dir"} if published else set())
-        if published and earlier.get("pretrained") == public_path(self.pretrained):
-            ignored |= {"pretrained"}
         if self.pretrained is not None:
             ignored |= {*FROM_PRETRAINED}
         earlier = {"model_kwargs": {}, **earlier}
         for f in fields(self):
             before, now = earlier.get(f.name, f.default), getattr(self, f.name)
+            if published and isinstance(now, str):
+                now = public_path(now)
             if f.name not in ignored and before != now:
                 raise RecipeError(
                     f"{self.output_dir} was trained with --{f.name} {before}, not {now}: give the same options to "

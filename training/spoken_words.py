@@ -16,7 +16,9 @@ from typing import Annotated
 from accelerate import Accelerator
 from transformers.utils.logging import disable_progress_bar
 
+from training.data import load_source
 from training.data.source import Source
+from training.data.sources.combined import add_classes
 from training.data.sources.recordings import add_background, add_recordings
 from training.errors import RecipeError, errors_in_one_line
 from training.loop.run import train
@@ -48,6 +50,11 @@ class SpokenWordsRecipe(Recipe):
     background: str | None = option(
         None, "Folder of recordings without the words; the threshold is tuned on them, too."
     )
+    further: str | None = option(
+        None,
+        "Folder of further recordings in classes, such as words of another language, trained together with the words; "
+        "the network does not keep the classes.",
+    )
 
     def __post_init__(self):
         if self.words is None:
@@ -70,6 +77,8 @@ class SpokenWordsRecipe(Recipe):
             seed=self.seed,
         )
         source = super().load_source()
+        if self.further is not None:
+            source = add_classes(source, load_source("folder", self.further))
         if self.recordings is not None:
             source = add_recordings(source, Path(self.recordings))
         if self.background is not None:
@@ -78,7 +87,7 @@ class SpokenWordsRecipe(Recipe):
 
     @property
     def inputs(self) -> tuple[str | None, ...]:
-        return *super().inputs, self.unknown_words, self.recordings, self.background
+        return *super().inputs, self.unknown_words, self.recordings, self.background, self.further
 
 
 def main(argv: list[str] | None = None):

@@ -117,3 +117,24 @@ def test_words_are_required(tmp_path):
 def test_data_are_named_after_the_output(tmp_path):
     recipe = spoken_words.SpokenWordsRecipe.load(spoken_words.RECIPE, words="go", output_dir="runs/mine")
     assert (recipe.data_dir, recipe.language, recipe.synthetic) == ("data/spoken_words/mine", "en", False)
+
+
+@pytest.mark.slow
+def test_further_recordings_are_trained_but_not_kept(command, recordings, tmp_path, capsys):
+    options, _ = command
+    for split in ("train", "validation"):
+        for name, frequency in {"ping": 1000, "pong": 400}.items():
+            for i in range(3):
+                write_clip(tmp_path / "other" / split / name / f"{i}.wav", frequency)
+    main([*options, f"--recordings={recordings}", f"--further={tmp_path / 'other'}"])
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["labels"] == list(TONES) and results["clips"]["train"] == 24
+    assert len(results["per_label"]["recordings"]) == len(TONES)
+    spotter = pipeline("audio-classification", model=str(tmp_path / "run"), trust_remote_code=True)
+    answers = spotter(str(tmp_path / "people" / "go" / "0.wav"), top_k=None)
+    assert {answer["label"] for answer in answers} == set(TONES)
+    card = " ".join((tmp_path / "run" / "README.md").read_text().split())
+    assert "It was trained together with other, whose labels it does not have." in card
+
+    main([*options, f"--recordings={recordings}", f"--further={tmp_path / 'other'}", "--resume"])
+    assert "is finished already" in capsys.readouterr().out

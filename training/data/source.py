@@ -43,6 +43,7 @@ class Source:
         metric: selects the best epoch, a key of `training.loop.metrics.compute_metrics`.
         background_noise: recordings to mix into the training clips.
         min_seconds: clips of this duration or less are left out when they are decoded.
+        num_auxiliary: number of labels, the last ones, that are only trained and then removed (`add_classes`).
 
     Raises:
         DataError: a split has no clips; a label is empty, is not one line of UTF-8 text, or differs from another one
@@ -57,6 +58,7 @@ class Source:
     metric: str
     background_noise: tuple[Path, ...] = ()
     min_seconds: float = 0.0
+    num_auxiliary: int = 0
 
     def __post_init__(self):
         _check_labels(self.labels)

@@ -22,7 +22,16 @@ HERE = Path(__file__).parent
 PAPER_BIBTEX = ROOT / "samplecnn_hf" / "paper.bib"
 NOT_SCORES = ("loss", "labels_scored")  # metrics that do not compare models
 # Options that may be a path on this machine.
-LOCAL_PATHS = ("data_dir", "output_dir", "cache_dir", "pretrained", "recordings", "background", "unknown_words")
+LOCAL_PATHS = (
+    "data_dir",
+    "output_dir",
+    "cache_dir",
+    "pretrained",
+    "recordings",
+    "background",
+    "further",
+    "unknown_words",
+)
 DET_CURVE = "det_curve.png"
 QUICKSTART = ROOT / "docs" / "results" / "quickstart.json"  # scored on recordings, which few users have
 
@@ -100,6 +109,7 @@ def render_card(model, extractor, results: dict) -> ModelCard:
         pretrained=base_model(results) or Path(recipe["pretrained"] or "").name,
         data=data,
         url=Markdown(data.get("url", "")),
+        further=describe_folder(recipe["further"]) if recipe.get("further") else None,
         paper_bibtex=Markdown(PAPER_BIBTEX.read_text(encoding="utf-8").strip()),
         citation=Markdown(data.get("citation", "")),
         paper_score=paper_score(results),
@@ -164,7 +174,7 @@ def base_model(results: dict) -> str | None:
 def describe_data(results: dict) -> dict[str, str]:
     """`title` and `license` of the data and, if known, `content`, `url`, `hub`, `language` and `citation`."""
     source, recipe = results["source"], results["recipe"]
-    known = yaml.safe_load((HERE / "datasets.yaml").read_text(encoding="utf-8"))
+    known = known_data()
     data = {"title": source, "license": "not stated here; see the source of the data"}
     if source == "hub":
         place = recipe["data_dir"].partition(":")[0]
@@ -175,8 +185,7 @@ def describe_data(results: dict) -> dict[str, str]:
     elif source in known:
         data |= known[source]
     else:  # a local folder, or a fold of it
-        data["title"] = Path(recipe["data_dir"]).absolute().name
-        data |= known.get(f"folder/{data['title']}", {})
+        data |= describe_folder(recipe["data_dir"])
     if results["synthetic"]:
         data = {
             "title": f"Synthetic {source}",
@@ -189,6 +198,16 @@ def describe_data(results: dict) -> dict[str, str]:
     if recipe["language"]:
         data["language"] = recipe["language"]
     return data
+
+
+def known_data() -> dict[str, dict]:
+    return yaml.safe_load((HERE / "datasets.yaml").read_text(encoding="utf-8"))
+
+
+def describe_folder(path: str) -> dict:
+    """Title and, for known data sets, further facts of the data in a folder."""
+    name = Path(path).absolute().name
+    return {"title": name, **known_data().get(f"folder/{name}", {})}
 
 
 def paper_score(results: dict) -> float | None:

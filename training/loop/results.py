@@ -13,6 +13,7 @@ from accelerate import Accelerator
 
 from samplecnn_hf import SampleCNNForAudioClassification
 from training.data.source import Source
+from training.data.sources.combined import without_auxiliary
 from training.errors import RecipeError
 from training.loop.complexity import giga_macs, segments_per_second
 from training.loop.data import TrainingData
@@ -110,6 +111,7 @@ def finished_results(recipe: Recipe, source: Source, num_processes: int = 1) -> 
     if results is None:
         return None
     recipe.check_same_run(results["recipe"], published=True)
+    source = without_auxiliary(source)
     listed = {split: clips + results["clips_left_out"][split] for split, clips in results["clips"].items()}
     if (results["labels"], listed) != (source.labels, {split: len(clips) for split, clips in source.splits.items()}):
         raise RecipeError(

@@ -10,6 +10,7 @@ from accelerate.utils import DataLoaderConfiguration, parse_flag_from_env, set_s
 
 from training.data.source import Source
 from training.errors import RecipeError
+from training.loop.auxiliary import remove_auxiliary
 from training.loop.data import load_data
 from training.loop.hardware import prepare_cpu, resolve_precision
 from training.loop.model_card import write_hub_folder
@@ -72,6 +73,8 @@ def train(recipe: Recipe, source: Source | None = None) -> dict:
         set_seed(recipe.seed, device_specific=True)
         run.restore()
         trained = run.fit()
+        if source.num_auxiliary:
+            trained, data = remove_auxiliary(recipe, trained, data, accelerator)
         results = collect_results(recipe, trained, data, accelerator)
         if accelerator.is_main_process:
             folder.finish(lambda path: write_hub_folder(path, trained.model, extractor, results))

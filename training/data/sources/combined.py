@@ -18,12 +18,25 @@ def add_training_clips(source: Source, *others: Source) -> Source:
 
 
 def add_classes(source: Source, other: Source) -> Source:
-    """Add the training clips of another data set as further classes, `<its name>/<label>`.
+    """Add the training clips of another data set as auxiliary classes, `<its name>/<label>`.
 
     Words of another language, for example, let the lower layers of a network for synthetic voices hear microphones and
-    rooms. `keep_classes` removes these classes from the trained network.
+    rooms. The trained network does not have these classes (`training.loop.auxiliary`).
     """
     first = len(source.labels)
     labels = [*source.labels, *(f"{other.data_dir.name}/{label}" for label in other.labels)]
     added = [Clip(clip.path, tuple(first + label for label in clip.labels)) for clip in other.splits["train"]]
-    return replace(source, labels=labels, splits=source.splits | {"train": [*source.splits["train"], *added]})
+    splits = source.splits | {"train": [*source.splits["train"], *added]}
+    return replace(source, labels=labels, splits=splits, num_auxiliary=source.num_auxiliary + len(other.labels))
+
+
+def without_auxiliary(source: Source) -> Source:
+    """The data set without the auxiliary classes."""
+    if not source.num_auxiliary:
+        return source
+    labels = source.labels[: -source.num_auxiliary]
+    splits = {
+        split: [clip for clip in clips if max(clip.labels, default=0) < len(labels)]
+        for split, clips in source.splits.items()
+    }
+    return replace(source, labels=labels, splits=splits, num_auxiliary=0)
