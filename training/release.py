@@ -46,7 +46,7 @@ def make(run: Path, output: Path, compare: dict[str, Path], examples: list[Path]
     Args:
         run: folder of a finished run.
         output: new folder; its name is that of the model.
-        compare: run or cross-validation by the name of its row, for comparison.
+        compare: folder or results of a run or cross-validation, by the name of its row.
         examples: audio files named after their label.
 
     Raises:
@@ -74,17 +74,17 @@ def renew(folder: Path):
     export_onnx(folder)
 
 
-def read_results(folder: Path) -> dict:
-    """The content of `results.json`. Raises `DataError` if there is none."""
-    path = folder / "results.json"
+def read_results(run: Path) -> dict:
+    """The content of `results.json` of a folder, or of a copy of the file. Raises `DataError` if there is none."""
+    path = run if run.suffix == ".json" else run / "results.json"
     if not path.is_file():
         raise DataError(f"{path} does not exist: give the folder of a finished run")
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def compared_row(name: str, folder: Path) -> dict:
+def compared_row(name: str, run: Path) -> dict:
     """Scores of the folds of a cross-validation or, for one run, of the last split of its card."""
-    results = read_results(folder)
+    results = read_results(run)
     if "folds" in results:
         scores = {f"fold {fold}": each["accuracy"] for fold, each in results["folds"].items()}
     else:
@@ -156,7 +156,7 @@ def main(argv: list[str] | None = None):
     making.add_argument("run", type=Path, help="folder of a finished run")
     making.add_argument("output", type=Path, help="new folder, named as the model")
     making.add_argument(
-        "--compare", nargs="+", type=_named_folder, default=[], metavar="NAME=FOLDER", help="runs or cross-validations"
+        "--compare", nargs="+", type=_named_run, default=[], metavar="NAME=RUN", help="runs or cross-validations"
     )
     making.add_argument("--examples", nargs="+", type=Path, default=[], help="audio files named after their label")
     renewing = commands.add_parser("renew", help="write code, card and ONNX file again")
@@ -181,11 +181,11 @@ def main(argv: list[str] | None = None):
                 sys.exit(f"error: {len(different)} of {len(rows)} scores differ from the card")
 
 
-def _named_folder(text: str) -> tuple[str, Path]:
-    name, equals, folder = text.rpartition("=")
+def _named_run(text: str) -> tuple[str, Path]:
+    name, equals, run = text.rpartition("=")
     if not equals:
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=FOLDER")
-    return name, Path(folder)
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=RUN")
+    return name, Path(run)
 
 
 if __name__ == "__main__":
