@@ -213,9 +213,9 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
         """Keep only the logits of the windows; otherwise memory would grow with the length of the clip."""
         input_values, in_timeline = model_inputs.pop("input_values"), model_inputs["in_timeline"]
         mask = in_timeline | model_inputs["is_segment"]
-        if in_timeline.any() and not self.feature_extractor.do_normalize:
-            hop_length = timeline_extractor(self.feature_extractor, hop_length_s).hop_length
-            segment_logits = timeline_logits(self.model, input_values, mask, in_timeline, hop_length)
+        if in_timeline.any():
+            timeline = timeline_extractor(self.feature_extractor, hop_length_s)
+            segment_logits = timeline_logits(self.model, timeline, input_values, mask, in_timeline)
         else:
             segment_logits = self.model(input_values, attention_mask=mask).segment_logits
         return {"segment_logits": segment_logits, **model_inputs}

@@ -94,10 +94,10 @@ class OverlappingWindows:
 
     Args:
         model: The network.
-        hop_length: Samples between the starts of two windows.
+        hop_length: Samples between the starts of two windows; `None` if they share nothing.
     """
 
-    def __init__(self, model: SampleCNNModel, hop_length: int):
+    def __init__(self, model: SampleCNNModel, hop_length: int | None):
         self.model, self.hop_length = model, hop_length
         self.batch_size = CPU_SEGMENTS_AT_A_TIME if model.device.type == "cpu" else SEGMENTS_AT_A_TIME
 
@@ -109,8 +109,10 @@ class OverlappingWindows:
         Returns:
             `segment_embeddings` of the windows [windows, hidden_size].
         """
-        level = choose_level(self.model.config, windows.shape[1], self.hop_length)
-        if level is None or len(windows) == 1:
+        level = None
+        if self.hop_length is not None and len(windows) > 1:
+            level = choose_level(self.model.config, windows.shape[1], self.hop_length)
+        if level is None:
             outputs = self.model(windows.unsqueeze(0), output_last_hidden_state=False, return_dict=True)
             return outputs.segment_embeddings[0]
         shared = self._shared_frames(windows, level)
@@ -169,25 +171,27 @@ class OverlappingWindows:
 
 def timeline_logits(
     model: SampleCNNForAudioClassification,
+    timeline,
     input_values: torch.Tensor,
     mask: torch.Tensor,
     in_timeline: torch.Tensor,
-    hop_length: int,
 ) -> torch.Tensor:
     """
     `segment_logits` of a model in inference for clips with a timeline.
 
     Args:
         model: The model.
+        timeline: The `timeline_extractor` that cut and normalized the windows.
         input_values: [batch, windows, samples].
         mask: Real windows, bool [batch, windows].
         in_timeline: Which of them are successive windows of a clip, bool [batch, windows].
-        hop_length: Samples between the starts of successive windows.
 
     Returns:
         [batch, windows, labels], 0 for padding.
     """
-    overlapping, others = OverlappingWindows(model.samplecnn, hop_length), mask & ~in_timeline
+    # Windows that are normalized one by one have no samples in common.
+    overlapping = OverlappingWindows(model.samplecnn, None if timeline.do_normalize else timeline.hop_length)
+    others = mask & ~in_timeline
     embeddings = input_values.new_zeros(*mask.shape, model.config.hidden_size, dtype=model.dtype)
     for i, successive in enumerate(in_timeline):
         if successive.any():

@@ -124,7 +124,9 @@ def tone_events(make_model, clip, monkeypatch):
         pipe = SampleCNNAudioClassificationPipeline(model=model, feature_extractor=extractor)
         forward = TonesModel(model).forward
         monkeypatch.setattr(model, "forward", forward)
-        monkeypatch.setattr(pipeline_samplecnn, "timeline_logits", lambda model, x, *args: forward(x).segment_logits)
+        monkeypatch.setattr(
+            pipeline_samplecnn, "timeline_logits", lambda model, timeline, x, *args: forward(x).segment_logits
+        )
         return pipe(clip, sampling_rate=RATE, events=True, hop_length_s=243 / RATE, **options)
 
     return make

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from samplecnn_hf import SampleCNNModel, create_config, list_variants, windows_samplecnn
+from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNModel, create_config, list_variants, windows_samplecnn
 from samplecnn_hf.windows_samplecnn import OverlappingWindows, choose_level, shareable_levels, timeline_logits
 
 RATIOS = (3, pytest.param(20, marks=pytest.mark.slow))  # of the length of a window and the hop
@@ -117,5 +117,6 @@ def test_logits_of_timelines_in_a_batch(make_model):
     mask[0], mask[1, :4], mask[2, :2] = True, True, True
     with torch.no_grad():
         expected = model(input_values, attention_mask=mask).segment_logits
-        found = timeline_logits(model, input_values, mask, in_timeline, 162)
+        timeline = SampleCNNFeatureExtractor(segment_length=1458, hop_length=162)
+        found = timeline_logits(model, timeline, input_values, mask, in_timeline)
     assert torch.allclose(found, expected, atol=1e-5)
