@@ -11,8 +11,10 @@ RATIOS = (3, pytest.param(20, marks=pytest.mark.slow))  # of the length of a win
 def assert_shared(make_model):
     """assert_shared(config, hop_length): windows that share layers are embedded like the same windows one by one."""
 
-    def check(variant, hop_length, num_windows=3, dtype=torch.float32, tolerance=1e-5, **overrides):
+    def check(variant, hop_length, num_windows=3, dtype=torch.float32, tolerance=1e-5, optimized=False, **overrides):
         model = make_model(variant, SampleCNNModel, **overrides).to(dtype)
+        if optimized:
+            model.optimize_for_inference()
         length = model.config.segment_length
         samples = torch.randn(length + (num_windows - 1) * hop_length, generator=torch.Generator().manual_seed(0))
         windows = samples.to(dtype).unfold(0, length, hop_length)
@@ -79,6 +81,11 @@ def test_multi_level(assert_shared):
 def test_dtypes(dtype, tolerance, assert_shared):
     assert_shared("test-basic", 162, dtype=dtype, tolerance=tolerance)
     assert_shared("test-se", 162, dtype=dtype, tolerance=tolerance)
+
+
+@pytest.mark.parametrize("variant", ["test-basic", "test-se", "test-res1", "test-res2", "test-rese1"])
+def test_optimized_networks(variant, assert_shared):
+    assert_shared(variant, 162, optimized=True)
 
 
 def test_deep_levels_for_coarse_hops():
