@@ -3,8 +3,9 @@ Cost of a timeline of overlapping windows: time relative to the pass over consec
 
     python -m benchmarks.timeline   # writes results/timeline.json
 
-Random weights, float32, 50 labels. Ratios are medians over alternating passes, in CPU time of one process;
-"separately" computes each window by itself. The memory is the highest of a process, above that with the model loaded.
+Random weights, float32, 50 labels, optimized for inference. Ratios are medians over alternating passes, in CPU time of
+one process; "separately" computes each window by itself. The memory is the highest of a process, above that with the
+model loaded. The time per row is the CPU time that `SampleCNNStream` takes when a chunk completes a window.
 """
 
 import platform
@@ -20,21 +21,29 @@ from samplecnn_hf import (
     SampleCNNAudioClassificationPipeline,
     SampleCNNFeatureExtractor,
     SampleCNNForAudioClassification,
+    SampleCNNStream,
     create_config,
     windows_samplecnn,
 )
 
 VARIANTS = ("basic-9", "res1-9", "se-9")
-HOPS = {"1/3": 3, "1/9": 9}  # of a segment
-SECONDS, ROUNDS = 40, 3
+# Name: windows per segment (None: no timeline), and whether they are computed separately.
+PASSES = {
+    "consecutive": (None, False),
+    "hop 1/3": (3, False),
+    "hop 1/3, separately": (3, True),
+    "hop 1/9": (9, False),
+}
+SECONDS, ROUNDS = 27, 3
 MEMORY_SECONDS, MEMORY_HOP = 600, 3
+STREAM_VARIANT, STREAM_RATE, STREAM_ROWS = "se-8", 16000, 40
 
 
 def load(variant: str) -> SampleCNNAudioClassificationPipeline:
     torch.manual_seed(0)
     config = create_config(variant, num_labels=50)
     extractor = SampleCNNFeatureExtractor(sampling_rate=config.sampling_rate, segment_length=config.segment_length)
-    model = SampleCNNForAudioClassification(config).eval()
+    model = SampleCNNForAudioClassification(config).optimize_for_inference()
     return SampleCNNAudioClassificationPipeline(model=model, feature_extractor=extractor, device="cpu")
 
 
@@ -49,22 +58,16 @@ def classify(pipe, seconds: float, hops_per_segment: int | None):
 
 
 def measure_time(variant: str) -> dict[str, float]:
-    """CPU time of timelines relative to the pass without overlap, whose time per segment is in milliseconds."""
+    """CPU time of each of `PASSES` relative to the first."""
     pipe = load(variant)
-    separately = patch.object(windows_samplecnn, "choose_level", lambda *args: None)
-    seconds = {}
+    seconds = {name: [] for name in PASSES}
     for _ in range(ROUNDS):
-        passes = [("consecutive", None, None)]
-        for name, count in HOPS.items():
-            passes += [(f"hop {name}", count, None), (f"hop {name}, separately", count, separately)]
-        for name, count, context in passes:
-            if context is not None:
-                context.start()
-            start = time.process_time()
-            classify(pipe, SECONDS, count)
-            seconds.setdefault(name, []).append(time.process_time() - start)
-            if context is not None:
-                context.stop()
+        for name, (count, separately) in PASSES.items():
+            shared = (lambda *args: None) if separately else windows_samplecnn.choose_level
+            with patch.object(windows_samplecnn, "choose_level", shared):
+                start = time.process_time()
+                classify(pipe, SECONDS, count)
+                seconds[name].append(time.process_time() - start)
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     return {name: round(value / medians["consecutive"], 2) for name, value in medians.items()}
 
@@ -75,6 +78,20 @@ def measure_memory(variant: str, seconds: float) -> int:
     loaded = resident_memory("VmRSS")
     classify(pipe, seconds, MEMORY_HOP)
     return round(resident_memory("VmHWM") - loaded)
+
+
+def measure_stream() -> float:
+    """Milliseconds per row of a stream whose chunks are as long as its hop."""
+    torch.manual_seed(0)
+    config = create_config(STREAM_VARIANT, num_labels=12, sampling_rate=STREAM_RATE, segment_length=STREAM_RATE)
+    extractor = SampleCNNFeatureExtractor(sampling_rate=STREAM_RATE, segment_length=STREAM_RATE)
+    stream = SampleCNNStream(SampleCNNForAudioClassification(config).optimize_for_inference(), extractor)
+    seconds, chunk = [], np.zeros(stream.timeline.hop_length, np.float32)
+    while len(seconds) < STREAM_ROWS:
+        start = time.process_time()
+        if stream.push(chunk):
+            seconds.append(time.process_time() - start)
+    return round(1000 * statistics.median(seconds), 1)
 
 
 def resident_memory(field: str) -> float:
@@ -90,6 +107,7 @@ def main():
         "time_relative_to_consecutive": {variant: in_new_process(measure_time, variant) for variant in VARIANTS},
         "memory_seconds": MEMORY_SECONDS,
         "memory_mb": {variant: in_new_process(measure_memory, variant, MEMORY_SECONDS) for variant in VARIANTS},
+        "stream": {"network": STREAM_VARIANT, "milliseconds_per_row": in_new_process(measure_stream)},
     }
     write_results("timeline", results)
 
