@@ -15,10 +15,12 @@ MODEL_FILES = [
     "audio_samplecnn.py",
     "config.json",
     "configuration_samplecnn.py",
+    "events_samplecnn.py",
     "feature_extraction_samplecnn.py",
     "model.safetensors",
     "modeling_samplecnn.py",
     "pipeline_samplecnn.py",
+    "windows_samplecnn.py",
     "preprocessor_config.json",
 ]
 

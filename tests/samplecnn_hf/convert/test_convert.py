@@ -192,9 +192,11 @@ def test_folder_is_complete(tmp_path, save_state):
         "preprocessor_config.json",
         "audio_samplecnn.py",
         "configuration_samplecnn.py",
+        "events_samplecnn.py",
         "feature_extraction_samplecnn.py",
         "modeling_samplecnn.py",
         "pipeline_samplecnn.py",
+        "windows_samplecnn.py",
     }
     assert [path.name for path in folder.parent.iterdir()] == ["converted"]
     assert oct(folder.stat().st_mode) == oct(folder.parent.stat().st_mode)  # not only for its owner
