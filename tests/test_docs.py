@@ -24,6 +24,7 @@ import torch
 import yaml
 from accelerate.state import AcceleratorState
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from typer.core import TyperCommand
 
 import samplecnn_hf
 import samplecnn_hf.analysis
@@ -202,6 +203,7 @@ def parse_only(monkeypatch):
         raise Parsed
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
+    monkeypatch.setattr(TyperCommand, "invoke", stop)
     for command, name in (("train", "train"), ("spoken_words", "train"), ("cross_validate", "cross_validate")):
         monkeypatch.setattr(importlib.import_module(f"training.{command}"), name, stop)
 
