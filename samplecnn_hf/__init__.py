@@ -1,14 +1,33 @@
-"""SampleCNN for the Hugging Face ecosystem: audio classification on the raw waveform."""
+"""
+SampleCNN for the Hugging Face ecosystem: audio classification on the raw waveform.
 
-from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForAudioClassification
+Importing the package is fast: torch and transformers are imported when a name that needs them is used.
+"""
 
-from .configuration_samplecnn import SampleCNNConfig
-from .feature_extraction_samplecnn import SampleCNNFeatureExtractor
-from .modeling_samplecnn import SampleCNNForAudioClassification, SampleCNNModel, SampleCNNPreTrainedModel
-from .pipeline_samplecnn import SampleCNNAudioClassificationPipeline
-from .variants import create_config, list_variants
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from .registration import register_with_auto_classes
+
+if TYPE_CHECKING:
+    from .configuration_samplecnn import SampleCNNConfig
+    from .feature_extraction_samplecnn import SampleCNNFeatureExtractor
+    from .modeling_samplecnn import SampleCNNForAudioClassification, SampleCNNModel, SampleCNNPreTrainedModel
+    from .pipeline_samplecnn import SampleCNNAudioClassificationPipeline
+    from .variants import create_config, list_variants
 
 __version__ = "0.1.0"
+
+_MODULES = {
+    "SampleCNNAudioClassificationPipeline": "pipeline_samplecnn",
+    "SampleCNNConfig": "configuration_samplecnn",
+    "SampleCNNFeatureExtractor": "feature_extraction_samplecnn",
+    "SampleCNNForAudioClassification": "modeling_samplecnn",
+    "SampleCNNModel": "modeling_samplecnn",
+    "SampleCNNPreTrainedModel": "modeling_samplecnn",
+    "create_config": "variants",
+    "list_variants": "variants",
+}
 
 __all__ = [
     "SampleCNNAudioClassificationPipeline",
@@ -21,14 +40,16 @@ __all__ = [
     "list_variants",
 ]
 
-# For the Auto classes, once this package is imported.
-AutoConfig.register("samplecnn", SampleCNNConfig, exist_ok=True)
-AutoModel.register(SampleCNNConfig, SampleCNNModel, exist_ok=True)
-AutoModelForAudioClassification.register(SampleCNNConfig, SampleCNNForAudioClassification, exist_ok=True)
-AutoFeatureExtractor.register(SampleCNNConfig, SampleCNNFeatureExtractor, exist_ok=True)
 
-# Save the code with models, so that they load where this package is not installed.
-SampleCNNConfig.register_for_auto_class()
-SampleCNNModel.register_for_auto_class("AutoModel")
-SampleCNNForAudioClassification.register_for_auto_class("AutoModelForAudioClassification")
-SampleCNNFeatureExtractor.register_for_auto_class()
+def __getattr__(name: str):
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f".{_MODULES[name]}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+register_with_auto_classes()

@@ -257,3 +257,6 @@ class SampleCNNConfig(PreTrainedConfig):
     @property
     def num_hidden_layers(self) -> int:
         return self.num_blocks
+
+
+SampleCNNConfig.register_for_auto_class()  # saves the code with models, so that they load without this package

@@ -169,3 +169,6 @@ def _to_array(audio: torch.Tensor) -> np.ndarray:
         raise ValueError("audio tensors must be dense; got a meta, nested, sparse or quantized tensor")
     # numpy has no bfloat16
     return (audio.float() if audio.dtype == torch.bfloat16 else audio).numpy(force=True)
+
+
+SampleCNNFeatureExtractor.register_for_auto_class()  # saves the code with the options

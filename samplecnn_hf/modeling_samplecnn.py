@@ -531,3 +531,8 @@ class SampleCNNForAudioClassification(SampleCNNPreTrainedModel):
             log_odds = _log_mean_exp(F.logsigmoid(segment_logits), attention_mask)
             return log_odds - _log_mean_exp(F.logsigmoid(-segment_logits), attention_mask)
         return _log_mean_exp(segment_logits.log_softmax(-1), attention_mask)
+
+
+# Save the code with models.
+SampleCNNModel.register_for_auto_class("AutoModel")
+SampleCNNForAudioClassification.register_for_auto_class("AutoModelForAudioClassification")
