@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from .classify import classify, embed
 from .errors import OneLineErrors
 from .hub import convert, export, push
 from .inspect import info, variants
@@ -21,7 +22,7 @@ Audio classification on the raw waveform with SampleCNN.
 samplecnn classify clip.wav --model runs/quickstart
 samplecnn COMMAND --help
 """
-COMMANDS = (info, variants, export, convert, push)
+COMMANDS = (classify, embed, info, variants, export, convert, push)
 
 app = typer.Typer(
     cls=OneLineErrors,

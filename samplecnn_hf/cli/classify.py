@@ -1,0 +1,169 @@
+"""`samplecnn classify` and `embed`."""
+
+import sys
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer import Option
+
+from ..text import one_line
+from .inputs import Paths, find_files
+from .jobs import Job
+from .tables import print_rows
+
+Model = Annotated[str, Option("--model", "-m", help="Folder or Hub id of a model.")]
+Output = Annotated[
+    Path | None,
+    Option(
+        "--output",
+        "-o",
+        help="File to write: .csv, .jsonl or .parquet. Without it, results are printed: as a table on a terminal, "
+        "otherwise as lines of JSON.",
+    ),
+]
+Device = Annotated[str | None, Option("--device", help="Such as cuda or cpu (default: a GPU if there is one).")]
+Timestamps = Annotated[bool, Option("--timestamps", help="One result per window instead of one per file.")]
+HopLength = Annotated[
+    float | None,
+    Option("--hop_length_s", help="Seconds between the starts of two windows (default: the windows do not overlap)."),
+]
+
+
+class Engine(StrEnum):
+    torch = "torch"
+    runtime = "runtime"
+
+
+def classify(
+    paths: Paths,
+    model: Model,
+    output: Output = None,
+    timestamps: Timestamps = False,
+    events: Annotated[
+        bool, Option("--events", help="Start and end of each sound that reaches its threshold.")
+    ] = False,
+    hop_length_s: HopLength = None,
+    top_k: Annotated[int, Option("--top_k", min=1, help="Maximum number of labels.")] = 5,
+    threshold: Annotated[
+        str | None,
+        Option("--threshold", help="Minimum score of a label: a number, or tuned for the model's thresholds."),
+    ] = None,
+    device: Device = None,
+    engine: Annotated[
+        Engine | None,
+        Option(
+            "--engine",
+            help="torch, or runtime for the exported model (onnx/model.onnx) by onnxruntime, which starts faster "
+            "(default: runtime for a few files, where it can do what is asked for).",
+        ),
+    ] = None,
+):
+    """
+    Classify audio files.
+
+    Files that cannot be read are reported, and the others classified; the exit status is then 1. Results of --output
+    are written as they are computed: after an interruption, the same command continues.
+
+    \b
+    samplecnn classify clip.wav recordings/ -m runs/quickstart
+    samplecnn classify recordings/ -m runs/quickstart --events --hop_length_s 0.25 -o events.csv
+    ffmpeg -i film.mkv -f wav - | samplecnn classify - -m runs/quickstart
+    """
+    from .engines import choose_engine, classify_with_runtime, classify_with_torch
+
+    if timestamps and events:
+        raise typer.BadParameter("give --timestamps or --events, not both")
+    if hop_length_s is not None and not (timestamps or events):
+        raise typer.BadParameter("--hop_length_s needs --timestamps or --events")
+    minimum = _parse_threshold(threshold)
+    files = find_files(paths)
+    needs_torch = timestamps or events or device is not None
+    if engine is Engine.runtime and needs_torch:
+        raise typer.BadParameter("--engine runtime does not do --timestamps, --events and --device")
+    engine = engine or Engine(choose_engine(model, files, needs_torch))
+
+    def start():
+        if engine is Engine.runtime:
+            return classify_with_runtime(model, top_k, minimum)
+        options = {"top_k": top_k, "threshold": minimum}
+        if timestamps or events:
+            options |= {"return_timestamps": timestamps, "events": events, "hop_length_s": hop_length_s}
+        return classify_with_torch(model, device, **options)
+
+    times = ["start", "end"] if timestamps or events else []
+    options = {"model": model, "timestamps": timestamps, "events": events, "hop_length_s": hop_length_s}
+    options |= {"top_k": top_k, "threshold": minimum, "engine": engine}
+    _run(files, start, output, ["file", *times, "label", "score", "error"], options)
+
+
+def _parse_threshold(threshold: str | None) -> float | str | None:
+    if threshold is None or threshold == "tuned":
+        return threshold
+    try:
+        return float(threshold)
+    except ValueError as error:
+        raise typer.BadParameter(f"--threshold is a number or tuned; got {threshold}") from error
+
+
+def embed(
+    paths: Paths,
+    model: Model,
+    output: Output = None,
+    timestamps: Timestamps = False,
+    hop_length_s: HopLength = None,
+    device: Device = None,
+):
+    """
+    Compute embeddings of audio files.
+
+    Writes the network's features before the classifier: per file the mean over its segments, or with --timestamps
+    those of each window. Files that cannot be read are reported; after an interruption, the same command continues.
+
+    \b
+    samplecnn embed recordings/ -m runs/quickstart -o embeddings.parquet
+    """
+    from .engines import embed_with_torch
+
+    if hop_length_s is not None and not timestamps:
+        raise typer.BadParameter("--hop_length_s needs --timestamps")
+    times = ["start", "end"] if timestamps else []
+    options = {"model": model, "timestamps": timestamps, "hop_length_s": hop_length_s}
+    _run(
+        find_files(paths),
+        lambda: embed_with_torch(model, device, timestamps, hop_length_s),
+        output,
+        ["file", *times, "embedding", "error"],
+        options,
+    )
+
+
+def _run(files: list[str], start: Callable, output: Path | None, columns: list[str], options: dict):
+    """Print or write the rows of all files; `start` loads the model and returns an `Answer`."""
+
+    def answer(files: list[str]) -> Iterator[list[dict]]:
+        return _watch(start()(files), len(files))
+
+    if output is None:
+        num_errors = print_rows(answer(files))
+    else:
+        num_errors = Job(output, files, columns, options).run(answer)
+    if num_errors:
+        print(f"{num_errors} of {len(files)} files could not be read", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def _watch(answers: Iterator[list[dict]], num_files: int) -> Iterator[list[dict]]:
+    """Report errors, and on a terminal the progress, on the standard error."""
+    report = print
+    if num_files > 1:
+        from tqdm import tqdm  # a requirement of transformers
+
+        answers, report = tqdm(answers, total=num_files, unit=" files", disable=None), tqdm.write
+    for rows in answers:
+        if rows and "error" in rows[0]:
+            file, error = rows[0]["file"], rows[0]["error"]
+            report(one_line(f"error: {error if file in error else f'{file}: {error}'}"), file=sys.stderr)
+        yield rows

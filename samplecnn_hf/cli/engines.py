@@ -1,0 +1,131 @@
+"""The networks behind `samplecnn classify` and `embed`, as functions from files to rows."""
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+from .inputs import is_url, open_standard_input
+
+Answer = Callable[[list[str]], Iterator[list[dict]]]
+RUNTIME_FILES = 32  # for which the start of PyTorch takes longer than the files
+GPU_BATCH_SIZE = 32  # files
+
+
+def choose_engine(model: str, files: list[str], needs_torch: bool) -> str:
+    """Return "runtime", which starts in less than a second, for a few files and an exported model, else "torch"."""
+    has_runtime = (Path(model) / "onnx" / "model.onnx").is_file() and importlib.util.find_spec("onnxruntime")
+    if not has_runtime or needs_torch or len(files) > RUNTIME_FILES or any(map(is_url, files)):
+        return "torch"
+    return "runtime"
+
+
+def classify_with_runtime(model: str, top_k: int, threshold: float | str | None) -> Answer:
+    """Classify with `samplecnn_hf.runtime`, without torch or transformers."""
+    from ..runtime import Runtime
+
+    classifier = Runtime(model)
+
+    def answer(files: list[str]) -> Iterator[list[dict]]:
+        for file in files:
+            try:
+                scores = classifier(open_standard_input(file), top_k=top_k, threshold=threshold)
+                yield list(_rows(file, scores))
+            except (OSError, ValueError) as error:
+                yield failed(file, error)
+
+    return answer
+
+
+def classify_with_torch(model: str, device: str | None, **options) -> Answer:
+    """Classify with the pipeline, to which `options` are passed."""
+    from ..loading import loading
+    from ..pipeline_samplecnn import SampleCNNAudioClassificationPipeline
+    from .hub import hide_loading
+
+    hide_loading()
+    with loading(model):
+        classifier = SampleCNNAudioClassificationPipeline.from_pretrained(model, device=device)
+    batch_size = 1 if classifier.device.type == "cpu" else GPU_BATCH_SIZE
+
+    def answer(files: list[str]) -> Iterator[list[dict]]:
+        inputs = (open_standard_input(file) for file in files)  # the pipeline is lazy only for generators
+        results = classifier(inputs, batch_size=batch_size, on_error="return", **options)
+        for file, result in zip(files, results, strict=True):
+            yield failed(file, result["error"]) if "error" in result else list(_rows(file, result))
+
+    return answer
+
+
+def _rows(file: str, result: list | dict) -> Iterator[dict]:
+    """Yield the scores of a clip, or the events or the windows' scores of its timeline."""
+    if isinstance(result, list):
+        yield from ({"file": file, "label": item["label"], "score": item["score"]} for item in result)
+        return
+    chunks = result["events"] if "events" in result else result["chunks"]
+    for chunk in chunks:
+        start, end = chunk["timestamp"]
+        for item in chunk.get("scores", [chunk]):
+            yield {"file": file, "start": start, "end": end, "label": item["label"], "score": item["score"]}
+
+
+def embed_with_torch(model: str, device: str | None, timestamps: bool, hop_length_s: float | None) -> Answer:
+    """Compute the embedding of each clip, the mean over its segments, or with `timestamps` of each window."""
+    from ..events_samplecnn import timeline_extractor, window_timestamps
+    from ..feature_extraction_samplecnn import SampleCNNFeatureExtractor
+    from ..loading import loading
+    from ..modeling_samplecnn import SampleCNNModel
+    from .hub import hide_loading
+
+    hide_loading()
+    with loading(model):
+        extractor = SampleCNNFeatureExtractor.from_pretrained(model)
+        encoder = SampleCNNModel.from_pretrained(model).to(device or "cpu")
+    if timestamps:
+        extractor = timeline_extractor(extractor, hop_length_s)
+
+    def answer(files: list[str]) -> Iterator[list[dict]]:
+        for file in files:
+            try:
+                embeddings, num_samples = _embed(encoder, extractor, file)
+            except (OSError, ValueError) as error:
+                yield failed(file, error)
+                continue
+            if not timestamps:
+                yield [{"file": file, "embedding": embeddings.mean(0).tolist()}]
+                continue
+            times = window_timestamps(len(embeddings), extractor, num_samples).tolist()
+            yield [
+                {"file": file, "start": start, "end": end, "embedding": embedding}
+                for (start, end), embedding in zip(times, embeddings.tolist(), strict=True)
+            ]
+
+    return answer
+
+
+def _embed(encoder, extractor, file: str):
+    """Embeddings [segments, features] of a file on the CPU, and its length in samples at the model's rate."""
+    import numpy as np
+    import torch
+
+    from ..pipeline_samplecnn import GROUP_SAMPLES, download
+
+    num_samples = 0
+
+    def blocks():
+        nonlocal num_samples
+        for block in extractor.to_blocks(download(file) if is_url(file) else open_standard_input(file)):
+            num_samples += len(block)
+            yield block
+
+    embeddings, segments = [], extractor.segment_blocks(blocks())
+    while group := list(islice(segments, max(1, GROUP_SAMPLES // extractor.segment_length))):
+        input_values = torch.from_numpy(extractor.normalize(np.stack(group))).to(encoder.device, encoder.dtype)
+        with torch.inference_mode():
+            embeddings.append(encoder(input_values.unsqueeze(0)).segment_embeddings[0].float().cpu())
+    return torch.cat(embeddings), num_samples
+
+
+def failed(file: str, error: Exception | str) -> list[dict]:
+    """The row of a file that cannot be read."""
+    return [{"file": file, "error": str(error)}]
