@@ -1,11 +1,12 @@
 """`pipeline("audio-classification")` for SampleCNN: any audio file at any rate, without ffmpeg or torchaudio."""
 
+import math
 import os
 import re
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from itertools import islice
 from numbers import Integral, Real
@@ -15,13 +16,16 @@ import numpy as np
 import torch
 from transformers import AudioClassificationPipeline
 from transformers.pipelines.base import ChunkPipeline
-from transformers.utils import ModelOutput
 
+from .events_samplecnn import find_events, select_labels, timeline_extractor, timeline_windows, window_timestamps
 from .feature_extraction_samplecnn import SampleCNNFeatureExtractor
 
-PARAMETERS = ("top_k", "threshold", "function_to_apply", "sampling_rate", "on_error")
+PREPROCESS = ("sampling_rate", "on_error", "return_timestamps", "events", "hop_length_s")
+EVENTS = ("median_filter_s", "minimum_event_length_s", "minimum_event_gap_s")
+PARAMETERS = ("top_k", "threshold", "function_to_apply", *PREPROCESS, *EVENTS)
 ON_ERROR = ("raise", "return")
 GROUP_SAMPLES = 2**20  # of the segments per forward pass: 4 MiB
+EVENT_THRESHOLD = 0.5  # of models without tuned thresholds
 
 MAX_DOWNLOAD_BYTES = 2**28
 DOWNLOAD_SECONDS = 120  # in total, including redirects
@@ -45,6 +49,18 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
     - `threshold`: Minimum score of a label: a number, or `"tuned"` for `config.thresholds`. The output can be empty.
     - `sampling_rate`: Rate of the waveforms in Hz; by default the model's rate, with a warning once.
     - `on_error`: `"raise"` (default), or `"return"` to output `{"error": message}` for an invalid input.
+
+    The output is a list of `{"label": str, "score": float}`; the scores of a clip are the mean of those of its
+    segments. With `return_timestamps` or `events` the output is a dict with this list as `"scores"`, the hop of the
+    timeline in seconds as `"hop_length_s"`, and
+
+    - `return_timestamps`: `"chunks"`, a list of `{"timestamp": (start, end), "scores": [...]}`, one for each window
+      (of one segment), in seconds and with the labels that `top_k` and `threshold` select.
+    - `events`: `"events"`, a list of `{"label": str, "timestamp": (onset, offset), "score": float}`: where the score
+      of a label reaches `threshold` (by default `config.thresholds`, or 0.5 where the model has none). The options
+      `median_filter_s`, `minimum_event_length_s` and `minimum_event_gap_s` are those of `find_events`.
+    - `hop_length_s`: Seconds between two windows, rounded as in `timeline_extractor`; by default, the windows are the
+      segments.
     """
 
     def __init__(self, *args, **kwargs):
@@ -114,6 +130,11 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
             raise ValueError(f"top_k must be a positive integer, or None for all labels; got {top_k!r}")
         if on_error not in ON_ERROR:
             raise ValueError(f"on_error must be one of {', '.join(ON_ERROR)}; got {on_error!r}")
+        for name in EVENTS:
+            if not isinstance(value := kwargs.get(name, 0.0), Real) or not 0 <= value < math.inf:
+                raise ValueError(f"{name} must be a number of seconds; got {value!r}")
+        if kwargs.get("hop_length_s") is not None:
+            timeline_extractor(self.feature_extractor, kwargs["hop_length_s"])  # check it
         parent = {name: kwargs[name] for name in ("top_k", "function_to_apply") if name in kwargs}
         _, forward, postprocess = super()._sanitize_parameters(**parent)
         # Defaults of the parent, which depend on its version, would override arguments of the constructor.
@@ -123,12 +144,13 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
             postprocess.pop("function_to_apply", None)
         if "threshold" in kwargs:
             postprocess["lowest_scores"] = self._lowest_scores(kwargs["threshold"])
-        if "on_error" in kwargs:
-            postprocess["on_error"] = on_error
-        preprocess = {name: kwargs[name] for name in ("sampling_rate", "on_error") if name in kwargs}
+        for name in ("on_error", "return_timestamps", "events", "hop_length_s", *EVENTS):
+            if name in kwargs:
+                postprocess[name] = kwargs[name]
+        preprocess = {name: kwargs[name] for name in PREPROCESS if name in kwargs}
         return preprocess, forward, postprocess
 
-    def _lowest_scores(self, threshold: float | str | None) -> dict[str, float] | None:
+    def _lowest_scores(self, threshold: float | str | None) -> list[float] | None:
         """Minimum score of each label."""
         if threshold is None:
             return None
@@ -137,7 +159,7 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
         if threshold != "tuned":
             if not isinstance(threshold, Real) or not 0 <= threshold <= 1:
                 raise ValueError(f'threshold must be a number from 0 to 1, or "tuned"; got {threshold!r}')
-            return dict.fromkeys(labels, threshold)
+            return [threshold] * len(labels)
         if config.thresholds is None:
             raise ValueError(
                 "this model has no tuned thresholds, which multi-label models and word spotters have: give a number"
@@ -146,65 +168,106 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
             raise ValueError(
                 f"config.thresholds has {len(config.thresholds)} values for {len(labels)} labels: tune them again"
             )
-        return dict(zip(labels, config.thresholds, strict=True))
+        return config.thresholds
 
-    def preprocess(self, inputs, sampling_rate=None, on_error="raise"):
-        """Yield an input's segments in groups [1, segments, samples]; the last group contains the error, if any."""
-        group, error = None, None
+    def preprocess(
+        self, inputs, sampling_rate=None, on_error="raise", return_timestamps=False, events=False, hop_length_s=None
+    ):
+        """Yield an input's windows in groups; the last one contains the length in samples and the error, if any."""
+        timeline = timeline_extractor(self.feature_extractor, hop_length_s) if return_timestamps or events else None
+        if hop_length_s is not None and timeline is None:
+            raise ValueError("hop_length_s needs return_timestamps=True or events=True: scores are those of segments")
+        chunk, lengths, error = None, [], None
         try:
-            for next_group in self._groups(inputs, sampling_rate):
-                if group is not None:
-                    yield _chunk(group)
-                group = next_group
+            for next_chunk in self._chunks(inputs, sampling_rate, timeline, lengths):
+                if chunk is not None:
+                    yield {**chunk, "is_last": False, "num_samples": None, "error": None}
+                chunk = next_chunk
         except (OSError, TypeError, ValueError) as caught:
             if on_error == "raise":
                 raise
             error = _one_line(caught)
-            if group is None:  # keeps the batch with the other inputs valid
-                group = np.zeros((1, self.feature_extractor.segment_length), np.float32)
-        yield _chunk(group, is_last=True, error=error)
+            if chunk is None:  # keeps the batch with the other inputs valid
+                chunk = _chunk(np.zeros((1, self.feature_extractor.segment_length), np.float32), [False], [True])
+        yield {**chunk, "is_last": True, "num_samples": sum(lengths), "error": error}
 
-    def _groups(self, inputs, sampling_rate) -> Iterator[np.ndarray]:
-        """Yield the normalized segments of an input in groups, float32 [segments, samples]."""
+    def _chunks(self, inputs, sampling_rate, timeline, lengths: list[int]) -> Iterator[dict]:
+        """Yield the windows of an input's timeline, if any, and its segments in groups.
+
+        The lengths of the blocks that were read are appended to `lengths`.
+        """
         extractor = self.feature_extractor
         audio, sampling_rate = _audio_and_rate(inputs, sampling_rate)
         with download(audio) if _is_url(audio) else nullcontext(audio) as audio:
-            segments = extractor.segment_blocks(extractor.to_blocks(audio, sampling_rate))
+            blocks = _record_lengths(extractor.to_blocks(audio, sampling_rate), lengths)
+            windows = timeline_windows(extractor, timeline, blocks)
             size = max(1, GROUP_SAMPLES // extractor.segment_length)
-            while group := list(islice(segments, size)):
-                yield extractor.normalize(np.stack(group))
+            while group := list(islice(windows, size)):
+                samples, in_timeline, is_segment = zip(*group, strict=True)
+                yield _chunk(extractor.normalize(np.stack(samples)), in_timeline, is_segment)
 
     def _forward(self, model_inputs):
-        """Keep only the logits of the segments; otherwise memory would grow with the length of the clip."""
-        inputs = {name: model_inputs.pop(name) for name in ("input_values", "attention_mask")}
-        segment_logits = self.model(**inputs).segment_logits
-        return {"segment_logits": segment_logits, "is_real": inputs["attention_mask"].bool(), **model_inputs}
+        """Keep only the logits of the windows; otherwise memory would grow with the length of the clip."""
+        mask = model_inputs["in_timeline"] | model_inputs["is_segment"]
+        segment_logits = self.model(model_inputs.pop("input_values"), attention_mask=mask).segment_logits
+        return {"segment_logits": segment_logits, **model_inputs}
 
-    def postprocess(self, chunks, top_k=5, function_to_apply=None, lowest_scores=None, on_error="raise"):
-        segment_logits = torch.cat([chunk["segment_logits"][chunk["is_real"]] for chunk in chunks])
+    def postprocess(
+        self,
+        chunks,
+        top_k=5,
+        function_to_apply=None,
+        lowest_scores=None,
+        on_error="raise",
+        return_timestamps=False,
+        events=False,
+        hop_length_s=None,
+        **event_options,
+    ):
+        segment_logits, timeline_logits = (
+            torch.cat([chunk["segment_logits"][chunk[kind]] for chunk in chunks])
+            for kind in ("is_segment", "in_timeline")
+        )
         logits = self.model.average_segments(segment_logits.unsqueeze(0))
         error = chunks[-1]["error"]
-        if error is None and not logits.isfinite().all():
+        if error is None and not (logits.isfinite().all() and timeline_logits.isfinite().all()):
             error = f"the network's output is not finite: damaged weights, or audio too loud for {self.dtype}"
             if on_error == "raise":
                 raise ValueError(error)
         if error is not None:
             return {"error": error}
         config = self.model.config
-        if function_to_apply is None:
-            function_to_apply = "sigmoid" if config.multi_label else "softmax"
-        predictions = super().postprocess(
-            ModelOutput(logits=logits), top_k=config.num_labels, function_to_apply=function_to_apply
-        )
-        if lowest_scores is not None:
-            predictions = [item for item in predictions if item["score"] >= lowest_scores[item["label"]]]
-        return list(islice(predictions, top_k))
+        name = function_to_apply or ("sigmoid" if config.multi_label else "softmax")
+        function = {"sigmoid": torch.sigmoid, "softmax": lambda x: x.softmax(-1), "none": lambda x: x}[name]
+        scores, timeline_scores = (function(x).cpu().numpy() for x in (logits, timeline_logits))
+        predictions = select_labels(scores, config.labels, top_k, lowest_scores)[0]
+        if not (return_timestamps or events):
+            return predictions
+        timeline = timeline_extractor(self.feature_extractor, hop_length_s)
+        output = {"scores": predictions, "hop_length_s": timeline.hop_length / timeline.sampling_rate}
+        timestamps = window_timestamps(len(timeline_scores), timeline, chunks[-1]["num_samples"])
+        if return_timestamps:
+            rows = select_labels(timeline_scores, config.labels, top_k, lowest_scores)
+            output["chunks"] = [
+                {"timestamp": tuple(timestamp), "scores": row}
+                for timestamp, row in zip(timestamps.tolist(), rows, strict=True)
+            ]
+        if events:
+            thresholds = lowest_scores or self._lowest_scores("tuned" if config.thresholds else EVENT_THRESHOLD)
+            output["events"] = find_events(timeline_scores, timestamps, config.labels, thresholds, **event_options)
+        return output
 
 
-def _chunk(group: np.ndarray, is_last: bool = False, error: str | None = None) -> dict:
-    input_values = torch.from_numpy(group).unsqueeze(0)
-    attention_mask = torch.ones(input_values.shape[:2], dtype=torch.int64)
-    return {"input_values": input_values, "attention_mask": attention_mask, "is_last": is_last, "error": error}
+def _chunk(windows: np.ndarray, in_timeline: Sequence[bool], is_segment: Sequence[bool]) -> dict:
+    """Windows [windows, samples] of the timeline, or segments of the clip, or both, as a batch of one clip."""
+    masks = {"in_timeline": torch.tensor([in_timeline]), "is_segment": torch.tensor([is_segment])}
+    return {"input_values": torch.from_numpy(windows).unsqueeze(0), **masks}
+
+
+def _record_lengths(blocks: Iterable[np.ndarray], lengths: list[int]) -> Iterator[np.ndarray]:
+    for block in blocks:
+        lengths.append(len(block))
+        yield block
 
 
 def _audio_and_rate(inputs, sampling_rate: float | None):

@@ -237,8 +237,8 @@ def example_folder(tmp_path_factory, make_model, make_tone):
     labels = {"id2label": dict(enumerate(CLASSES)), "label2id": {name: i for i, name in enumerate(CLASSES)}}
     tags = {"problem_type": "multi_label_classification", "thresholds": [0.5, 0.5]}
     for name, extra in (("quickstart", {}), ("music", tags)):
-        make_model("test-se", **labels, **extra).save_pretrained(folder / "runs" / name)
-        SampleCNNFeatureExtractor(segment_length=1458).save_pretrained(folder / "runs" / name)
+        make_model("test-se", segment_length=13122, **labels, **extra).save_pretrained(folder / "runs" / name)
+        SampleCNNFeatureExtractor(segment_length=13122).save_pretrained(folder / "runs" / name)
     write_card(folder / "runs" / "quickstart")
     for split, count in CLIPS.items():
         for name, pitch in CLASSES.items():
