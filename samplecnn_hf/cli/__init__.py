@@ -10,10 +10,10 @@ from typing import Annotated
 
 import typer
 
-from .classify import classify, embed
+from .describe import info, variants
 from .errors import OneLineErrors
 from .hub import convert, export, push
-from .inspect import info, variants
+from .inference import classify, embed
 
 HELP = """
 Audio classification on the raw waveform with SampleCNN.
