@@ -17,7 +17,7 @@ def info(model: Model):
     \b
     samplecnn info runs/quickstart
     """
-    config, inputs = (_read_json(model, name) for name in ("config.json", "preprocessor_config.json"))
+    config, inputs = (read_json(model, name) for name in ("config.json", "preprocessor_config.json"))
     if config.get("model_type") != "samplecnn":
         raise ValueError(f"{model} is not a SampleCNN: its config.json has model_type {config.get('model_type')!r}")
     weights = _find(model, "model.safetensors")
@@ -51,7 +51,14 @@ def _describe_weights(path: Path) -> str:
         return f"{sum(prod(tensor.get_shape()) for tensor in tensors):,} ({', '.join(sorted(dtypes))})"
 
 
-def _read_json(model: str, name: str) -> dict:
+def read_json(model: str, name: str) -> dict:
+    """
+    Read a JSON file of a model.
+
+    Raises:
+        OSError: There is no such file.
+        ValueError: The file is damaged.
+    """
     try:
         return json.loads(_find(model, name).read_text(encoding="utf-8"))
     except ValueError as error:

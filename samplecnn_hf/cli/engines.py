@@ -12,10 +12,14 @@ RUNTIME_FILES = 32  # for which the start of PyTorch takes longer than the files
 GPU_BATCH_SIZE = 32  # files
 
 
+def has_runtime(model: str) -> bool:
+    """Return whether the model has been exported, and onnxruntime is installed."""
+    return (Path(model) / "onnx" / "model.onnx").is_file() and importlib.util.find_spec("onnxruntime") is not None
+
+
 def choose_engine(model: str, files: list[str], needs_torch: bool) -> str:
     """Return "runtime", which starts in less than a second, for a few files and an exported model, else "torch"."""
-    has_runtime = (Path(model) / "onnx" / "model.onnx").is_file() and importlib.util.find_spec("onnxruntime")
-    if not has_runtime or needs_torch or len(files) > RUNTIME_FILES or any(map(is_url, files)):
+    if needs_torch or len(files) > RUNTIME_FILES or any(map(is_url, files)) or not has_runtime(model):
         return "torch"
     return "runtime"
 
@@ -37,15 +41,20 @@ def classify_with_runtime(model: str, top_k: int, threshold: float | str | None)
     return answer
 
 
-def classify_with_torch(model: str, device: str | None, **options) -> Answer:
-    """Classify with the pipeline, to which `options` are passed."""
+def load_pipeline(model: str, device: str | None):
+    """Load the pipeline of a model; errors are raised as an `OSError` of one line."""
     from ..loading import loading
     from ..pipeline_samplecnn import SampleCNNAudioClassificationPipeline
     from .hub import hide_loading
 
     hide_loading()
     with loading(model):
-        classifier = SampleCNNAudioClassificationPipeline.from_pretrained(model, device=device)
+        return SampleCNNAudioClassificationPipeline.from_pretrained(model, device=device)
+
+
+def classify_with_torch(model: str, device: str | None, **options) -> Answer:
+    """Classify with the pipeline, to which `options` are passed."""
+    classifier = load_pipeline(model, device)
     batch_size = 1 if classifier.device.type == "cpu" else GPU_BATCH_SIZE
 
     def answer(files: list[str]) -> Iterator[list[dict]]:
