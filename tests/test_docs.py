@@ -37,6 +37,7 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").g
 NEEDS = {
     "data": "a data set that is not part of the repository",
     "hub": "an account on the Hub and its token",
+    "microphone": "a microphone",
     "minutes": "minutes of training",
     "network": "the internet",
     "npm": "npm and onnxruntime-web",

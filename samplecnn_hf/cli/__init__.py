@@ -14,6 +14,7 @@ from .describe import info, variants
 from .errors import OneLineErrors
 from .hub import convert, export, push
 from .inference import classify, embed
+from .microphone import listen
 from .speed import benchmark
 
 HELP = """
@@ -23,7 +24,7 @@ Audio classification on the raw waveform with SampleCNN.
 samplecnn classify clip.wav --model runs/quickstart
 samplecnn COMMAND --help
 """
-COMMANDS = (classify, embed, info, variants, benchmark, export, convert, push)
+COMMANDS = (classify, embed, listen, info, variants, benchmark, export, convert, push)
 
 app = typer.Typer(
     cls=OneLineErrors,

@@ -30,6 +30,10 @@ HopLength = Annotated[
     float | None,
     Option("--hop_length_s", help="Seconds between the starts of two windows (default: the windows do not overlap)."),
 ]
+Threshold = Annotated[
+    str | None,
+    Option("--threshold", help="Minimum score of a label: a number, or tuned for the model's thresholds."),
+]
 
 
 class Engine(StrEnum):
@@ -47,10 +51,7 @@ def classify(
     ] = False,
     hop_length_s: HopLength = None,
     top_k: Annotated[int, Option("--top_k", min=1, help="Maximum number of labels.")] = 5,
-    threshold: Annotated[
-        str | None,
-        Option("--threshold", help="Minimum score of a label: a number, or tuned for the model's thresholds."),
-    ] = None,
+    threshold: Threshold = None,
     device: Device = None,
     engine: Annotated[
         Engine | None,
@@ -78,7 +79,7 @@ def classify(
         raise typer.BadParameter("give --timestamps or --events, not both")
     if hop_length_s is not None and not (timestamps or events):
         raise typer.BadParameter("--hop_length_s needs --timestamps or --events")
-    minimum = _parse_threshold(threshold)
+    minimum = parse_threshold(threshold)
     files = find_files(paths)
     needs_torch = timestamps or events or device is not None
     if engine is Engine.runtime and needs_torch:
@@ -99,7 +100,7 @@ def classify(
     _run(files, start, output, ["file", *times, "label", "score", "error"], options)
 
 
-def _parse_threshold(threshold: str | None) -> float | str | None:
+def parse_threshold(threshold: str | None) -> float | str | None:
     if threshold is None or threshold == "tuned":
         return threshold
     try:
