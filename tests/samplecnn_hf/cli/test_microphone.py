@@ -9,6 +9,7 @@ from samplecnn_hf import SampleCNNAudioClassificationPipeline, cli
 from samplecnn_hf.cli import microphone
 
 RATE = 44100
+HOP = "--hop_length_s=0.05"  # a segment has 0.066 s
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def rows(capsys):
 
 
 def test_windows_are_those_of_the_pipeline(pretrained, fake, sound, capsys):
-    cli.main(["listen", str(pretrained), "--timestamps", "--hop_length_s=0.05", "--microphone=3"])
+    cli.main(["listen", str(pretrained), "--timestamps", HOP, "--microphone=3"])
     pipe = SampleCNNAudioClassificationPipeline.from_pretrained(pretrained)
     clip = {"array": sound, "sampling_rate": RATE}
     expected = pipe(clip, return_timestamps=True, hop_length_s=0.05, top_k=1)["chunks"]
@@ -77,15 +78,15 @@ def test_windows_are_those_of_the_pipeline(pretrained, fake, sound, capsys):
 
 
 def test_detections(pretrained, fake, capsys):
-    cli.main(["listen", str(pretrained), "--threshold=0.01"])
+    cli.main(["listen", str(pretrained), "--threshold=0.01", HOP])
     (detection,) = rows(capsys)  # at most one per second
     assert detection["start"] == 0
-    cli.main(["listen", str(pretrained), "--threshold=0.999"])
+    cli.main(["listen", str(pretrained), "--threshold=0.999", HOP])
     assert rows(capsys) == []
 
 
 def test_time_limit(pretrained, fake, capsys):
-    cli.main(["listen", str(pretrained), "--timestamps", "--seconds=0.3", "--hop_length_s=0.05"])
+    cli.main(["listen", str(pretrained), "--timestamps", "--seconds=0.3", HOP])
     assert rows(capsys)[-1]["end"] == pytest.approx(0.3, abs=0.06)
 
 
@@ -99,19 +100,19 @@ def test_time_limit(pretrained, fake, capsys):
 )
 def test_faults(pretrained, fake, words, message):
     with pytest.raises(SystemExit, match=f"^error: {message}[^\n]*$"):
-        cli.main(["listen", str(pretrained), *words])
+        cli.main(["listen", str(pretrained), HOP, *words])
 
 
 def test_a_model_that_is_too_slow(pretrained, fake, monkeypatch):
     monkeypatch.setattr(microphone, "MAX_CHUNKS", 10)
     with pytest.raises(SystemExit, match="^error: the model is too slow for this microphone: [^\n]*$"):
-        cli.main(["listen", str(pretrained)])
+        cli.main(["listen", str(pretrained), HOP])
 
 
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (ImportError("sounddevice"), "the microphone needs sounddevice: pip install 'samplecnn-hf[[]listen[]]'"),
+        (ImportError("sounddevice"), "the microphone needs sounddevice: pip install 'samplecnn-hf.listen.'"),
         (OSError("PortAudio library not found"), "PortAudio library not found: install PortAudio [(]Debian: .*[)]"),
     ],
 )
