@@ -185,9 +185,12 @@ class SampleCNNSqueezeExcitation(nn.Module):
     def forward(self, hidden_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """[segments, channels, 1, frames] -> the same, scaled, and the excitation [segments, channels]."""
         # Frames before channels, as in memory: the gradient of the mean has this layout, too.
-        magnitude = hidden_states.permute(0, 2, 3, 1).mean((1, 2))
-        excitation = self.excite(F.relu(self.squeeze(magnitude))).sigmoid()
+        excitation = self.excitation(hidden_states.permute(0, 2, 3, 1).mean((1, 2)))
         return hidden_states * excitation[:, :, None, None], excitation
+
+    def excitation(self, magnitude: torch.Tensor) -> torch.Tensor:
+        """Means over time -> factors in (0, 1), both [segments, channels]."""
+        return self.excite(F.relu(self.squeeze(magnitude))).sigmoid()
 
 
 class SampleCNNBlock(nn.Module):
@@ -244,6 +247,7 @@ class SampleCNNPreTrainedModel(PreTrainedModel):
     supports_gradient_checkpointing = False
     # Binary cross-entropy has no `num_items_in_batch`, so `Trainer` divides by the accumulation steps.
     accepts_loss_kwargs = False
+    is_optimized = False
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module):
@@ -261,8 +265,41 @@ class SampleCNNPreTrainedModel(PreTrainedModel):
         """As `PreTrainedModel.from_pretrained`, but loads safetensors only."""
         return super().from_pretrained(*args, **{"use_safetensors": True, **kwargs})
 
+    def optimize_for_inference(self, dtype: torch.dtype | None = None):
+        """
+        Make the model faster in place, and freeze it: batch norms are folded into the convolutions and dense layers.
+
+        The outputs stay the same up to rounding. The model has no gradients and can be neither trained nor saved: load
+        it again for that.
+
+        Args:
+            dtype (`torch.dtype`, *optional*): Convert the weights, e.g. to `torch.bfloat16`.
+
+        Returns:
+            The model.
+
+        Raises:
+            ValueError: The model has layers that cannot be folded, such as adapters.
+            RuntimeError: The model is optimized already.
+        """
+        if self.is_optimized:
+            raise RuntimeError("the model is optimized for inference already")
+        dtype = self.dtype if dtype is None else dtype
+        self.eval().requires_grad_(False)
+        for module in [module for module in self.modules() if hasattr(module, "_fold_batch_norms")]:
+            module._fold_batch_norms(dtype)
+        self.is_optimized = True
+        return self.to(dtype)
+
+    def train(self, mode: bool = True):
+        if mode and self.is_optimized:
+            raise RuntimeError("the model is optimized for inference and cannot be trained: load it again")
+        return super().train(mode)
+
     def save_pretrained(self, save_directory, *args, **kwargs):
         """Save weights, configuration and code; `pipeline` and all Auto classes can load the folder."""
+        if self.is_optimized:
+            raise RuntimeError("the model is optimized for inference and cannot be saved: load it again")
         # transformers saves the files that this file imports relatively.
         from .pipeline_samplecnn import SampleCNNAudioClassificationPipeline  # noqa: F401
 
@@ -345,6 +382,15 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
         for i, layer in enumerate([self.front_end, *self.blocks]):
             layer.requires_grad_(i >= num_layers)
         self.train(self.training)
+
+    def _fold_batch_norms(self, dtype: torch.dtype):
+        from .inference_samplecnn import FoldedBlock, FoldedResidualBlock, FoldedStem
+
+        block_class = FoldedBlock if self.config.block_type in ("basic", "se") else FoldedResidualBlock
+        self.blocks = nn.ModuleList(block_class(block, dtype) for block in self.blocks)
+        if self.config.front_end == "waveform":
+            self.front_end = FoldedStem(self.front_end, dtype)
+        self.is_optimized = True
 
     def train(self, mode: bool = True):
         super().train(mode)
@@ -473,6 +519,11 @@ class SampleCNNClassificationHead(nn.Module):
         self.norm = batch_norm(config.hidden_size, config, nn.BatchNorm1d)
         self.dropout = nn.Dropout(config.dropout)
         self.out_proj = nn.Linear(config.hidden_size, config.num_labels)
+
+    def _fold_batch_norms(self, dtype: torch.dtype):
+        from .inference_samplecnn import FoldedDense
+
+        self.dense, self.norm = FoldedDense(self.dense, self.norm, dtype), nn.Identity()
 
     def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
         return self.out_proj(self.dropout(F.relu(self.norm(self.dense(embeddings)))))
