@@ -35,6 +35,7 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").g
     ROOT / "docs" / "experiments" / "README.md"
 ]
 NEEDS = {
+    "cluster": "several machines",
     "data": "a data set that is not part of the repository",
     "hub": "an account on the Hub and its token",
     "microphone": "a microphone",
@@ -189,7 +190,7 @@ def to_call(words: list[str]):
         return main, rest
     if words == [".", ".venv/bin/activate"]:
         return None
-    return {"make": check_make, "pip": check_pip}[program](rest)
+    return {"make": check_make, "pip": check_pip, "ray": lambda words: None}[program](rest)
 
 
 def parse_only(monkeypatch):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from .inputs import is_url, open_standard_input
+from .inputs import is_url, open_audio
 
 Answer = Callable[[list[str]], Iterator[list[dict]]]
 RUNTIME_FILES = 32  # for which the start of PyTorch takes longer than the files
@@ -33,7 +33,7 @@ def classify_with_runtime(model: str, top_k: int, threshold: float | str | None)
     def answer(files: list[str]) -> Iterator[list[dict]]:
         for file in files:
             try:
-                scores = classifier(open_standard_input(file), top_k=top_k, threshold=threshold)
+                scores = classifier(open_audio(file), top_k=top_k, threshold=threshold)
                 yield list(_rows(file, scores))
             except (OSError, ValueError) as error:
                 yield failed(file, error)
@@ -58,7 +58,7 @@ def classify_with_torch(model: str, device: str | None, **options) -> Answer:
     batch_size = 1 if classifier.device.type == "cpu" else GPU_BATCH_SIZE
 
     def answer(files: list[str]) -> Iterator[list[dict]]:
-        inputs = (open_standard_input(file) for file in files)  # the pipeline is lazy only for generators
+        inputs = (open_audio(file) for file in files)  # the pipeline is lazy only for generators
         results = classifier(inputs, batch_size=batch_size, on_error="return", **options)
         for file, result in zip(files, results, strict=True):
             yield failed(file, result["error"]) if "error" in result else list(_rows(file, result))
@@ -123,7 +123,7 @@ def _embed(encoder, extractor, file: str):
 
     def blocks():
         nonlocal num_samples
-        for block in extractor.to_blocks(download(file) if is_url(file) else open_standard_input(file)):
+        for block in extractor.to_blocks(download(file) if is_url(file) else open_audio(file)):
             num_samples += len(block)
             yield block
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,13 +11,14 @@ import typer
 from typer import Option
 
 from ..text import one_line
+from .engines import Answer, choose_engine, classify_with_runtime, classify_with_torch, embed_with_torch
 from .inputs import Paths, find_files
 from .jobs import Job
 from .tables import print_rows
 
 Model = Annotated[str, Option("--model", "-m", help="Folder or Hub id of a model.")]
 Output = Annotated[
-    Path | None,
+    str | None,
     Option(
         "--output",
         "-o",
@@ -39,6 +41,7 @@ Threshold = Annotated[
 class Engine(StrEnum):
     torch = "torch"
     runtime = "runtime"
+    ray = "ray"
 
 
 def classify(
@@ -57,8 +60,8 @@ def classify(
         Engine | None,
         Option(
             "--engine",
-            help="torch, or runtime for the exported model (onnx/model.onnx) by onnxruntime, which starts faster "
-            "(default: runtime for a few files, where it can do what is asked for).",
+            help="torch; runtime for the exported model (onnx/model.onnx) by onnxruntime, which starts faster; ray "
+            "for a cluster, which writes a folder of Parquet files (default: runtime for a few files, else torch).",
         ),
     ] = None,
 ):
@@ -73,31 +76,30 @@ def classify(
     samplecnn classify recordings/ -m runs/quickstart --events --hop_length_s 0.25 -o events.csv
     ffmpeg -i film.mkv -f wav - | samplecnn classify - -m runs/quickstart
     """
-    from .engines import choose_engine, classify_with_runtime, classify_with_torch
-
     if timestamps and events:
         raise typer.BadParameter("give --timestamps or --events, not both")
     if hop_length_s is not None and not (timestamps or events):
         raise typer.BadParameter("--hop_length_s needs --timestamps or --events")
-    minimum = parse_threshold(threshold)
-    files = find_files(paths)
     needs_torch = timestamps or events or device is not None
     if engine is Engine.runtime and needs_torch:
         raise typer.BadParameter("--engine runtime does not do --timestamps, --events and --device")
+    if engine is Engine.ray and output is None:
+        raise typer.BadParameter("--engine ray needs --output, a folder to create")
+    options = {"top_k": top_k, "threshold": parse_threshold(threshold)}
+    if timestamps or events:
+        options |= {"return_timestamps": timestamps, "events": events, "hop_length_s": hop_length_s}
+    files = find_files(paths)
     engine = engine or Engine(choose_engine(model, files, needs_torch))
+    start = partial(classify_with_torch, model, device, **options)
+    if engine is Engine.runtime:
+        start = partial(classify_with_runtime, model, **options)
+    columns = ["file", *(["start", "end"] if timestamps or events else []), "label", "score", "error"]
+    if engine is Engine.ray:
+        from .cluster import run_on_ray
 
-    def start():
-        if engine is Engine.runtime:
-            return classify_with_runtime(model, top_k, minimum)
-        options = {"top_k": top_k, "threshold": minimum}
-        if timestamps or events:
-            options |= {"return_timestamps": timestamps, "events": events, "hop_length_s": hop_length_s}
-        return classify_with_torch(model, device, **options)
-
-    times = ["start", "end"] if timestamps or events else []
-    options = {"model": model, "timestamps": timestamps, "events": events, "hop_length_s": hop_length_s}
-    options |= {"top_k": top_k, "threshold": minimum, "engine": engine}
-    _run(files, start, output, ["file", *times, "label", "score", "error"], options)
+        _finish(run_on_ray(files, start, output, columns, (device or "").startswith("cuda")), len(files))
+    else:
+        _run(files, start, output, columns, {"model": model, "engine": engine, **options})
 
 
 def parse_threshold(threshold: str | None) -> float | str | None:
@@ -126,23 +128,21 @@ def embed(
     \b
     samplecnn embed recordings/ -m runs/quickstart -o embeddings.parquet
     """
-    from .engines import embed_with_torch
-
     if hop_length_s is not None and not timestamps:
         raise typer.BadParameter("--hop_length_s needs --timestamps")
     times = ["start", "end"] if timestamps else []
     options = {"model": model, "timestamps": timestamps, "hop_length_s": hop_length_s}
     _run(
         find_files(paths),
-        lambda: embed_with_torch(model, device, timestamps, hop_length_s),
+        partial(embed_with_torch, model, device, timestamps, hop_length_s),
         output,
         ["file", *times, "embedding", "error"],
         options,
     )
 
 
-def _run(files: list[str], start: Callable, output: Path | None, columns: list[str], options: dict):
-    """Print or write the rows of all files; `start` loads the model and returns an `Answer`."""
+def _run(files: list[str], start: Callable[[], Answer], output: str | None, columns: list[str], options: dict):
+    """Print or write the rows of all files; `start` loads the model."""
 
     def answer(files: list[str]) -> Iterator[list[dict]]:
         return _watch(start()(files), len(files))
@@ -150,9 +150,13 @@ def _run(files: list[str], start: Callable, output: Path | None, columns: list[s
     if output is None:
         num_errors = print_rows(answer(files))
     else:
-        num_errors = Job(output, files, columns, options).run(answer)
+        num_errors = Job(Path(output), files, columns, options).run(answer)
+    _finish(num_errors, len(files))
+
+
+def _finish(num_errors: int, num_files: int):
     if num_errors:
-        print(f"{num_errors} of {len(files)} files could not be read", file=sys.stderr)
+        print(f"{num_errors} of {num_files} files could not be read", file=sys.stderr)
         raise typer.Exit(1)
 
 

@@ -1,12 +1,10 @@
-"""PATHS of the command line: files, folders, patterns, URLs, and `-` for the standard input."""
+"""PATHS of the command line: files, folders and patterns, local or remote, URLs, and `-` for the standard input."""
 
 import glob
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated
 
 from typer import Argument
@@ -19,8 +17,8 @@ Paths = Annotated[
     list[str],
     Argument(
         metavar="PATHS...",
-        help="Audio files, folders (searched for audio at any depth), quoted patterns such as 'a/**/*.wav', URLs, or "
-        "- for audio from the standard input.",
+        help="Audio files, folders (searched for audio at any depth), quoted patterns such as 'a/**/*.wav', the same "
+        "in other storage (s3://...), URLs, or - for audio from the standard input.",
     ),
 ]
 
@@ -35,8 +33,11 @@ def find_files(paths: list[str]) -> list[str]:
     files = {}
     for path in paths:
         found = [path]
-        if os.path.isdir(path):
-            found = sorted(_audio_files(path))
+        if is_remote(path):
+            found = sorted(_find_remote(path))
+        elif os.path.isdir(path):
+            found = sorted(os.path.join(parent, name) for parent, _, names in os.walk(path) for name in names)
+            found = list(filter(_is_audio, found))
         elif not os.path.exists(path) and not is_url(path) and glob.has_magic(path):
             found = sorted(file for file in glob.iglob(path, recursive=True) if os.path.isfile(file))
         if not found:
@@ -47,22 +48,41 @@ def find_files(paths: list[str]) -> list[str]:
     return list(files)
 
 
-def _audio_files(folder: str) -> Iterator[str]:
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            if Path(name).suffix.lower() in AUDIO_SUFFIXES and not name.startswith("."):
-                yield os.path.join(parent, name)
+def _is_audio(file: str) -> bool:
+    return file.lower().endswith(AUDIO_SUFFIXES) and not os.path.basename(file).startswith(".")
+
+
+def _find_remote(path: str) -> list[str]:
+    import fsspec  # a requirement of huggingface_hub
+
+    storage, root = fsspec.url_to_fs(path)
+    if glob.has_magic(path):
+        names = storage.glob(root)
+    elif storage.isdir(root):
+        names = filter(_is_audio, storage.find(root))
+    else:
+        return [path]
+    return [storage.unstrip_protocol(name) for name in names]
 
 
 def is_url(path: str) -> bool:
-    """Whether a path is a URL, which only the pipeline reads."""
-    return "://" in path
+    """Return whether this is an http(s) URL, which only the pipeline reads."""
+    return path.lower().startswith(("http://", "https://"))
 
 
-def open_standard_input(file: str):
-    """Return the standard input as a seekable file for `-`, and other files unchanged."""
+def is_remote(path: str) -> bool:
+    """Return whether this is a path of fsspec, such as s3://bucket/folder."""
+    return "://" in path and not is_url(path)
+
+
+def open_audio(file: str):
+    """Open the standard input and remote files for reading; other names are returned as they are."""
+    if is_remote(file):
+        import fsspec
+
+        return fsspec.open(file, "rb").open()
     if file != STANDARD_INPUT:
         return file
-    copy = tempfile.TemporaryFile()
+    copy = tempfile.TemporaryFile()  # seekable
     shutil.copyfileobj(sys.stdin.buffer, copy)
     return copy

@@ -72,11 +72,21 @@ def _read(path: Path) -> Iterator[dict]:
         yield from csv.DictReader(file) if path.suffix == ".csv" else map(json.loads, file)
 
 
-def _write_parquet(path: Path, groups: Iterable[list[dict]], columns: list[str]):
+def parquet_schema(columns: list[str]):
+    """
+    The pyarrow schema of rows.
+
+    Raises:
+        ImportError: pyarrow is not installed.
+    """
     pyarrow = _import_pyarrow()
     numbers = {"start": pyarrow.float64(), "end": pyarrow.float64(), "score": pyarrow.float32()}
     types = {"embedding": pyarrow.list_(pyarrow.float32()), **numbers}
-    schema = pyarrow.schema([(name, types.get(name, pyarrow.string())) for name in columns])
+    return pyarrow.schema([(name, types.get(name, pyarrow.string())) for name in columns])
+
+
+def _write_parquet(path: Path, groups: Iterable[list[dict]], columns: list[str]):
+    pyarrow, schema = _import_pyarrow(), parquet_schema(columns)
     with pyarrow.parquet.ParquetWriter(path, schema) as writer:
         for rows in groups:
             writer.write_table(pyarrow.Table.from_pylist(rows, schema))

@@ -1,9 +1,10 @@
 import io
 import sys
 
+import fsspec
 import pytest
 
-from samplecnn_hf.cli.inputs import find_files, open_standard_input
+from samplecnn_hf.cli.inputs import find_files, open_audio
 
 
 @pytest.fixture
@@ -38,8 +39,24 @@ def test_no_audio(folder, path):
         find_files(["sounds", path])
 
 
+def test_remote_files():
+    storage = fsspec.filesystem("memory")
+    for name in ("/sounds/b.wav", "/sounds/deep/a.flac", "/sounds/notes.txt"):
+        storage.pipe(name, name.encode())
+    audio = ["memory:///sounds/b.wav", "memory:///sounds/deep/a.flac"]
+    try:
+        assert find_files(["memory://sounds"]) == find_files(["memory://sounds/**/*.[wf]*"]) == audio
+        assert find_files(["memory://nowhere.wav"]) == ["memory://nowhere.wav"]
+        with open_audio(audio[1]) as file:
+            assert file.read() == b"/sounds/deep/a.flac"
+        with pytest.raises(OSError, match="^there is no audio in memory://sounds/[*].mp3"):
+            find_files(["memory://sounds/*.mp3"])
+    finally:
+        storage.rm("/sounds", recursive=True)
+
+
 def test_standard_input(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"RIFF")))
-    file = open_standard_input("-")
+    file = open_audio("-")
     assert file.seek(0) == 0 and file.read() == b"RIFF"
-    assert open_standard_input("a.wav") == "a.wav"
+    assert open_audio("a.wav") == "a.wav"
