@@ -54,7 +54,7 @@ class SampleCNNSegmenter:
         mean: float = 0.0,
         std: float = 1.0,
     ):
-        _check_sampling_rate(sampling_rate)
+        check_sampling_rate(sampling_rate)
         require_count("segment_length", segment_length, MAX_SEGMENT_LENGTH)
         if hop_length is not None:
             require_count("hop_length", hop_length, segment_length)
@@ -199,7 +199,7 @@ def is_number(value) -> bool:
     return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
-def _check_sampling_rate(rate):
+def check_sampling_rate(rate):
     lowest, highest = SAMPLING_RATES
     is_valid = is_number(rate) and lowest <= rate <= highest
     require("sampling_rate", rate, is_valid, f"a number between {lowest} and {highest} Hz")
@@ -214,7 +214,7 @@ def is_batch(raw_audio) -> bool:
 
 def _read_array(audio, from_rate: float, to_rate: float) -> Iterator[np.ndarray]:
     """Yield an array, a tensor or a list of numbers as blocks of mono float32 at `to_rate`."""
-    _check_sampling_rate(from_rate)
+    check_sampling_rate(from_rate)
     frames = _to_frames(audio)
     size = _num_frames(BLOCK_SAMPLES, frames.shape[1], from_rate, to_rate)
     return _resample((frames[i : i + size] for i in range(0, len(frames), size)), from_rate, to_rate)
@@ -229,8 +229,7 @@ def _to_frames(audio) -> np.ndarray:
         raise ValueError(f"a clip has shape (samples,), (channels, samples) or (samples, channels); got {audio.shape}")
     if audio.size == 0:
         raise ValueError("the audio is empty: it has no samples")
-    if audio.dtype.kind != "f" and audio.dtype.newbyteorder("=") not in (np.int8, np.int16, np.int32, np.uint8):
-        raise ValueError(f"audio must be float, int16, int32, int8 or uint8; got {audio.dtype}")
+    check_dtype(audio)
     audio = np.atleast_2d(audio)
     num_channels = min(audio.shape)
     if num_channels > MAX_CHANNELS:
@@ -245,6 +244,11 @@ def _to_frames(audio) -> np.ndarray:
     return audio.T
 
 
+def check_dtype(audio: np.ndarray):
+    if audio.dtype.kind != "f" and audio.dtype.newbyteorder("=") not in (np.int8, np.int16, np.int32, np.uint8):
+        raise ValueError(f"audio must be float, int16, int32, int8 or uint8; got {audio.dtype}")
+
+
 def _num_frames(num_samples: int, channels: int, from_rate: float, to_rate: float) -> int:
     """Frames (one sample of each channel) that take `num_samples`, decoded or resampled, whichever is more."""
     return num_samples // max(channels, math.ceil(to_rate / from_rate))
@@ -254,11 +258,11 @@ def _resample(blocks: Iterable[np.ndarray], from_rate: float, to_rate: float) ->
     """Mix blocks (samples, channels) down and resample them; equal rates leave the samples unchanged."""
     resampler = soxr.ResampleStream(from_rate, to_rate, num_channels=1)
     for block in blocks:
-        yield resampler.resample_chunk(_to_mono(block))
+        yield resampler.resample_chunk(to_mono(block))
     yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
 
 
-def _to_mono(frames: np.ndarray) -> np.ndarray:
+def to_mono(frames: np.ndarray) -> np.ndarray:
     """Float or integer PCM (samples, channels) -> float32 (samples,)."""
     if frames.dtype == np.uint8:  # unsigned PCM has its zero in the middle
         frames = (frames.astype(np.float32) - 128) / 128
@@ -319,7 +323,7 @@ def _read_blocks(sound: soundfile.SoundFile | ContainerFile, name: str, size: in
 
 
 def _check_header(sound: soundfile.SoundFile | ContainerFile, name: str, longest: int):
-    _check_sampling_rate(sound.samplerate)
+    check_sampling_rate(sound.samplerate)
     if sound.channels > MAX_CHANNELS:
         raise ValueError(f"{name} has {sound.channels} channels; a clip has at most {MAX_CHANNELS}")
     _check_length(sound.frames, name, longest)

@@ -93,9 +93,12 @@ def _round_hop(samples: float) -> int:
     return rounded
 
 
-def window_timestamps(num_windows: int, extractor, num_samples: int) -> np.ndarray:
-    """Start and end in seconds, float64 [windows, 2], of windows of a clip of `num_samples` samples."""
-    starts = extractor.hop_length * np.arange(num_windows)
+def window_timestamps(num_windows: int, extractor, num_samples: int, first: int = 0) -> np.ndarray:
+    """Start and end in seconds, float64 [windows, 2], of a clip's windows from `first` on.
+
+    The clip has `num_samples` samples.
+    """
+    starts = extractor.hop_length * np.arange(first, first + num_windows)
     ends = np.minimum(starts + extractor.segment_length, num_samples)
     return np.stack([starts, ends], axis=1) / extractor.sampling_rate
 
@@ -192,17 +195,3 @@ def _close_gaps(runs: np.ndarray, edges: np.ndarray, minimum_gap_s: float) -> li
         else:
             closed.append([first, end])
     return closed
-
-
-def detections(scores: np.ndarray, threshold: float, refractory_windows: int) -> list[int]:
-    """
-    Indices of the detections in the scores [windows] of successive windows.
-
-    A window whose score reaches the threshold is a detection, unless there was one less than `refractory_windows`
-    before.
-    """
-    reached, found, next_window = np.flatnonzero(scores >= threshold), [], 0
-    while (i := np.searchsorted(reached, next_window)) < len(reached):
-        found.append(int(reached[i]))
-        next_window = reached[i] + refractory_windows
-    return found

@@ -138,8 +138,12 @@ class FoldedBlock(nn.Module):
         self.conv = FoldedConvolution(*fold(block.conv, block.norm), dtype, self.stride, self.pool)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        x = self.conv(x)
+        x = self.convolve(x)
         return (x, None) if self.se is None else self.rescale(x)
+
+    def convolve(self, x: torch.Tensor) -> torch.Tensor:
+        """The block up to its squeeze-and-excitation."""
+        return self.conv(x)
 
     def rescale(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """As the module, in place."""

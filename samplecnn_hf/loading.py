@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from transformers.utils import logging
 
 from .feature_extraction_samplecnn import SampleCNNFeatureExtractor
-from .modeling_samplecnn import SampleCNNForAudioClassification
+from .modeling_samplecnn import SampleCNNForAudioClassification, SampleCNNModel
 from .text import one_line
 
 CLASSIFIER_PREFIX = "classifier."  # of the names of the classifier's weights
@@ -60,6 +60,24 @@ def load_classifier(
         if faulty_keys:
             raise ValueError("it has no trained classifier: fine-tune it first")
         return model, extractor
+
+
+def load_encoder(model_id: str | os.PathLike) -> tuple[SampleCNNModel, SampleCNNFeatureExtractor]:
+    """
+    Load a model without its classifier, in float32, and its feature extractor.
+
+    Args:
+        model_id: Folder or Hub id of a model.
+
+    Returns:
+        The model and the feature extractor.
+
+    Raises:
+        OSError: The model does not exist or is damaged. The message is one line.
+    """
+    with loading(model_id):
+        model, extractor, _ = _load(model_id)
+        return model.samplecnn, extractor
 
 
 def load_for_fine_tuning(

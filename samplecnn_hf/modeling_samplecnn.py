@@ -204,8 +204,12 @@ class SampleCNNBlock(nn.Module):
         self.se = SampleCNNSqueezeExcitation(out_channels, config) if config.block_type == "se" else None
 
     def forward(self, hidden_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        hidden_states = F.relu(self.pool(self.norm(self.conv(hidden_states))))
+        hidden_states = self.convolve(hidden_states)
         return self.se(hidden_states) if self.se is not None else (hidden_states, None)
+
+    def convolve(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """The block up to its squeeze-and-excitation."""
+        return F.relu(self.pool(self.norm(self.conv(hidden_states))))
 
 
 class SampleCNNResidualBlock(nn.Module):

@@ -19,12 +19,13 @@ from transformers.pipelines.base import ChunkPipeline
 
 from .events_samplecnn import find_events, select_labels, timeline_extractor, timeline_windows, window_timestamps
 from .feature_extraction_samplecnn import SampleCNNFeatureExtractor
+from .windows_samplecnn import timeline_logits
 
 PREPROCESS = ("sampling_rate", "on_error", "return_timestamps", "events", "hop_length_s")
 EVENTS = ("median_filter_s", "minimum_event_length_s", "minimum_event_gap_s")
 PARAMETERS = ("top_k", "threshold", "function_to_apply", *PREPROCESS, *EVENTS)
 ON_ERROR = ("raise", "return")
-GROUP_SAMPLES = 2**20  # of the segments per forward pass: 4 MiB
+GROUP_SAMPLES = 2**21  # of the segments per forward pass: 8 MiB
 EVENT_THRESHOLD = 0.5  # of models without tuned thresholds
 
 MAX_DOWNLOAD_BYTES = 2**28
@@ -92,11 +93,11 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
             cache_dir: As in `PreTrainedModel.from_pretrained`.
             force_download: As in `PreTrainedModel.from_pretrained`.
             local_files_only: As in `PreTrainedModel.from_pretrained`.
-            dtype: As in `PreTrainedModel.from_pretrained`.
+            dtype: As in `PreTrainedModel.from_pretrained`; `torch.bfloat16` is faster on processors that compute it.
             **kwargs: Arguments of the pipeline (`device`, `top_k`, ...).
 
         Returns:
-            The pipeline.
+            The pipeline. Its model is optimized for inference (`optimize_for_inference`).
         """
         from .modeling_samplecnn import SampleCNNForAudioClassification
 
@@ -110,7 +111,7 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
         }
         model = SampleCNNForAudioClassification.from_pretrained(model_id, dtype=dtype, **hub)
         extractor = SampleCNNFeatureExtractor.from_pretrained(model_id, **hub)
-        return cls(model=model, feature_extractor=extractor, **kwargs)
+        return cls(model=model.optimize_for_inference(), feature_extractor=extractor, **kwargs)
 
     def __call__(self, inputs, **kwargs):
         if isinstance(inputs, (list, tuple)):
@@ -147,6 +148,8 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
         for name in ("on_error", "return_timestamps", "events", "hop_length_s", *EVENTS):
             if name in kwargs:
                 postprocess[name] = kwargs[name]
+        if "hop_length_s" in kwargs:
+            forward["hop_length_s"] = kwargs["hop_length_s"]
         preprocess = {name: kwargs[name] for name in PREPROCESS if name in kwargs}
         return preprocess, forward, postprocess
 
@@ -206,10 +209,15 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
                 samples, in_timeline, is_segment = zip(*group, strict=True)
                 yield _chunk(extractor.normalize(np.stack(samples)), in_timeline, is_segment)
 
-    def _forward(self, model_inputs):
+    def _forward(self, model_inputs, hop_length_s=None):
         """Keep only the logits of the windows; otherwise memory would grow with the length of the clip."""
-        mask = model_inputs["in_timeline"] | model_inputs["is_segment"]
-        segment_logits = self.model(model_inputs.pop("input_values"), attention_mask=mask).segment_logits
+        input_values, in_timeline = model_inputs.pop("input_values"), model_inputs["in_timeline"]
+        mask = in_timeline | model_inputs["is_segment"]
+        if in_timeline.any():
+            timeline = timeline_extractor(self.feature_extractor, hop_length_s)
+            segment_logits = timeline_logits(self.model, timeline, input_values, mask, in_timeline)
+        else:
+            segment_logits = self.model(input_values, attention_mask=mask).segment_logits
         return {"segment_logits": segment_logits, **model_inputs}
 
     def postprocess(

@@ -29,6 +29,8 @@ def classify_with_runtime(model: str, top_k: int, threshold: float | str | None)
     from ..runtime import Runtime
 
     classifier = Runtime(model)
+    if threshold == "tuned" and classifier.thresholds is None:
+        raise ValueError("this model has no tuned thresholds: give a number")
 
     def answer(files: list[str]) -> Iterator[list[dict]]:
         for file in files:

@@ -8,21 +8,35 @@ from typer import Argument, Option
 Folder = Annotated[Path, Argument(metavar="FOLDER", help="Folder of a trained model.")]
 
 
-def export(folder: Folder):
+def export(
+    model: Annotated[str, Argument(metavar="MODEL", help="Folder of a trained model; with --output also a Hub id.")],
+    format: Annotated[Literal["onnx", "openvino"], Option("--format", help="Format of the file.")] = "onnx",
+    dtype: Annotated[
+        Literal["float32", "bfloat16", "int8"],
+        Option("--dtype", help="Precision; int8 needs --calibration, and its accuracy is written beside the file."),
+    ] = "float32",
+    calibration: Annotated[
+        str | None, Option("--calibration", help="Folder of recordings with which int8 is calibrated.")
+    ] = None,
+    output: Annotated[
+        Path | None, Option("--output", "-o", help="File to write (default: onnx/ or openvino/ in the folder).")
+    ] = None,
+):
     """
-    Export a model to ONNX.
+    Export a model to ONNX or OpenVINO.
 
-    Writes FOLDER/onnx/model.onnx after a comparison with PyTorch. Needs the extra onnx.
+    The file is compared with PyTorch before it is written. Needs the extra onnx, or openvino.
 
     \b
     samplecnn export runs/quickstart
+    samplecnn export runs/quickstart --format openvino --dtype int8 --calibration recordings/
     """
-    from ..export import export_onnx
+    from ..export import export_model
 
-    if not folder.is_dir():
-        raise ValueError(f"there is no folder {folder}: give the folder of a trained model")
+    if output is None and not Path(model).is_dir():
+        raise ValueError(f"there is no folder {model}: give the folder of a trained model")
     hide_loading()
-    print(export_onnx(folder))
+    print(export_model(model, format=format, dtype=dtype, calibration=calibration, output=output))
 
 
 def convert(

@@ -16,7 +16,7 @@ from .inputs import Paths, find_files
 from .jobs import Job
 from .tables import print_rows
 
-Model = Annotated[str, Option("--model", "-m", help="Folder or Hub id of a model.")]
+Model = Annotated[str, Option("--model", "-m", help="Folder or Hub id of a model, or an exported file.")]
 Output = Annotated[
     str | None,
     Option(
@@ -81,8 +81,10 @@ def classify(
     if hop_length_s is not None and not (timestamps or events):
         raise typer.BadParameter("--hop_length_s needs --timestamps or --events")
     needs_torch = timestamps or events or device is not None
+    if Path(model).is_file():  # exported
+        engine = Engine.runtime
     if engine is Engine.runtime and needs_torch:
-        raise typer.BadParameter("--engine runtime does not do --timestamps, --events and --device")
+        raise typer.BadParameter("an exported model does not do --timestamps, --events and --device")
     if engine is Engine.ray and output is None:
         raise typer.BadParameter("--engine ray needs --output, a folder to create")
     options = {"top_k": top_k, "threshold": parse_threshold(threshold)}
@@ -106,9 +108,12 @@ def parse_threshold(threshold: str | None) -> float | str | None:
     if threshold is None or threshold == "tuned":
         return threshold
     try:
-        return float(threshold)
-    except ValueError as error:
-        raise typer.BadParameter(f"--threshold is a number or tuned; got {threshold}") from error
+        minimum = float(threshold)
+    except ValueError:
+        minimum = -1
+    if not 0 <= minimum <= 1:
+        raise typer.BadParameter(f"--threshold is a number from 0 to 1, or tuned; got {threshold}")
+    return minimum
 
 
 def embed(

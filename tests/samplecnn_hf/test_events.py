@@ -3,7 +3,6 @@ import pytest
 
 from samplecnn_hf import SampleCNNFeatureExtractor
 from samplecnn_hf.events_samplecnn import (
-    detections,
     find_events,
     select_labels,
     timeline_extractor,
@@ -142,11 +141,3 @@ def test_selected_labels():
         {"score": 0.2, "label": "a"},
     ]
     assert select_labels(scores, list("abc"), None, [1.0, 0.7, 0.5]) == [[{"score": 0.7, "label": "b"}], []]
-
-
-def test_detections_are_apart():
-    scores = np.zeros(40)
-    scores[3:12], scores[20] = 0.9, 0.8
-    assert detections(scores, 0.85, 4) == [3, 7, 11]
-    assert detections(scores, 0.8, 4) == [3, 7, 11, 20]
-    assert detections(scores, 0.95, 4) == []

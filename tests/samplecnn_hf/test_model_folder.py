@@ -21,6 +21,7 @@ MODEL_FILES = [
     "model.safetensors",
     "modeling_samplecnn.py",
     "pipeline_samplecnn.py",
+    "windows_samplecnn.py",
     "preprocessor_config.json",
 ]
 

@@ -122,7 +122,11 @@ def tone_events(make_model, clip, monkeypatch):
         model = make_model("test-se", num_labels=3, problem_type="multi_label_classification", thresholds=thresholds)
         extractor = SampleCNNFeatureExtractor(segment_length=LENGTH, do_normalize=False)
         pipe = SampleCNNAudioClassificationPipeline(model=model, feature_extractor=extractor)
-        monkeypatch.setattr(model, "forward", TonesModel(model).forward)
+        forward = TonesModel(model).forward
+        monkeypatch.setattr(model, "forward", forward)
+        monkeypatch.setattr(
+            pipeline_samplecnn, "timeline_logits", lambda model, timeline, x, *args: forward(x).segment_logits
+        )
         return pipe(clip, sampling_rate=RATE, events=True, hop_length_s=243 / RATE, **options)
 
     return make

@@ -31,6 +31,7 @@ HUB_FILES = [
     "feature_extraction_samplecnn.py",
     "modeling_samplecnn.py",
     "pipeline_samplecnn.py",
+    "windows_samplecnn.py",
 ]
 
 STRANGER = """

@@ -23,15 +23,13 @@ from tqdm import tqdm
 
 from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassification
 from samplecnn_hf.analysis.plots import BLUE, GREEN
+from samplecnn_hf.keywords import HOP_SECONDS, NO_KEYWORD, REFRACTORY_SECONDS, detections
 from training.data.prepared import PreparedClips
 from training.data.segments import to_float
 from training.data.source import Source
 from training.data.sources.recordings import BACKGROUND, RECORDINGS
-from training.data.sources.speech_commands import NO_KEYWORD
 from training.errors import RecipeError
 
-HOP_SECONDS = 0.25
-REFRACTORY_SECONDS = 1.0
 MAX_FALSE_ALARMS_PER_HOUR = 1.0
 NEVER = 1.0  # threshold of `_silence_` and `_unknown_`
 WINDOWS_PER_BATCH = 64
@@ -190,11 +188,7 @@ def keyword_accuracy(logits: torch.Tensor, targets: torch.Tensor, labels: list[s
 
 def count_detections(scores: np.ndarray, threshold: float) -> int:
     """Number of detections in consecutive windows with these scores [windows], with the refractory time."""
-    reached, count, next_window = np.flatnonzero(scores >= threshold), 0, 0
-    while (i := np.searchsorted(reached, next_window)) < len(reached):
-        count += 1
-        next_window = reached[i] + round(REFRACTORY_SECONDS / HOP_SECONDS)
-    return count
+    return len(detections(scores, threshold, round(REFRACTORY_SECONDS / HOP_SECONDS)))
 
 
 def tune_threshold(scores: np.ndarray, hours: float) -> float:

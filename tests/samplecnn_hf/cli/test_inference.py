@@ -158,8 +158,10 @@ def test_interrupted_commands_continue(folder, run, pretrained, tmp_path, monkey
     [
         (["--timestamps", "--events"], "give --timestamps or --events, not both"),
         (["--hop_length_s=1"], "--hop_length_s needs --timestamps or --events"),
-        (["--threshold=high"], "--threshold is a number or tuned; got high"),
-        (["--engine=runtime", "--events"], "--engine runtime does not do"),
+        (["--threshold=high"], "--threshold is a number from 0 to 1, or tuned; got high"),
+        (["--threshold=7"], "--threshold is a number from 0 to 1, or tuned; got 7"),
+        (["--threshold=nan"], "--threshold is a number from 0 to 1, or tuned; got nan"),
+        (["--engine=runtime", "--events"], "an exported model does not do --timestamps, --events and --device"),
         (["--top_k=0"], "Invalid value for '--top_k'"),
     ],
 )
@@ -172,7 +174,6 @@ def test_wrong_options(folder, run, words, message):
     ("words", "message"),
     [
         (["--threshold=tuned"], "this model has no tuned thresholds"),
-        (["--threshold=7"], "threshold must be a number from 0 to 1"),
         (["--timestamps", "--hop_length_s=9"], "hop_length_s must be from one sample to one segment"),
         (["--device=nothing"], "nothing"),
         (["--output=out.xls"], "unknown suffix"),

@@ -197,6 +197,7 @@ def test_folder_is_complete(tmp_path, save_state):
         "feature_extraction_samplecnn.py",
         "modeling_samplecnn.py",
         "pipeline_samplecnn.py",
+        "windows_samplecnn.py",
     }
     assert [path.name for path in folder.parent.iterdir()] == ["converted"]
     assert oct(folder.stat().st_mode) == oct(folder.parent.stat().st_mode)  # not only for its owner

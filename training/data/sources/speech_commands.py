@@ -10,12 +10,13 @@ _silence_/*, _unknown_/*    classes without a keyword, as in the archive of the 
 import hashlib
 from pathlib import Path
 
+from samplecnn_hf.keywords import NO_KEYWORD
 from training.data.source import Clip, Source
 from training.data.tables import check_paths, raise_if_any
 from training.errors import DataError
 
 BACKGROUND_NOISE = "_background_noise_"
-NO_KEYWORD = SILENCE, UNKNOWN = "_silence_", "_unknown_"
+SILENCE, UNKNOWN = NO_KEYWORD
 SPLIT_LISTS = {"validation": "validation_list.txt", "test": "testing_list.txt"}
 
 _HASH_BUCKETS = 2**27  # as in the published rule
