@@ -83,22 +83,22 @@ def _rows(file: str, result: list | dict) -> Iterator[dict]:
 def embed_with_torch(model: str, device: str | None, timestamps: bool, hop_length_s: float | None) -> Answer:
     """Compute the embedding of each clip, the mean over its segments, or with `timestamps` of each window."""
     from ..events_samplecnn import timeline_extractor, window_timestamps
-    from ..feature_extraction_samplecnn import SampleCNNFeatureExtractor
-    from ..loading import loading
-    from ..modeling_samplecnn import SampleCNNModel
+    from ..loading import load_encoder
+    from ..windows_samplecnn import OverlappingWindows
     from .hub import hide_loading
 
     hide_loading()
-    with loading(model):
-        extractor = SampleCNNFeatureExtractor.from_pretrained(model)
-        encoder = SampleCNNModel.from_pretrained(model).to(device or "cpu")
+    encoder, extractor = load_encoder(model)
     if timestamps:
         extractor = timeline_extractor(extractor, hop_length_s)
+    # Windows that are normalized one by one share nothing.
+    hop_length = None if extractor.do_normalize else extractor.hop_length
+    network = OverlappingWindows(encoder.to(device or "cpu"), hop_length)
 
     def answer(files: list[str]) -> Iterator[list[dict]]:
         for file in files:
             try:
-                embeddings, num_samples = _embed(encoder, extractor, file)
+                embeddings, num_samples = _embed(network, extractor, file)
             except (OSError, ValueError) as error:
                 yield failed(file, error)
                 continue
@@ -114,7 +114,7 @@ def embed_with_torch(model: str, device: str | None, timestamps: bool, hop_lengt
     return answer
 
 
-def _embed(encoder, extractor, file: str):
+def _embed(network, extractor, file: str):
     """Embeddings [segments, features] of a file on the CPU, and its length in samples at the model's rate."""
     import numpy as np
     import torch
@@ -131,9 +131,9 @@ def _embed(encoder, extractor, file: str):
 
     embeddings, segments = [], extractor.segment_blocks(blocks())
     while group := list(islice(segments, max(1, GROUP_SAMPLES // extractor.segment_length))):
-        input_values = torch.from_numpy(extractor.normalize(np.stack(group))).to(encoder.device, encoder.dtype)
+        windows = torch.from_numpy(extractor.normalize(np.stack(group))).to(network.model.device)
         with torch.inference_mode():
-            embeddings.append(encoder(input_values.unsqueeze(0)).segment_embeddings[0].float().cpu())
+            embeddings.append(network.embed(windows).cpu())
     return torch.cat(embeddings), num_samples
 
 
