@@ -19,6 +19,8 @@ import numpy as np
 import soundfile
 import soxr
 
+from .containers_samplecnn import ContainerFile, container_format
+
 logger = logging.getLogger(__name__)
 
 SAMPLING_RATES = (1_000, 1_000_000)  # Hz
@@ -282,12 +284,17 @@ def _read_file(file, to_rate: float, max_samples: int) -> Iterator[np.ndarray]:
     try:
         with opened as source:
             source.seek(0)
+            container = container_format(source.read(12))
+            source.seek(0)
             # Without the file's name: soundfile would trust the suffix .raw.
             source = SimpleNamespace(read=source.read, seek=source.seek, tell=source.tell)
-            with soundfile.SoundFile(source) as sound:
-                _check_header(sound, name, to_rate, max_samples)
-                size = _num_frames(BLOCK_SAMPLES, sound.channels, sound.samplerate, to_rate)
-                yield from _resample(_read_blocks(sound, size), sound.samplerate, to_rate)
+            with ContainerFile(source, container, name) if container else soundfile.SoundFile(source) as sound:
+                size, longest = (
+                    _num_frames(samples, sound.channels, sound.samplerate, to_rate)
+                    for samples in (BLOCK_SAMPLES, max_samples)
+                )
+                _check_header(sound, name, longest)
+                yield from _resample(_read_blocks(sound, name, size, longest), sound.samplerate, to_rate)
                 if _is_truncated(sound):
                     raise ValueError(f"{name} is truncated after {sound.tell()} samples: copy it again")
     except soundfile.LibsndfileError as error:
@@ -308,21 +315,26 @@ def _open(file) -> tuple[str, AbstractContextManager]:
     return name, open(file, "rb")
 
 
-def _read_blocks(sound: soundfile.SoundFile, size: int) -> Iterator[np.ndarray]:
-    """As `sound.blocks`, whose last block of a truncated file has uninitialized samples."""
+def _read_blocks(sound: soundfile.SoundFile | ContainerFile, name: str, size: int, longest: int):
+    """Yield as `sound.blocks`, whose last block of a truncated file has uninitialized samples."""
     while len(block := sound.read(size, dtype="float32", always_2d=True)) > 0:
+        _check_length(sound.tell(), name, longest)  # not all headers say how long a file is
         yield block
 
 
-def _check_header(sound: soundfile.SoundFile, name: str, to_rate: float, max_samples: int):
+def _check_header(sound: soundfile.SoundFile | ContainerFile, name: str, longest: int):
     check_sampling_rate(sound.samplerate)
     if sound.channels > MAX_CHANNELS:
         raise ValueError(f"{name} has {sound.channels} channels; a clip has at most {MAX_CHANNELS}")
-    if sound.frames > _num_frames(max_samples, sound.channels, sound.samplerate, to_rate):
+    _check_length(sound.frames, name, longest)
+
+
+def _check_length(num_frames: int, name: str, longest: int):
+    if num_frames > longest:
         raise ValueError(f"{name} is too long, or does not say how long it is (a piped flac?): cut or convert it")
 
 
-def _is_truncated(sound: soundfile.SoundFile) -> bool:
+def _is_truncated(sound: soundfile.SoundFile | ContainerFile) -> bool:
     """Whether a file that was read ended before its header says; libsndfile reports no error."""
     if sound.tell() < 0.99 * sound.frames:  # an mp3 header may be off by a frame or two
         return True

@@ -24,6 +24,7 @@ import torch
 import yaml
 from accelerate.state import AcceleratorState
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from typer.core import TyperCommand
 
 import samplecnn_hf
 import samplecnn_hf.analysis
@@ -34,8 +35,10 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").g
     ROOT / "docs" / "experiments" / "README.md"
 ]
 NEEDS = {
+    "cluster": "several machines",
     "data": "a data set that is not part of the repository",
     "hub": "an account on the Hub and its token",
+    "microphone": "a microphone",
     "minutes": "minutes of training",
     "network": "the internet",
     "npm": "npm and onnxruntime-web",
@@ -187,7 +190,7 @@ def to_call(words: list[str]):
         return main, rest
     if words == [".", ".venv/bin/activate"]:
         return None
-    return {"make": check_make, "pip": check_pip}[program](rest)
+    return {"make": check_make, "pip": check_pip, "ray": lambda words: None}[program](rest)
 
 
 def parse_only(monkeypatch):
@@ -202,6 +205,7 @@ def parse_only(monkeypatch):
         raise Parsed
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
+    monkeypatch.setattr(TyperCommand, "invoke", stop)
     for command, name in (("train", "train"), ("spoken_words", "train"), ("cross_validate", "cross_validate")):
         monkeypatch.setattr(importlib.import_module(f"training.{command}"), name, stop)
 

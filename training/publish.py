@@ -16,7 +16,7 @@ from pathlib import Path
 from huggingface_hub import SpaceCard
 
 from samplecnn_hf import SampleCNNConfig
-from samplecnn_hf.cli import add_hub_arguments, run
+from samplecnn_hf.cli.errors import errors_in_one_line
 from samplecnn_hf.model_folder import CARD, PublishError, list_files, read_card
 from samplecnn_hf.publish import push_files
 from training.data import SOURCES
@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None):
     commands = parser.add_subparsers(required=True, metavar="{space,dataset}")
 
     space = commands.add_parser("space", help="upload the demo", description="Upload the demo to the Hub.")
-    add_hub_arguments(space)
+    _add_hub_arguments(space)
     space.add_argument("--models", nargs="+", metavar="USER/NAME", help="models on the Hub for the Gradio app")
     space.add_argument("--static", action="store_true", help="upload the static page instead of the Gradio app")
     space.add_argument("--folder", type=Path, help="folder of the Space (default: spaces_demo or runs/static_demo)")
@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None):
         "dataset", help="upload a data set", description="Decode a data set and upload its usable clips to the Hub."
     )
     dataset.add_argument("source", choices=sorted(SOURCES), help="kind of data set")
-    add_hub_arguments(dataset)
+    _add_hub_arguments(dataset)
     dataset.add_argument("--data_dir", required=True, help="folder of the data set; for hub, its id on the Hub")
     dataset.add_argument("--license", required=True, help="license of the data, such as cc-by-4.0")
     dataset.add_argument(
@@ -96,7 +96,17 @@ def main(argv: list[str] | None = None):
     )
     dataset.add_argument("--cache_dir", help="folder for decoded clips (default: in the cache of `datasets`)")
     dataset.set_defaults(run=_push_dataset)
-    run(parser, argv)
+    args = parser.parse_args(argv)
+    with errors_in_one_line():
+        if url := args.run(args):
+            print(url)
+
+
+def _add_hub_arguments(parser: argparse.ArgumentParser):
+    """Add the options of all uploads. There is no option for the token: it would be visible in the process list."""
+    parser.add_argument("repo_id", help="USER/NAME on the Hub; uses the token of `hf auth login` or HF_TOKEN")
+    parser.add_argument("--private", action="store_true", help="create a private repository")
+    parser.add_argument("--dry_run", action="store_true", help="list the files without uploading them")
 
 
 def _push_space(args: argparse.Namespace) -> str | None:

@@ -15,6 +15,7 @@ MODEL_FILES = [
     "audio_samplecnn.py",
     "config.json",
     "configuration_samplecnn.py",
+    "containers_samplecnn.py",
     "events_samplecnn.py",
     "feature_extraction_samplecnn.py",
     "model.safetensors",

@@ -26,6 +26,7 @@ PACKAGE = Path(samplecnn_hf.__file__).parent
 HUB_FILES = [
     "audio_samplecnn.py",
     "configuration_samplecnn.py",
+    "containers_samplecnn.py",
     "events_samplecnn.py",
     "feature_extraction_samplecnn.py",
     "modeling_samplecnn.py",

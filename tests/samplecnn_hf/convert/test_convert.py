@@ -192,6 +192,7 @@ def test_folder_is_complete(tmp_path, save_state):
         "preprocessor_config.json",
         "audio_samplecnn.py",
         "configuration_samplecnn.py",
+        "containers_samplecnn.py",
         "events_samplecnn.py",
         "feature_extraction_samplecnn.py",
         "modeling_samplecnn.py",

@@ -1,0 +1,53 @@
+import json
+
+import pytest
+
+from samplecnn_hf import cli, list_variants
+
+
+def test_variants(capsys):
+    cli.main(["variants"])
+    assert capsys.readouterr().out.split() == list_variants()
+
+
+def test_info(pretrained, tiny_model, capsys):
+    cli.main(["info", str(pretrained)])
+    rows = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
+    rows = {name: value.strip() for name, value in rows.items()}
+    parameters = sum(parameter.numel() for parameter in tiny_model.parameters())
+    assert rows == {
+        "network": "5 se blocks, waveform front end",
+        "parameters": f"{parameters:,} (F32)",
+        "input": "22,050 Hz mono, segments of 1,458 samples (0.07 s)",
+        "task": "single label classification",
+        "labels": "7: bird, cat, cow, dog, frog, hen, owl",
+        "thresholds": "none",
+        "files": str(pretrained),
+        "ONNX": "none",
+    }
+
+
+def test_info_shows_thresholds_and_onnx(pretrained, capsys):
+    config = json.loads((pretrained / "config.json").read_text())
+    (pretrained / "config.json").write_text(json.dumps(config | {"thresholds": [0.5] * 7}))
+    (pretrained / "onnx").mkdir()
+    (pretrained / "onnx" / "model.onnx").touch()
+    cli.main(["info", str(pretrained)])
+    out = capsys.readouterr().out
+    assert "tuned (--threshold tuned)" in out and "onnx/model.onnx" in out
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "has no config.json: give the folder of a trained model"),
+        ("{", "config.json of .* is damaged"),
+        ('{"model_type": "bert"}', "is not a SampleCNN: its config.json has model_type 'bert'"),
+    ],
+)
+def test_info_about_other_folders(pretrained, content, message):
+    (pretrained / "config.json").unlink()
+    if content is not None:
+        (pretrained / "config.json").write_text(content)
+    with pytest.raises(SystemExit, match=f"^error: .*{message}[^\n]*$"):
+        cli.main(["info", str(pretrained)])
