@@ -2,7 +2,7 @@
 Fine-tune SampleCNN on a folder of sounds with `Trainer`.
 
     pip install . accelerate
-    python examples/finetune.py runs/quickstart MY_SOUNDS runs/mine
+    python examples/finetune.py model_cards/samplecnn-arabic-speech-commands MY_SOUNDS runs/mine
 
 MY_SOUNDS holds train/<class>/*.wav, validation/<class>/*.wav and, optionally, test/<class>/*.wav; or just
 <class>/*.wav, of which a fifth is kept for validation. flac, ogg and mp3 files are read, too. The best epoch is kept.

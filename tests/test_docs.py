@@ -249,7 +249,7 @@ def example_folder(tmp_path_factory, make_model, make_tone):
                 soundfile.write(folder / "MY_SOUNDS" / split / name / f"{i}.wav", make_tone(pitch), 22050)
     for name in ("clip.wav", "clip.mp3"):
         soundfile.write(folder / name, make_tone(seconds=1), 22050)
-    for name in ("training", "examples", "spaces_demo"):
+    for name in ("training", "examples", "model_cards", "spaces_demo"):
         (folder / name).symlink_to(ROOT / name)
     return folder
 
