@@ -4,11 +4,13 @@ Make a word spotter without recordings: synthetic voices say the words, and a ne
     python -m training.spoken_words --words "marvin, stop, bonjour" --language en --output_dir runs/my_words
 
 - Generates the words, other words (`_unknown_`) and other sounds (`_silence_`) in --data_dir, unless they exist.
-- Trains with training/recipes/speech_commands/spoken_words.yaml; any of its fields can be overridden.
+- Fine-tunes a network that was trained on recordings of Arabic words, so that it knows microphones and rooms, with
+  training/recipes/speech_commands/spoken_words.yaml; any of its fields can be overridden.
 - Tunes the threshold of the words for at most one false alarm per hour, and draws the DET curve.
 - With --recordings, also scores words said by people; they are never trained on.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +29,7 @@ from training.recipe import ROOT, Recipe
 from training.synthetic.spoken_words import ensure_spoken_words, split_words
 
 RECIPE = ROOT / "training" / "recipes" / "speech_commands" / "spoken_words.yaml"
+RECORDED = ROOT / "model_cards" / "samplecnn-arabic-speech-commands"  # the network to start from
 
 
 @dataclass
@@ -55,6 +58,13 @@ class SpokenWordsRecipe(Recipe):
         "Folder of further recordings in classes, such as words of another language, trained together with the words; "
         "the network does not keep the classes.",
     )
+
+    @classmethod
+    def load(cls, path=None, **changes) -> "SpokenWordsRecipe":
+        """As `Recipe.load`; training starts from `RECORDED`, unless the changes name a network."""
+        if not {"pretrained", "variant", "model_kwargs"} & changes.keys():
+            changes["pretrained"] = os.path.relpath(RECORDED)
+        return super().load(path, **changes)
 
     def __post_init__(self):
         if self.words is None:
