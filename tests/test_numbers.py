@@ -37,9 +37,9 @@ def test_quickstart():
     synthetic, people = (run["detection"]["splits"][split] for split in ("test", "recordings"))
     voices = f"{100 * synthetic['keyword_accuracy']:.1f} % of the clips of held-out"
     recordings = f"and {100 * people['keyword_accuracy']:.1f} % of {people['keyword_clips']} recordings of people"
-    for page in ("README.md", "docs/results.md"):
+    for document in ("README.md", "docs/results.md"):
         for text in (minutes, voices, recordings):
-            assert text in read(page)
+            assert text in read(document)
 
 
 def fine_tuning() -> tuple[list[float], float, list[float]]:
