@@ -92,11 +92,11 @@ def _push(args: argparse.Namespace) -> str | None:
 
 
 def _export(args: argparse.Namespace) -> Path:
-    from .export import export_onnx
+    from .export import export_model
 
     if not args.folder.is_dir():
         raise ValueError(f"there is no folder {args.folder}: give the folder of a trained model")
-    return export_onnx(args.folder)
+    return export_model(args.folder)
 
 
 def _convert(args: argparse.Namespace) -> Path:
