@@ -3,6 +3,7 @@ import json
 import subprocess
 import sys
 
+import fsspec
 import numpy as np
 import pytest
 import soundfile
@@ -84,6 +85,20 @@ def test_unreadable_files_are_reported_and_the_others_classified(folder, run):
     assert first.startswith("error: ") and "c.wav' cannot be read as audio" in first
     assert second.startswith("error: ") and "nowhere.wav" in second
     assert total == "2 of 5 files could not be read" and status == 1
+
+
+@pytest.mark.parametrize("command", ["classify", "embed"])
+def test_remote_files(folder, run, command):
+    storage, file = fsspec.filesystem("memory"), "memory:///sounds/a.wav"
+    storage.pipe("/sounds/a.wav", (folder / "a.wav").read_bytes())
+    try:
+        rows, err, status = run(command, "memory:///sounds/nowhere.wav", file)
+    finally:
+        storage.rm("/sounds", recursive=True)
+    expected, _, _ = run(command, folder / "a.wav")
+    assert rows == [row | {"file": file} for row in expected] and status == 1
+    assert "nowhere.wav" in err.splitlines()[0]
+    assert "Protocol not known: nothing" in run(command, "nothing://a.wav")[2]
 
 
 def test_an_error_names_the_file(write_tone, run):
