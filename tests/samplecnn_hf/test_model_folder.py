@@ -16,6 +16,7 @@ MODEL_FILES = [
     "config.json",
     "configuration_samplecnn.py",
     "feature_extraction_samplecnn.py",
+    "inference_samplecnn.py",
     "model.safetensors",
     "modeling_samplecnn.py",
     "pipeline_samplecnn.py",

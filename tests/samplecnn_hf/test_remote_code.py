@@ -27,6 +27,7 @@ HUB_FILES = [
     "audio_samplecnn.py",
     "configuration_samplecnn.py",
     "feature_extraction_samplecnn.py",
+    "inference_samplecnn.py",
     "modeling_samplecnn.py",
     "pipeline_samplecnn.py",
 ]

@@ -193,6 +193,7 @@ def test_folder_is_complete(tmp_path, save_state):
         "audio_samplecnn.py",
         "configuration_samplecnn.py",
         "feature_extraction_samplecnn.py",
+        "inference_samplecnn.py",
         "modeling_samplecnn.py",
         "pipeline_samplecnn.py",
     }
