@@ -1,97 +1,170 @@
 """
-Export a trained classifier to ONNX, for onnxruntime in any language and in the browser.
+Export a trained classifier to ONNX or OpenVINO: for `samplecnn_hf.runtime`, any other language and the browser.
 
-    from samplecnn_hf.export import export_onnx
+    from samplecnn_hf.export import export_model
 
-    export_onnx("runs/quickstart")  # runs/quickstart/onnx/model.onnx
+    export_model("runs/quickstart")  # runs/quickstart/onnx/model.onnx
+    export_model("runs/quickstart", format="openvino", dtype="int8", calibration="MY_SOUNDS")
 
-The input is that of the model, `input_values` [batch, segments, samples], float32; batch and segments are dynamic,
-samples is the extractor's `segment_length`. There is no `attention_mask`: run clips of different lengths one by one.
-The outputs are those of `SampleCNNForAudioClassification`:
+The inputs are those of the model. Batch and segments are dynamic, samples is the extractor's `segment_length`:
+
+    input_values    [batch, segments, samples] float32
+    attention_mask  [batch, segments] int64    1 for the segments of a clip, 0 for padding
+
+So are the outputs:
 
     logits          [batch, labels]            their softmax (or sigmoid) is the mean of the segments' probabilities
     segment_logits  [batch, segments, labels]  logits of the segments
+
+The metadata hold `labels`, `problem_type`, `thresholds`, the options of the `extractor` (with `sampling_rate` and
+`segment_length`) and the `precision` of the computation, each as JSON.
 """
 
 import contextlib
 import copy
 import importlib.util
+import inspect
+import json
 import logging
 import os
+import tempfile
 import warnings
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from .audio_samplecnn import SampleCNNSegmenter
 from .files import write_file
 from .loading import load_classifier
 from .modeling_samplecnn import SampleCNNForAudioClassification
+from .runtime import Runtime
 
+FORMATS = {"onnx": ".onnx", "openvino": ".xml"}
+DTYPES = ("float32", "bfloat16", "int8")
 REQUIRED = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-4  # maximum absolute difference of probabilities between onnxruntime and PyTorch
 
 
-def export_onnx(model_id: str | os.PathLike, output: str | os.PathLike | None = None) -> Path:
+def export_model(
+    model_id: str | os.PathLike,
+    *,
+    format: str = "onnx",
+    dtype: str = "float32",
+    calibration: str | os.PathLike | None = None,
+    output: str | os.PathLike | None = None,
+) -> Path:
     """
-    Export a trained classifier to one ONNX file with float32 weights, and compare its outputs with PyTorch.
+    Export a trained classifier, and compare its outputs with PyTorch before the file is written.
 
     Args:
         model_id: Folder of a model with its feature extractor, or a Hub id.
-        output: Path of the file; by default `onnx/model.onnx` in the folder. Required for a Hub id.
+        format: `"onnx"` or `"openvino"`.
+        dtype: `"float32"`; `"bfloat16"` (OpenVINO only), which is computed on processors that have it; or `"int8"`:
+            8-bit weights and activations, scaled per channel and for recordings like those of `calibration`.
+        calibration: Folder of audio files for `dtype="int8"`, searched with its subfolders. The agreement with float32
+            on them, and the accuracy if the subfolders have the names of labels, are written beside the file as JSON.
+        output: Path of the file; by default `onnx/model.onnx` or `openvino/model.xml` in the folder, with
+            `model.bfloat16` or `model.int8` for other types. Required for a Hub id.
 
     Returns:
         The path of the file.
 
     Raises:
-        ImportError: The extra `onnx` is not installed.
-        ValueError: `output` is missing or not a file.
-        OSError: The model cannot be loaded (see `load_classifier`), or the file cannot be written.
-        RuntimeError: The probabilities of onnxruntime differ from PyTorch's. No file is written.
+        ImportError: The extra `onnx` (or `openvino`) is not installed.
+        ValueError: An argument is invalid.
+        OSError: The model cannot be loaded (see `load_classifier`), or a file cannot be read or written.
+        RuntimeError: The probabilities differ from PyTorch's. No file is written.
     """
-    check_requirements()
-    output = _output_file(model_id, output)
+    _check_arguments(format, dtype, calibration)
+    check_requirements(format)
+    output = _output_file(model_id, output, format, dtype)
     model, extractor = load_classifier(model_id)
-    onnx_model = _export(model, extractor.segment_length)
-    _compare(onnx_model, model, extractor.segment_length)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    return write_file(output, onnx_model)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / output.with_suffix(".onnx").name
+        precision = "bf16" if dtype == "bfloat16" else "f32"
+        path.write_bytes(_export(model, extractor.segment_length, _metadata(model, extractor, precision)))
+        _compare(Runtime(path), model)
+        if dtype == "int8":
+            from .quantization import quantize
+
+            report = quantize(path, Path(calibration))
+        if format == "openvino":
+            path = _convert_to_openvino(path, _metadata(model, extractor, precision))
+            _compare(Runtime(path), model, tolerance=TOLERANCE if dtype == "float32" else 1)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        if dtype == "int8":
+            write_file(output.with_suffix(".json"), json.dumps(report, indent=2) + "\n")
+        if format == "openvino":
+            write_file(output.with_suffix(".bin"), path.with_suffix(".bin").read_bytes())
+        return write_file(output, path.read_bytes())
 
 
-def check_requirements():
+def _check_arguments(format: str, dtype: str, calibration):
+    if format not in FORMATS:
+        raise ValueError(f"format must be one of {', '.join(FORMATS)}; got {format!r}")
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}")
+    if (format, dtype) == ("onnx", "bfloat16"):
+        raise ValueError("onnxruntime does not compute bfloat16 on a CPU: export to OpenVINO")
+    if (dtype == "int8") != (calibration is not None):
+        raise ValueError("int8 needs recordings, and only int8 does: give a folder of audio files, calibration=...")
+    if calibration is not None and not Path(calibration).is_dir():
+        raise ValueError(f"there is no folder {calibration}: give a folder of audio files, calibration=...")
+
+
+def _metadata(model: SampleCNNForAudioClassification, extractor, precision: str) -> dict[str, str]:
+    options = inspect.signature(SampleCNNSegmenter).parameters
+    metadata = {
+        "labels": model.config.labels,
+        "problem_type": model.config.problem_type,
+        "thresholds": model.config.thresholds,
+        "extractor": {name: getattr(extractor, name) for name in options},
+        "precision": precision,
+    }
+    return {name: json.dumps(value) for name, value in metadata.items()}
+
+
+def check_requirements(format: str = "onnx"):
     """
-    Check that the extra `onnx` is installed.
+    Check that the extra `onnx` is installed, and `openvino` for that format.
 
     Raises:
         ImportError: A package is missing.
     """
-    missing = [name for name in REQUIRED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ImportError(f"ONNX export needs {', '.join(missing)}: pip install 'samplecnn-hf[onnx]'")
+    required = (*REQUIRED, "openvino") if format == "openvino" else REQUIRED
+    if missing := [name for name in required if importlib.util.find_spec(name) is None]:
+        extra = "openvino" if format == "openvino" else "onnx"
+        raise ImportError(f"the export needs {', '.join(missing)}: pip install 'samplecnn-hf[{extra}]'")
 
 
-def _output_file(model_id, output) -> Path:
+def _output_file(model_id, output, format: str, dtype: str) -> Path:
+    suffix = FORMATS[format]
     if output is None:
         if not Path(model_id).is_dir():
             raise ValueError(f"{model_id} is not a local folder: give the file to write, output=...")
-        folder = Path(model_id) / "onnx"
+        folder = Path(model_id) / format
         if not Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(model_id)):
             raise ValueError(f"{folder} is a link to outside of {model_id}: remove it")
-        return folder / "model.onnx"
+        return folder / ("model" + ("" if dtype == "float32" else f".{dtype}") + suffix)
     if Path(output).is_dir():
-        raise ValueError(f"{output} is a folder: give the file to write, such as {Path(output) / 'model.onnx'}")
+        raise ValueError(f"{output} is a folder: give the file to write, such as {Path(output) / f'model{suffix}'}")
+    if Path(output).suffix != suffix:
+        raise ValueError(f"{output} must end in {suffix}")
     return Path(output)
 
 
-def _export(model: SampleCNNForAudioClassification, segment_length: int) -> bytes:
+def _export(model: SampleCNNForAudioClassification, segment_length: int, metadata: dict[str, str]) -> bytes:
     model = copy.deepcopy(model)
     model.config.return_dict = False
+    batch, segments = torch.export.Dim("batch"), torch.export.Dim("segments")
     with _quiet():
         program = torch.onnx.export(
             model,
-            (torch.zeros(2, 3, segment_length),),
-            input_names=["input_values"],
+            (torch.zeros(2, 3, segment_length), torch.ones(2, 3, dtype=torch.int64)),
+            input_names=["input_values", "attention_mask"],
             output_names=["logits", "segment_logits"],
-            dynamic_shapes=({0: torch.export.Dim("batch"), 1: torch.export.Dim("segments")},),
+            dynamic_shapes=({0: batch, 1: segments}, {0: batch, 1: segments}),
             custom_translation_table={torch.ops.aten.log_sigmoid.default: _log_sigmoid},
             dynamo=True,
             verbose=False,
@@ -99,6 +172,8 @@ def _export(model: SampleCNNForAudioClassification, segment_length: int) -> byte
     model_proto = program.model_proto
     for node in model_proto.graph.node:  # source lines, which contain local paths
         node.ClearField("metadata_props")
+    for name, value in metadata.items():
+        model_proto.metadata_props.add(key=name, value=value)
     return model_proto.SerializeToString()
 
 
@@ -123,21 +198,30 @@ def _quiet():
         logger.setLevel(level)
 
 
-@torch.inference_mode()
-def _compare(onnx_model: bytes, model: SampleCNNForAudioClassification, segment_length: int):
-    """Raise `RuntimeError` if onnxruntime and PyTorch differ, on batch sizes and lengths that were not traced."""
-    import onnxruntime
+def _convert_to_openvino(path: Path, metadata: dict[str, str]) -> Path:
+    import openvino
 
-    session = onnxruntime.InferenceSession(onnx_model, providers=["CPUExecutionProvider"])
+    model = openvino.convert_model(path)
+    for name, value in metadata.items():
+        model.set_rt_info(value, ["samplecnn", name])
+    openvino.save_model(model, path.with_suffix(".xml"), compress_to_fp16=False)
+    return path.with_suffix(".xml")
+
+
+@torch.inference_mode()
+def _compare(runtime: Runtime, model: SampleCNNForAudioClassification, tolerance: float = TOLERANCE):
+    """Raise `RuntimeError` if the outputs differ from PyTorch's, on batch sizes and lengths that were not traced."""
     generator = torch.Generator().manual_seed(0)
     for batch, segments in ((1, 1), (3, 2)):
-        input_values = 0.1 * torch.randn(batch, segments, segment_length, generator=generator)
-        ours = model(input_values, return_dict=False)
-        exported = session.run(["logits", "segment_logits"], {"input_values": input_values.numpy()})
-        for expected, logits in zip(ours, map(torch.from_numpy, exported), strict=True):
-            probabilities = [x.sigmoid() if model.config.multi_label else x.softmax(-1) for x in (expected, logits)]
-            difference = (probabilities[0] - probabilities[1]).abs().max().item()
-            if not difference <= TOLERANCE:  # also true for NaN
+        input_values = 0.1 * torch.randn(batch, segments, runtime.segment_length, generator=generator)
+        mask = torch.ones(batch, segments, dtype=torch.int64)
+        mask[1:, -1] = 0
+        ours = model(input_values, mask, return_dict=False)
+        exported = runtime.outputs(input_values.numpy(), mask.numpy())
+        for expected, logits in zip(ours, exported, strict=True):
+            expected = runtime.probabilities(expected.numpy())
+            difference = np.abs(runtime.probabilities(logits) - expected).max()
+            if not difference <= tolerance:  # also true for NaN
                 raise RuntimeError(
                     f"the probabilities of the exported network differ from PyTorch's by {difference:.2g}, so it was "
                     "not written: try other versions of torch and onnxruntime"

@@ -179,3 +179,14 @@ class FoldedResidualBlock(FoldedBlock):
             residual, excitation = self.rescale(residual)
         residual += x if self.shortcut is None else self.shortcut(x)
         return _to_map(_pool(residual[:, :, 0].transpose(1, 2), self.pool).clamp_min_(0)), excitation
+
+
+def folded_modules(model: nn.Module, dtype: torch.dtype) -> list[tuple[nn.Module, str, nn.Module]]:
+    """The modules, as (parent, name, module), that replace those with batch norms of a body or of a classifier."""
+    if hasattr(model, "classifier"):
+        head = model.classifier
+        return [(head, "dense", FoldedDense(head.dense, head.norm, dtype)), (head, "norm", nn.Identity())]
+    block_class = FoldedBlock if model.config.block_type in ("basic", "se") else FoldedResidualBlock
+    blocks = nn.ModuleList(block_class(block, dtype) for block in model.blocks)
+    stem = FoldedStem(model.front_end, dtype) if model.config.front_end == "waveform" else model.front_end
+    return [(model, "front_end", stem), (model, "blocks", blocks)]

@@ -288,11 +288,15 @@ class SampleCNNPreTrainedModel(PreTrainedModel):
         """
         if self.is_optimized:
             raise RuntimeError("the model is optimized for inference already")
+        from .inference_samplecnn import folded_modules
+
         dtype = self.dtype if dtype is None else dtype
+        models = [module for module in self.modules() if isinstance(module, SampleCNNPreTrainedModel)]
+        for parent, name, module in [replacement for model in models for replacement in folded_modules(model, dtype)]:
+            setattr(parent, name, module)
         self.eval().requires_grad_(False)
-        for module in [module for module in self.modules() if hasattr(module, "_fold_batch_norms")]:
-            module._fold_batch_norms(dtype)
-        self.is_optimized = True
+        for model in models:
+            model.is_optimized = True
         return self.to(dtype)
 
     def train(self, mode: bool = True):
@@ -386,15 +390,6 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
         for i, layer in enumerate([self.front_end, *self.blocks]):
             layer.requires_grad_(i >= num_layers)
         self.train(self.training)
-
-    def _fold_batch_norms(self, dtype: torch.dtype):
-        from .inference_samplecnn import FoldedBlock, FoldedResidualBlock, FoldedStem
-
-        block_class = FoldedBlock if self.config.block_type in ("basic", "se") else FoldedResidualBlock
-        self.blocks = nn.ModuleList(block_class(block, dtype) for block in self.blocks)
-        if self.config.front_end == "waveform":
-            self.front_end = FoldedStem(self.front_end, dtype)
-        self.is_optimized = True
 
     def train(self, mode: bool = True):
         super().train(mode)
@@ -523,11 +518,6 @@ class SampleCNNClassificationHead(nn.Module):
         self.norm = batch_norm(config.hidden_size, config, nn.BatchNorm1d)
         self.dropout = nn.Dropout(config.dropout)
         self.out_proj = nn.Linear(config.hidden_size, config.num_labels)
-
-    def _fold_batch_norms(self, dtype: torch.dtype):
-        from .inference_samplecnn import FoldedDense
-
-        self.dense, self.norm = FoldedDense(self.dense, self.norm, dtype), nn.Identity()
 
     def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
         return self.out_proj(self.dropout(F.relu(self.norm(self.dense(embeddings)))))

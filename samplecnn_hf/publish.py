@@ -51,13 +51,13 @@ def push_model(
         ImportError: The extra `onnx` is not installed.
         RuntimeError: The exported network differs from PyTorch.
     """
-    from .export import check_requirements, export_onnx
+    from .export import check_requirements, export_model
 
     check_requirements()
     check_repo_id(repo_id)
     folder = Path(folder)
     files = {name: folder / name for name in check_model_folder(folder)}
-    onnx = export_onnx(folder)
+    onnx = export_model(folder)
     files[onnx.relative_to(folder).as_posix()] = onnx
     files[CARD] = _card_for(folder, repo_id)
     return push_files(

@@ -116,9 +116,9 @@ class OverlappingWindows:
             outputs = self.model(windows.unsqueeze(0), output_last_hidden_state=False, return_dict=True)
             return outputs.segment_embeddings[0]
         shared = self._shared_frames(windows, level)
-        size, edge, hop = 2 * level.edge * level.grid, level.edge, self.hop_length // level.grid
-        left = self._lower(windows[:, :size], level)[:, :edge]
-        right = self._lower(windows[:, (level.frames - 2 * edge) * level.grid :], level)[:, edge:]
+        edge, hop = level.edge, self.hop_length // level.grid
+        left = self._lower(windows[:, : 2 * edge * level.grid], level, slice(0, edge))
+        right = self._lower(windows[:, (level.frames - 2 * edge) * level.grid :], level, slice(edge, 2 * edge))
         embeddings = []
         for first in range(0, len(windows), self.batch_size):
             frames = [
@@ -140,22 +140,23 @@ class OverlappingWindows:
         step = math.ceil(num_frames / num_pieces)
         missing = (num_pieces * step + edge) * grid - len(waveform)
         pieces = F.pad(waveform, (edge * grid, missing)).unfold(0, (step + 2 * edge) * grid, step * grid)
-        return self._lower(pieces, level)[:, edge : step + edge].flatten(0, 1)
+        return self._lower(pieces, level, slice(edge, edge + step)).flatten(0, 1)
 
-    def _lower(self, waveforms: torch.Tensor, level: Level) -> torch.Tensor:
-        """Run the shared layers: [waveforms, samples] -> [waveforms, frames, channels]."""
-        channels = [self.model.config.stem_channels, *self.model.config.block_channels][level.depth]
-        if waveforms.shape[1] < level.grid:  # there are no edges
-            return waveforms.new_empty(len(waveforms), 0, channels, dtype=self.model.dtype)
+    def _lower(self, waveforms: torch.Tensor, level: Level, kept: slice) -> torch.Tensor:
+        """Run the shared layers and keep some of the frames: [waveforms, samples] -> [waveforms, frames, channels]."""
+        model, depth = self.model, level.depth
+        channels = [model.config.stem_channels, *model.config.block_channels][depth]
+        output = waveforms.new_empty(len(waveforms), kept.stop - kept.start, channels, dtype=model.dtype)
+        if output.shape[1] == 0:  # there are no edges
+            return output
         # At a time as many samples as the model computes.
         size = max(1, self.batch_size * level.frames * level.grid // waveforms.shape[1])
-        return torch.cat([self._run_lower(x, level.depth) for x in waveforms.split(size)])
-
-    def _run_lower(self, waveforms: torch.Tensor, depth: int) -> torch.Tensor:
-        hidden_states = self.model.front_end(waveforms.to(self.model.dtype))
-        for block in self.model.blocks[:depth]:
-            hidden_states = block.convolve(hidden_states) if block.se is not None else block(hidden_states)[0]
-        return hidden_states.squeeze(2).transpose(1, 2)
+        for part, rows in zip(waveforms.split(size), output.split(size), strict=True):
+            hidden_states = model.front_end(part.to(model.dtype))
+            for block in model.blocks[:depth]:
+                hidden_states = block.convolve(hidden_states) if block.se is not None else block(hidden_states)[0]
+            rows.copy_(hidden_states[:, :, 0, kept].transpose(1, 2))
+        return output
 
     def _upper(self, frames: torch.Tensor, depth: int) -> torch.Tensor:
         """Run the other layers: [windows, frames, channels] -> embeddings [windows, hidden_size]."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from huggingface_hub import ModelCard, SpaceCard, SpaceCardData
 from transformers.utils.logging import disable_progress_bar
 
-from samplecnn_hf.export import export_onnx
+from samplecnn_hf.export import export_model
 from samplecnn_hf.files import replace_when_complete
 from samplecnn_hf.model_folder import CARD, read_card
 from samplecnn_hf.text import escape_markdown, one_line, printable
@@ -39,7 +39,7 @@ def build(model_folder: Path, output: Path, model_id: str | None = None) -> Path
     Raises:
         FileNotFoundError: onnxruntime-web is not installed, or there is no model.
         FileExistsError: `output` exists.
-        ImportError, OSError, RuntimeError, ValueError: the model cannot be exported; see `export_onnx`.
+        ImportError, OSError, RuntimeError, ValueError: the model cannot be exported; see `export_model`.
     """
     model_folder, output = model_folder.resolve(), output.absolute()
     if not all((RUNTIME / name).is_file() for name in RUNTIME_FILES):
@@ -58,7 +58,7 @@ def build(model_folder: Path, output: Path, model_id: str | None = None) -> Path
             shutil.copyfile(RUNTIME / name, folder / "onnxruntime" / name)
         for name in MODEL_FILES:
             shutil.copyfile(model_folder / name, folder / name)
-        export_onnx(model_folder, folder / "model.onnx")
+        export_model(model_folder, output=folder / "model.onnx")
         title = printable(model_folder.name)
         page = _read_template("index.html", html.escape(title))
         (folder / "index.html").write_text(page, encoding="utf-8")

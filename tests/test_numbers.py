@@ -119,6 +119,17 @@ def test_training_step():
         assert table[name] == [str(speed), str(benchmark["ratio_to_plain_float32"][name])]
 
 
+def test_timelines():
+    benchmark = load("benchmarks/results/timeline.json")
+    table, text = rows("docs/speed.md"), read("docs/speed.md")
+    for variant, ratios in benchmark["time_relative_to_consecutive"].items():
+        shown = [ratios["hop 1/3"], ratios["hop 1/3, separately"], ratios["hop 1/9"], benchmark["memory_mb"][variant]]
+        assert table[f"`{variant}`"] == [str(value) for value in shown]
+    stream = benchmark["stream"]
+    assert f"A row of `{stream['network']}` takes {stream['milliseconds_per_row']} ms" in text
+    assert f"memory for {benchmark['memory_seconds'] // 60} minutes" in text
+
+
 @pytest.mark.parametrize("data", ["arabic_speech_commands", "esc10"])
 @pytest.mark.parametrize("name", ["figure_6", "figure_7", "figure_8", "figure_9", "figure_10"])
 def test_figures_on_recordings(data, name):

@@ -31,11 +31,16 @@ def info(model: Model):
         "labels": f"{len(labels)}: {', '.join(labels[:MAX_LABELS])}{', …' if len(labels) > MAX_LABELS else ''}",
         "thresholds": "none" if config.get("thresholds") is None else "tuned (--threshold tuned)",
         "files": weights.parent,
-        "ONNX": ", ".join(sorted(f"onnx/{file.name}" for file in weights.parent.glob("onnx/*.onnx"))) or "none",
+        "exported": ", ".join(_exported_files(weights.parent)) or "none",
     }
     width = max(map(len, rows))
     for name, value in rows.items():
         print(f"{name:{width}}  {value}")
+
+
+def _exported_files(folder: Path) -> list[str]:
+    files = [*folder.glob("onnx/*.onnx"), *folder.glob("openvino/*.xml")]
+    return sorted(str(file.relative_to(folder)) for file in files)
 
 
 def _describe_weights(path: Path) -> str:

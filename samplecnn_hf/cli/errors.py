@@ -17,7 +17,7 @@ def errors_in_one_line() -> Iterator[None]:
     """Exit with a message of one line after an error that the user can fix, and after Ctrl-C."""
     try:
         yield
-    except (typer.Abort, typer.Exit):  # RuntimeErrors, with which typer ends a command
+    except (typer.Abort, typer.Exit, BrokenPipeError):  # typer ends a command with them
         raise
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         sys.exit(f"error: {one_line(error)}")

@@ -31,10 +31,10 @@ def export(
     samplecnn export runs/quickstart
     samplecnn export runs/quickstart --format openvino --dtype int8 --calibration recordings/
     """
-    from ..export import export_model
-
     if output is None and not Path(model).is_dir():
         raise ValueError(f"there is no folder {model}: give the folder of a trained model")
+    from ..export import export_model
+
     hide_loading()
     print(export_model(model, format=format, dtype=dtype, calibration=calibration, output=output))
 

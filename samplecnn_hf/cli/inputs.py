@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import tempfile
+from functools import cached_property
 from typing import Annotated
 
 from typer import Argument
@@ -75,12 +76,33 @@ def is_remote(path: str) -> bool:
     return "://" in path and not is_url(path)
 
 
-def open_audio(file: str):
-    """Open the standard input and remote files for reading; other names are returned as they are."""
-    if is_remote(file):
+class _RemoteFile:
+    """A remote file that is opened when it is used, so that an error concerns this file only."""
+
+    def __init__(self, path: str):
+        self._path = path
+
+    @cached_property
+    def _file(self):
         import fsspec
 
-        return fsspec.open(file, "rb").open()
+        try:
+            return fsspec.open(self._path, "rb").open()
+        except (ImportError, OSError):
+            raise
+        except Exception as error:  # the storage's own, such as those of botocore
+            raise OSError(f"cannot open {self._path}: {error}") from error
+
+    def __getattr__(self, name: str):
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._file, name)
+
+
+def open_audio(file: str):
+    """Return remote files and the standard input as file objects, and other names as they are."""
+    if is_remote(file):
+        return _RemoteFile(file)
     if file != STANDARD_INPUT:
         return file
     copy = tempfile.TemporaryFile()  # seekable

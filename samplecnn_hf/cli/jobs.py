@@ -19,7 +19,7 @@ from ..files import replace_when_complete, write_file
 from .tables import check_output, concatenate, write_table
 
 PART_SECONDS = 60  # of work per part: what an interruption costs at most
-PART_ROWS = 100_000  # in memory
+PART_ROWS = 10_000  # in memory; of embeddings, 160 MB
 
 
 class Job:

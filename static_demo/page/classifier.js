@@ -60,6 +60,7 @@ class Classifier {
     starts.forEach((start, i) => input.set(cutSegment(waveform, start, this.settings), i * segment_length));
     const { segment_logits } = await this.#session.run({
       input_values: new ort.Tensor("float32", input, [1, starts.length, segment_length]),
+      attention_mask: new ort.Tensor("int64", new BigInt64Array(starts.length).fill(1n), [1, starts.length]),
     });
     const count = this.labels.length;
     return starts.map((_, i) => this.#probabilities([...segment_logits.data.subarray(i * count, (i + 1) * count)]));

@@ -18,6 +18,7 @@ MODEL_FILES = [
     "containers_samplecnn.py",
     "events_samplecnn.py",
     "feature_extraction_samplecnn.py",
+    "inference_samplecnn.py",
     "model.safetensors",
     "modeling_samplecnn.py",
     "pipeline_samplecnn.py",

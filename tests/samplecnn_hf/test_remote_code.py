@@ -29,6 +29,7 @@ HUB_FILES = [
     "containers_samplecnn.py",
     "events_samplecnn.py",
     "feature_extraction_samplecnn.py",
+    "inference_samplecnn.py",
     "modeling_samplecnn.py",
     "pipeline_samplecnn.py",
     "windows_samplecnn.py",

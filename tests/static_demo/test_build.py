@@ -25,7 +25,7 @@ def runtime(tmp_path, monkeypatch):
 @pytest.fixture
 def exported(monkeypatch):
     """Replaces the export, which is tested in samplecnn_hf/test_export.py."""
-    monkeypatch.setattr(module, "export_onnx", lambda folder, output: output.write_bytes(b"onnx"))
+    monkeypatch.setattr(module, "export_model", lambda folder, output: output.write_bytes(b"onnx"))
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_a_failed_export_leaves_no_files(tmp_path, runtime, monkeypatch, model_f
     def fail(folder, output):
         raise RuntimeError("the exported network's\nprobabilities differ")
 
-    monkeypatch.setattr(module, "export_onnx", fail)
+    monkeypatch.setattr(module, "export_model", fail)
     before = set(tmp_path.iterdir())
     with pytest.raises(SystemExit) as stopped:
         main([str(model_folder), str(tmp_path / "page")])

@@ -23,18 +23,22 @@ def test_info(pretrained, tiny_model, capsys):
         "labels": "7: bird, cat, cow, dog, frog, hen, owl",
         "thresholds": "none",
         "files": str(pretrained),
-        "ONNX": "none",
+        "exported": "none",
     }
 
 
-def test_info_shows_thresholds_and_onnx(pretrained, capsys):
+def test_info_shows_thresholds_and_exported_files(pretrained, capsys):
     config = json.loads((pretrained / "config.json").read_text())
     (pretrained / "config.json").write_text(json.dumps(config | {"thresholds": [0.5] * 7}))
-    (pretrained / "onnx").mkdir()
-    (pretrained / "onnx" / "model.onnx").touch()
+    for name in ("onnx/model.onnx", "onnx/model.int8.onnx", "openvino/model.xml", "openvino/model.bin"):
+        (pretrained / name).parent.mkdir(exist_ok=True)
+        (pretrained / name).touch()
     cli.main(["info", str(pretrained)])
     out = capsys.readouterr().out
-    assert "tuned (--threshold tuned)" in out and "onnx/model.onnx" in out
+    assert (
+        "tuned (--threshold tuned)" in out
+        and "exported    onnx/model.int8.onnx, onnx/model.onnx, openvino/model.xml\n" in out
+    )
 
 
 @pytest.mark.parametrize(

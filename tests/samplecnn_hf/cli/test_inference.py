@@ -1,7 +1,9 @@
 import io
 import json
+import subprocess
 import sys
 
+import fsspec
 import numpy as np
 import pytest
 import soundfile
@@ -83,6 +85,20 @@ def test_unreadable_files_are_reported_and_the_others_classified(folder, run):
     assert first.startswith("error: ") and "c.wav' cannot be read as audio" in first
     assert second.startswith("error: ") and "nowhere.wav" in second
     assert total == "2 of 5 files could not be read" and status == 1
+
+
+@pytest.mark.parametrize("command", ["classify", "embed"])
+def test_remote_files(folder, run, command):
+    storage, file = fsspec.filesystem("memory"), "memory:///sounds/a.wav"
+    storage.pipe("/sounds/a.wav", (folder / "a.wav").read_bytes())
+    try:
+        rows, err, status = run(command, "memory:///sounds/nowhere.wav", file)
+    finally:
+        storage.rm("/sounds", recursive=True)
+    expected, _, _ = run(command, folder / "a.wav")
+    assert rows == [row | {"file": file} for row in expected] and status == 1
+    assert "nowhere.wav" in err.splitlines()[0]
+    assert "Protocol not known: nothing" in run(command, "nothing://a.wav")[2]
 
 
 def test_an_error_names_the_file(write_tone, run):
@@ -202,3 +218,52 @@ def test_files_of_the_output_are_readable_audio(folder, run, tmp_path):
     assert list(table.columns) == ["file", "label", "score", "error"]
     assert table.score.dtype == np.float32 and table.score.max() <= 1
     assert soundfile.info(table.file[0]).samplerate == 22050
+
+
+@pytest.fixture
+def exported(pretrained):
+    """The folder of a model with onnx/model.onnx."""
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript", reason="needs the extra onnx")
+    from samplecnn_hf.export import export_model
+
+    export_model(pretrained)
+    return pretrained
+
+
+@pytest.mark.slow
+def test_an_exported_model_is_run_without_torch(folder, exported, run):
+    words = [str(folder / "a.wav"), str(folder / "c.wav"), str(folder / "d.mp3"), "--top_k=7"]
+    code = """
+import sys
+from samplecnn_hf import cli
+try:
+    cli.main(sys.argv[1:])
+finally:
+    print(sorted({"torch", "transformers"} & sys.modules.keys()), file=sys.stderr)
+"""
+    torch_rows, _, _ = run("classify", *words, "--engine=torch")
+    for model in (exported, exported / "onnx" / "model.onnx"):
+        command = [sys.executable, "-c", code, "classify", *words, "-m", str(model)]
+        process = subprocess.run(command, capture_output=True, text=True)
+        error, total, modules = process.stderr.splitlines()
+        assert process.returncode == 1 and "c.wav' cannot be read as audio" in error and modules == "[]"
+        rows = [json.loads(line) for line in process.stdout.splitlines()]
+        # the pipeline may compute in bfloat16
+        assert scores(rows) == pytest.approx(scores(torch_rows), abs=0.01) and len(rows) == 14
+
+
+@pytest.mark.slow
+def test_options_of_an_exported_model(folder, exported, run, capsys):
+    file = str(folder / "a.wav")
+    assert run("classify", file, "--threshold=tuned", "--engine=runtime")[2].startswith(
+        "error: this model has no tuned thresholds"
+    )
+    rows, _, _ = run("classify", file, "--threshold=0.15", "--engine=runtime", "--top_k=7")
+    assert 0 < len(rows) < 7 and all(row["score"] >= 0.15 for row in rows)
+    assert len(run("classify", file, "--timestamps", "--top_k=1")[0]) == 2  # by PyTorch
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["classify", file, "--events", "-m", str(exported / "onnx" / "model.onnx")])
+    assert "an exported model does not do" in capsys.readouterr().err
+    cli.main(["benchmark", str(exported), "--seconds=0"])
+    assert capsys.readouterr().out.splitlines()[-1].startswith("onnxruntime, cpu ")

@@ -47,8 +47,7 @@ def test_remote_files():
     try:
         assert find_files(["memory://sounds"]) == find_files(["memory://sounds/**/*.[wf]*"]) == audio
         assert find_files(["memory://nowhere.wav"]) == ["memory://nowhere.wav"]
-        with open_audio(audio[1]) as file:
-            assert file.read() == b"/sounds/deep/a.flac"
+        assert open_audio(audio[1]).read() == b"/sounds/deep/a.flac"
         with pytest.raises(OSError, match="^there is no audio in memory://sounds/[*].mp3"):
             find_files(["memory://sounds/*.mp3"])
     finally:

@@ -11,11 +11,6 @@ NAMES = [command.__name__ for command in cli.COMMANDS]
 HEAVY = {"torch", "transformers", "onnxruntime", "numpy", "soundfile", "pandas", "pyarrow", "rich"}
 
 
-def run(*words: str, **environment: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "samplecnn_hf.cli", *words]
-    return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
-
-
 def test_version(capsys):
     cli.main(["--version"])
     assert capsys.readouterr().out == f"samplecnn-hf {__version__}\n"
@@ -51,6 +46,14 @@ print(sorted({HEAVY!r} & sys.modules.keys()), file=sys.stderr)
         process = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
         assert "classify" in process.stdout, process
         assert process.stderr == "[]\n"
+
+
+def test_a_reader_that_has_enough():
+    """As `samplecnn variants | head -1`."""
+    command = [sys.executable, "-m", "samplecnn_hf.cli", "variants"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    assert process.stderr.read() == "" and process.wait() == 1
 
 
 def test_without_a_command(capsys):

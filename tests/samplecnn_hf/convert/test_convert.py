@@ -195,6 +195,7 @@ def test_folder_is_complete(tmp_path, save_state):
         "containers_samplecnn.py",
         "events_samplecnn.py",
         "feature_extraction_samplecnn.py",
+        "inference_samplecnn.py",
         "modeling_samplecnn.py",
         "pipeline_samplecnn.py",
         "windows_samplecnn.py",

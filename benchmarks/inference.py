@@ -1,0 +1,273 @@
+"""
+Throughput, memory and cold start of this package, its exported files, a plain network and models of transformers.
+
+    python -m benchmarks.inference runs/quickstart --calibration MY_SOUNDS  # writes benchmarks/results/inference.json
+
+Each implementation runs in new processes, alternating with the others, with random weights; the peers get as much
+audio per example as a segment of ours. `gpu` is "untested" without a GPU.
+"""
+
+import argparse
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from benchmarks.common import in_new_process, write_results
+from benchmarks.plain import PlainSampleCNN
+from samplecnn_hf import SampleCNNForAudioClassification, create_config
+
+VARIANT, NUM_LABELS = "se-9", 50
+BATCH_SIZES = (1, 2, 4, 16, 64)
+SECONDS, ROUNDS = 1.0, 3  # per measurement; measurements per implementation and batch size
+BASELINE = "plain Conv1d, float32"
+DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
+PEERS = ("AST", "wav2vec2-base", "Whisper-tiny encoder")
+RUNTIMES = {  # format and dtype of the exported file
+    "runtime, onnxruntime float32": ("onnx", "float32"),
+    "runtime, onnxruntime int8": ("onnx", "int8"),
+    "runtime, OpenVINO float32": ("openvino", "float32"),
+    "runtime, OpenVINO bf16": ("openvino", "bfloat16"),
+    "runtime, OpenVINO int8": ("openvino", "int8"),
+}
+
+
+def ours(dtype: str, optimized: bool, compiled: bool, device: str):
+    model = SampleCNNForAudioClassification(create_config(VARIANT, num_labels=NUM_LABELS)).eval()
+    model = model.optimize_for_inference(DTYPES[dtype]) if optimized else model.to(DTYPES[dtype])
+    model = model.to(device)
+    forward = torch.compile(model, fullgraph=True) if compiled else model
+    return lambda segments: forward(segments.unsqueeze(1)).logits
+
+
+def plain(dtype: str, device: str):
+    return PlainSampleCNN(create_config(VARIANT, num_labels=NUM_LABELS)).eval().to(device, DTYPES[dtype])
+
+
+def peer(name: str, device: str):
+    """A model of transformers with random weights, on features of the right size; their extraction is not timed."""
+    import transformers
+
+    config = create_config(VARIANT)
+    seconds = config.segment_length / config.sampling_rate
+    if name == "AST":  # 100 frames of 128 mel bins per second
+        settings = transformers.ASTConfig(max_length=round(100 * seconds), num_labels=NUM_LABELS)
+        model, shape = transformers.ASTForAudioClassification(settings), (settings.max_length, settings.num_mel_bins)
+    elif name == "wav2vec2-base":
+        settings = transformers.Wav2Vec2Config(num_labels=NUM_LABELS)
+        model, shape = transformers.Wav2Vec2ForSequenceClassification(settings), (round(16000 * seconds),)
+    else:  # 100 frames of 80 mel bins per second, two of which are one position; WhisperEncoder wants exactly these
+        settings = transformers.WhisperConfig(
+            d_model=384,
+            encoder_layers=4,
+            encoder_attention_heads=6,
+            encoder_ffn_dim=1536,
+            max_source_positions=round(50 * seconds),
+            num_labels=NUM_LABELS,
+        )
+        model = transformers.WhisperForAudioClassification(settings)
+        shape = (settings.num_mel_bins, 2 * settings.max_source_positions)
+    model = model.eval().to(device)
+    return lambda segments: model(torch.zeros(len(segments), *shape, device=device)).logits
+
+
+def exported(path: str, device: str):
+    from samplecnn_hf.runtime import Runtime
+
+    runtime = Runtime(path)
+
+    def run(segments):
+        mask = torch.ones(len(segments), 1, dtype=torch.int64)
+        return runtime.outputs(segments.unsqueeze(1).numpy(), mask.numpy())[0]
+
+    return run
+
+
+def implementations(files: dict[str, Path]) -> dict[str, tuple]:
+    """Name -> function and its arguments but the device."""
+    return {
+        BASELINE: (plain, "float32"),
+        "plain Conv1d, bf16": (plain, "bf16"),
+        **{f"ours, {dtype}": (ours, dtype, False, False) for dtype in DTYPES},
+        **{f"ours, {dtype}, optimized": (ours, dtype, True, False) for dtype in DTYPES},
+        "ours, float32, compiled": (ours, "float32", False, True),
+        **{name: (exported, str(path)) for name, path in files.items()},
+        **{name: (peer, name) for name in PEERS},
+    }
+
+
+@torch.inference_mode()
+def measure(function, arguments: tuple, batch_size: int, segment_length: int, device: str) -> tuple[float, float]:
+    """Return segments per second and the peak memory in MB above that after imports."""
+    torch.manual_seed(0)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    run = function(*arguments, device)
+    dtype = DTYPES["bf16"] if "bf16" in arguments else torch.float32
+    segments = 0.1 * torch.randn(batch_size, segment_length, dtype=dtype).to(device)
+
+    def step():
+        run(segments)
+        if device != "cpu":
+            torch.cuda.synchronize()
+
+    step()  # compiles and allocates
+    count, start = 0, time.perf_counter()
+    while count == 0 or time.perf_counter() - start < SECONDS:
+        step()
+        count += 1
+    speed = count * batch_size / (time.perf_counter() - start)
+    return speed, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+@torch.inference_mode()
+def convolution_limit(dtype: str) -> float:
+    """GFLOP/s of a channels-last convolution whose feature maps stay in the cache."""
+    channels, frames = 128, 2187
+    x = torch.randn(1, channels, 1, frames, dtype=DTYPES[dtype]).to(memory_format=torch.channels_last)
+    weight = torch.randn(channels, channels, 1, 3, dtype=DTYPES[dtype]).to(memory_format=torch.channels_last)
+    times = []
+    for _ in range(50):
+        start = time.perf_counter()
+        F.conv2d(x, weight, padding=(0, 1))
+        times.append(time.perf_counter() - start)
+    return 2 * 3 * channels**2 * frames / min(times) / 1e9
+
+
+def convolution_gflop() -> float:
+    """Multiplications and additions of the convolutions, in GFLOP per segment."""
+    config = create_config(VARIANT)
+    channels, frames, flop = [1, config.stem_channels, *config.block_channels], config.segment_length // 3, 0
+    for i in range(len(channels) - 1):
+        flop += 2 * 3 * channels[i] * channels[i + 1] * frames
+        frames //= 3 if i > 0 else 1
+    return flop / 1e9
+
+
+def cold_start(*command: str) -> float:
+    """Seconds of a whole process, the fastest of `ROUNDS`."""
+    times = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, *command], check=True, capture_output=True)
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+COLD_STARTS = {
+    "import samplecnn_hf": "import samplecnn_hf",
+    "runtime, one clip": "from samplecnn_hf.runtime import Runtime; import sys; Runtime(sys.argv[1])(sys.argv[2])",
+    "pipeline, one clip": "from samplecnn_hf import SampleCNNAudioClassificationPipeline as P; import sys; "
+    "P.from_pretrained(sys.argv[1])(sys.argv[2])",
+}
+
+
+def cold_starts(model: Path) -> dict[str, float]:
+    import numpy as np
+    import soundfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        clip = Path(folder) / "clip.wav"
+        soundfile.write(clip, 0.1 * np.random.default_rng(0).standard_normal(16000), 16000)
+        return {name: cold_start("-c", code, str(model), str(clip)) for name, code in COLD_STARTS.items()}
+
+
+def run_all(candidates: dict[str, tuple], segment_length: int, device: str) -> dict[str, dict]:
+    """Median speed and memory per implementation and batch size."""
+    values = {(name, size): [] for name in candidates for size in BATCH_SIZES}
+    for _ in range(ROUNDS):
+        for name, size in values:
+            function, *arguments = candidates[name]
+            values[name, size].append(in_new_process(measure, function, arguments, size, segment_length, device))
+    results = {}
+    for name in candidates:
+        speeds = {size: statistics.median(speed for speed, _ in values[name, size]) for size in BATCH_SIZES}
+        memory = {size: statistics.median(peak for _, peak in values[name, size]) for size in BATCH_SIZES}
+        results[name] = {
+            "segments_per_second": {size: round(speed, 2) for size, speed in speeds.items()},
+            "peak_memory_mb": {size: round(peak) for size, peak in memory.items()},
+        }
+    return results
+
+
+def add_ratios(results: dict[str, dict]):
+    """Add the real-time factor (seconds of computation per second of audio) and the ratio to the baseline."""
+    config = create_config(VARIANT)
+    seconds = config.segment_length / config.sampling_rate
+    baseline = results[BASELINE]["segments_per_second"]
+    for values in results.values():
+        speeds = values["segments_per_second"]
+        values["real_time_factor"] = {size: round(1 / speed / seconds, 5) for size, speed in speeds.items()}
+        values["ratio_to_plain_float32"] = {size: round(speed / baseline[size], 2) for size, speed in speeds.items()}
+
+
+def export_all(model: Path, calibration: Path | None, folder: Path) -> dict[str, Path]:
+    """Export the trained network in all formats, int8 only with recordings."""
+    from samplecnn_hf.export import FORMATS, export_model
+
+    files = {}
+    for name, (format, dtype) in RUNTIMES.items():
+        if dtype == "int8" and calibration is None:
+            continue
+        output = folder / f"{format}.{dtype}{FORMATS[format]}"
+        recordings = calibration if dtype == "int8" else None
+        files[name] = export_model(model, format=format, dtype=dtype, calibration=recordings, output=output)
+    return files
+
+
+def main(argv: list[str] | None = None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path, help="folder of an exported model, for cold starts")
+    parser.add_argument("--calibration", type=Path, help="folder of recordings for int8")
+    args = parser.parse_args(argv)
+    config = create_config(VARIANT)
+    limits = {dtype: in_new_process(convolution_limit, dtype) for dtype in DTYPES}
+    gflop = convolution_gflop()
+    with tempfile.TemporaryDirectory() as folder:
+        untrained = _save_untrained(Path(folder) / VARIANT)
+        candidates = implementations(export_all(untrained, args.calibration, Path(folder)))
+        results = run_all(candidates, config.segment_length, "cpu")
+        add_ratios(results)
+        gpu = "untested"
+        if torch.cuda.is_available():
+            on_gpu = {name: value for name, value in candidates.items() if value[0] is not exported}
+            gpu = run_all(on_gpu, config.segment_length, "cuda")
+    write_results(
+        "inference",
+        {
+            "network": VARIANT,
+            "samples": config.segment_length,
+            "machine": f"{torch.get_num_threads()} threads of {os.cpu_count()}, {platform.machine()}, torch "
+            f"{torch.__version__}",
+            "gflop_per_segment": round(gflop, 3),
+            "convolution_limit": {
+                dtype: {"gflop_per_second": round(limit, 1), "segments_per_second": round(limit / gflop, 2)}
+                for dtype, limit in limits.items()
+            },
+            "cpu": results,
+            "gpu": gpu,
+            "cold_start_seconds": {name: round(value, 3) for name, value in cold_starts(args.model).items()},
+        },
+    )
+
+
+def _save_untrained(folder: Path) -> Path:
+    from samplecnn_hf import SampleCNNFeatureExtractor
+
+    config = create_config(VARIANT, num_labels=NUM_LABELS)
+    SampleCNNForAudioClassification(config).save_pretrained(folder)
+    SampleCNNFeatureExtractor(
+        sampling_rate=config.sampling_rate, segment_length=config.segment_length
+    ).save_pretrained(folder)
+    return folder
+
+
+if __name__ == "__main__":
+    main()
