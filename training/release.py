@@ -21,7 +21,7 @@ from accelerate.utils import set_seed
 from transformers.utils.logging import disable_progress_bar
 
 from samplecnn_hf import SampleCNNAudioClassificationPipeline
-from samplecnn_hf.export import export_onnx
+from samplecnn_hf.export import export_model
 from samplecnn_hf.files import replace_when_complete
 from samplecnn_hf.loading import load_classifier
 from samplecnn_hf.text import markdown_table
@@ -65,13 +65,13 @@ def make(run: Path, output: Path, compare: dict[str, Path], examples: list[Path]
         (folder / EXAMPLES).mkdir()
         for example in examples:
             shutil.copyfile(example, folder / EXAMPLES / example.name)
-        export_onnx(folder)
+        export_model(folder)
 
 
 def renew(folder: Path):
     """Write code, card and ONNX file again. Raises `DataError` or `OSError` if the folder is not that of a model."""
     write_hub_folder(folder, *load_classifier(folder), read_results(folder))
-    export_onnx(folder)
+    export_model(folder)
 
 
 def read_results(run: Path) -> dict:
