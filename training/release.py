@@ -98,9 +98,10 @@ def answer_examples(model: Path, examples: list[Path]) -> list[dict]:
     classifier = SampleCNNAudioClassificationPipeline.from_pretrained(model)
     answered = []
     for path in examples:
-        label = path.stem.replace("_", " ")
-        if label not in classifier.model.config.labels:
-            raise DataError(f"{path} must be named after its label: {label!r} is not a label of {model}")
+        names = {label.replace(" ", "_"): label for label in classifier.model.config.labels}
+        if path.stem not in names:
+            raise DataError(f"{path} must be named after its label: {path.stem!r} is not a label of {model}")
+        label = names[path.stem]
         answers = classifier(str(path), top_k=NUM_ANSWERS)
         answered.append({"file": f"{EXAMPLES}/{path.name}", "label": label, "answers": answers})
     return answered
