@@ -193,7 +193,7 @@ def _write_shards(shards: list[_Shard], sampling_rate: int):
     total = sum(len(shard.clips) for shard in shards)
     with (
         ThreadPoolExecutor(num_cores()) as pool,
-        tqdm(total=total, desc="prepare", unit="clip", disable=not shards) as progress,
+        tqdm(total=total, desc="prepare", unit="clip", disable=None if shards else True) as progress,
     ):
         for shard in shards:
             with (

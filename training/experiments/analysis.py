@@ -84,7 +84,7 @@ class TrainedNetwork:
     def excitations(self) -> Iterator[tuple[ClipExcitations, list[int]]]:
         """Yield the excitations of all blocks and the label indices for each clip."""
         record, clips = ExcitationRecorder(self.model, self.extractor), self.clips.clips
-        for i in tqdm(self.clips.indices, desc=self.name, unit="clip", leave=False):
+        for i in tqdm(self.clips.indices, desc=self.name, unit="clip", leave=False, disable=None):
             yield record(to_float(clips[i]).numpy(), self.extractor.sampling_rate), clips.labels[i]
 
 

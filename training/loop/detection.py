@@ -162,7 +162,7 @@ def listen(
                 num_windows[-1] += 1
                 yield window
 
-    windows, progress = all_windows(), tqdm(desc="listen", unit="window", leave=False)
+    windows, progress = all_windows(), tqdm(desc="listen", unit="window", leave=False, disable=None)
     while batch := list(islice(windows, WINDOWS_PER_BATCH)):
         input_values = torch.from_numpy(extractor.normalize(np.stack(batch))).to(model.device)
         logits = model(input_values).logits  # each window is a clip

@@ -55,7 +55,9 @@ def run_in_parallel(
 ) -> None:
     """Call `tasks` in `num_workers` processes, each replaced after `tasks_per_process` tasks, with a progress bar."""
     with multiprocessing.get_context("spawn").Pool(num_workers, maxtasksperchild=tasks_per_process) as pool:
-        for _ in tqdm(pool.imap_unordered(operator.call, tasks), total=len(tasks), desc=desc, unit="task"):
+        for _ in tqdm(
+            pool.imap_unordered(operator.call, tasks), total=len(tasks), desc=desc, unit="task", disable=None
+        ):
             pass
 
 
