@@ -195,16 +195,23 @@ def to_call(words: list[str]):
 
 def parse_only(monkeypatch):
     """Commands stop with `Parsed` after `parse_args`, or where the recipe is complete."""
-    parse_args = argparse.ArgumentParser.parse_args
+    parse_args, parse_known_args = argparse.ArgumentParser.parse_args, argparse.ArgumentParser.parse_known_args
 
     def parse_and_stop(self, *args, **kwargs):
-        parse_args(self, *args, **kwargs)
+        with monkeypatch.context() as parsing:  # `parse_args` calls `parse_known_args`
+            parsing.setattr(argparse.ArgumentParser, "parse_known_args", parse_known_args)
+            parse_args(self, *args, **kwargs)
+        raise Parsed
+
+    def parse_known_and_stop(self, *args, **kwargs):
+        parse_known_args(self, *args, **kwargs)
         raise Parsed
 
     def stop(*args, **kwargs):
         raise Parsed
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_known_args", parse_known_and_stop)
     monkeypatch.setattr(TyperCommand, "invoke", stop)
     for command, name in (("train", "train"), ("spoken_words", "train"), ("cross_validate", "cross_validate")):
         monkeypatch.setattr(importlib.import_module(f"training.{command}"), name, stop)

@@ -9,7 +9,7 @@ from benchmarks import timeline
 def test_results(results, call_directly, monkeypatch):
     call_directly(timeline)
     small = {"VARIANTS": ("test-basic",), "SECONDS": 1, "ROUNDS": 1, "MEMORY_SECONDS": 1}
-    for name, value in {**small, "STREAM_VARIANT": "test-se", "STREAM_ROWS": 2}.items():
+    for name, value in {**small, "STREAM_VARIANT": "basic-8-strided8", "STREAM_ROWS": 2}.items():
         monkeypatch.setattr(timeline, name, value)
     timeline.main()
     written = results("timeline")

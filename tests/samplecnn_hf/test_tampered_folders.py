@@ -92,7 +92,7 @@ REPLACEMENTS = (
 def pick(folder: Path, rng: random.Random) -> Path:
     """A file: the weights and the configurations more often than the card and the code."""
     rest = sorted(path for path in folder.iterdir() if path.suffix in (".py", ".md"))
-    return rng.choice([folder / name for name in ("model.safetensors", *CONFIGS)] * 2 + rest)
+    return rng.choice([folder / name for name in ("model.safetensors", *CONFIGS)] * 4 + rest)
 
 
 # By `check_model_folder`, whose loading check is left out here, and by `load_classifier`.

@@ -212,7 +212,8 @@ def test_recipes_of_earlier_versions_are_understood(path):
     Recipe(**known).check_same_run(earlier)
     with pytest.raises(RecipeError, match=f"was trained with --seed {earlier['seed']}, not 5"):
         replace(Recipe(**known), seed=5).check_same_run(earlier)
-    if not earlier["recipe"].endswith("paper.yaml"):  # which is float32 now, and judged by the loss of the segments
+    # `paper` is float32 now, and judged by the loss of the segments; the quickstart's command overrides its recipe.
+    if not earlier["recipe"].endswith(("paper.yaml", "spoken_words.yaml")):
         names = ("source", "data_dir", "output_dir", "num_epochs")
         changes = {name: earlier[name] for name in names}
         Recipe.load(earlier["recipe"], synthetic=earlier.get("synthetic", False), **changes).check_same_run(earlier)
