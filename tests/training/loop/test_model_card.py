@@ -158,8 +158,17 @@ def test_every_data_set_known_by_name_is_described(write, name):
 @pytest.mark.parametrize(
     "pretrained, told", [("org/model", "org/model"), (None, None), ("runs/x/y", None), ("tests/training", None)]
 )
-def test_base_model_is_an_id_of_the_hub(write, pretrained, told):
+def test_base_model_is_an_id_of_the_hub(write, pretrained, told, tmp_path, monkeypatch):
     assert write(SINGLE_LABEL, pretrained=pretrained).data.base_model == told
+    monkeypatch.chdir(tmp_path)
+    assert write(SINGLE_LABEL, pretrained=pretrained).data.base_model == told
+
+
+def test_scores_of_the_quickstart_are_told_for_its_options_only():
+    options = json.loads(model_card.QUICKSTART.read_text())["recipe"]
+    row = model_card.quickstart_on_people({**options, "output_dir": "runs/mine", "threads": 2, "recordings": None})
+    assert row["keyword_clips"] > 0 and 0 < row["keyword_accuracy"] < 1
+    assert model_card.quickstart_on_people({**options, "num_epochs": 1}) is None
 
 
 def test_score_of_the_paper_stands_beside(write):
