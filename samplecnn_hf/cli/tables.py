@@ -125,7 +125,7 @@ def print_rows(rows_of_files: Iterable[list[dict]]) -> int:
         elif not sys.stdout.isatty() or any("embedding" in row for row in rows):
             print(*map(to_json, rows), sep="\n", end="\n" if rows else "", flush=True)
         else:
-            print(*_readable(rows), sep="\n", flush=True)
+            print(*_readable(rows), sep="\n", end="\n" if rows else "", flush=True)
     return num_errors
 
 
