@@ -66,6 +66,23 @@ def test_scores_that_differ_from_the_card(run, tones):
         release.main(["check", str(run), "--data_dir", str(tones)])
 
 
+def test_data_with_other_clips(run, tones):
+    results = json.loads((run / "results.json").read_text())
+    results["clips"]["test"] += 1
+    (run / "results.json").write_text(json.dumps(results))
+    with pytest.raises(SystemExit, match="has .* test clips, not the .* of the card"):
+        release.main(["check", str(run), "--data_dir", str(tones)])
+
+
+def test_runs_without_scores(run, tmp_path):
+    results = json.loads((run / "results.json").read_text())
+    (run / "results.json").write_text(json.dumps({**results, "metrics": {}}))
+    with pytest.raises(SystemExit, match="has no scores to compare"):
+        release.main(["make", str(run), str(tmp_path / "new"), "--compare", f"same={run}"])
+    with pytest.raises(SystemExit, match="its card has no scores"):
+        release.main(["check", str(run)])
+
+
 def test_folders_and_examples_that_cannot_be_used(run, example, tmp_path):
     with pytest.raises(SystemExit, match="error: .* exists: remove it, or renew it"):
         release.main(["make", str(run), str(tmp_path)])

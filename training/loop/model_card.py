@@ -133,9 +133,9 @@ def _project() -> dict:
 
 def card_data(name: str, config, results: dict, data: dict) -> ModelCardData:
     """The metadata for the Hub: how to load the model, its base model and data, and its scores."""
-    # A network that was trained on all clips has the scores of other runs only, of a cross-validation for example.
+    # A network that was trained on all clips has no scores but those of other runs with its recipe, which come first.
     scores = results["metrics"] or {
-        row["name"]: {results["metric"]: row["mean"]} for row in results.get("compared", [])
+        row["name"]: {results["metric"]: row["mean"]} for row in results.get("compared", [])[:1]
     }
     metrics = next(iter(scores.values()), {})
     widget = [{"src": each["file"], "example_title": each["label"]} for each in results.get("examples", [])]

@@ -16,6 +16,8 @@ from training.data import SOURCES
 from training.loop import model_card
 from training.loop.model_card import without_local_paths, write_hub_folder
 
+FOLDS = [("four folds", 0.9), ("from scratch", 0.7)]
+
 
 @pytest.fixture
 def write(tmp_path, make_model, tiny_extractor):
@@ -81,6 +83,14 @@ def test_scores_survive_the_round_trip_through_the_card(write):
         ("validation", "f1_samples@0.1"): 0.3,
         ("validation", "f1_samples@tuned"): 0.8,
     }
+
+
+def test_a_network_without_scores_has_those_of_the_first_compared_run(write):
+    rows = [{"name": name, "runs": 1, "mean": mean, "sd": None, "scores": {"fold 1": mean}} for name, mean in FOLDS]
+    card = write({"metrics": {}, "interval": {}, "per_label": {}, "labels": ["yes", "no"], "compared": rows})
+    assert scores_of(card) == {("four folds", "accuracy"): 0.9}
+    assert "| four folds | 1 | 0.9000 | – | fold 1: 0.9000 |\n| from scratch | 1 | 0.7000 |" in card.text
+    assert "none were held out to score it" in card.text and "yes, no" in card.text
 
 
 def test_card_of_a_single_label_model(write):
