@@ -133,7 +133,8 @@ def check(folder: Path, data_dir: str | None, **changes) -> list[dict]:
     results = read_results(folder)
     if not results["metrics"]:
         raise DataError(f"{folder} was trained on all clips: its card has no scores of its own")
-    options = {**results["recipe"], "further": None}  # auxiliary classes are not scored
+    # Auxiliary classes are not scored, and the cache was on the machine of the run.
+    options = {**results["recipe"], "further": None, "cache_dir": None}
     recipe = load_recipe(options, output_dir=str(folder), data_dir=data_dir, **changes)
     set_seed(recipe.seed)
     model, extractor = load_classifier(folder)

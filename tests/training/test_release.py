@@ -31,7 +31,7 @@ def rows(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-def test_release_of_a_run(run, example, tones, tmp_path, capsys):
+def test_release_of_a_run(run, example, tones, tmp_path, capsys, monkeypatch):
     output = tmp_path / "tone-spotter"
     release.main(["make", str(run), str(output), "--compare", f"same={run}", "--examples", str(example)])
     card, results = ModelCard.load(output / "README.md"), json.loads((output / "results.json").read_text())
@@ -49,7 +49,10 @@ def test_release_of_a_run(run, example, tones, tmp_path, capsys):
     assert epochs[2:5] == ["1", "2", "3"]
 
     capsys.readouterr()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
     release.main(["check", str(output), "--data_dir", str(tones)])
+    assert not list((tmp_path / "here").iterdir())
     table = rows(capsys.readouterr().out)
     assert {row[0] for row in table[2:]} == {"validation", "test"} and all(row[2] == row[3] for row in table[2:])
 
