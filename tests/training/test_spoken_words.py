@@ -148,6 +148,7 @@ def test_further_recordings_are_trained_but_not_kept(command, recordings, tmp_pa
     assert {answer["label"] for answer in answers} == set(TONES)
     card = " ".join((tmp_path / "run" / "README.md").read_text().split())
     assert "It was trained together with other, whose labels it does not have." in card
+    assert "it was trained on generated sounds and on other." in card and "not on recordings" not in card
     folders = {"data_dir": str(tmp_path / "data"), "recordings": str(recordings)}
     assert all(row["card"] == row["now"] for row in release.check(tmp_path / "run", **folders))
 
