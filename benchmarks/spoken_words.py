@@ -31,7 +31,7 @@ from training.data.sources.folder import read_class_folders
 from training.loop.auxiliary import reestimate_statistics
 from training.loop.evaluation import predict
 from training.loop.run import create_accelerator, train
-from training.recipe import Recipe, parse_recipe
+from training.recipe import Recipe, parse_recipe, public_path
 
 RESULTS = Path(__file__).parent / "results" / "spoken_words.json"
 TEN_WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
@@ -50,7 +50,9 @@ def main(argv: list[str] | None = None):
     rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     if args.plot:
         return plot(rows, args.plot)
-    words = [Path(word).name if Path(word).is_absolute() else word for word in argv or sys.argv[1:]]
+    if None in (args.name, args.synthetic, args.recordings):
+        parser.error("a name, --synthetic and --recordings are required")
+    words = map(public_path, sys.argv[1:] if argv is None else argv)
     row = {"name": args.name, "command": shlex.join(["python", "-m", "benchmarks.spoken_words", *words])}
     row |= run(args, recipe_options)
     rows = [other for other in rows if other["name"] != args.name] + [row]
@@ -80,13 +82,13 @@ def run(args: argparse.Namespace, recipe_options: list[str]) -> dict:
 
 
 def load_voices(args: argparse.Namespace) -> Source:
-    """The synthetic clips, with the further classes."""
+    """The synthetic clips, with the further classes; not as auxiliary ones, so that training keeps its statistics."""
     first, *others = (load_source("folder", folder) for folder in args.synthetic)
     source = add_training_clips(first, *others)
     if args.further:
         source = add_classes(source, load_source("folder", args.further))
     noise = tuple(sorted(args.background.absolute().glob("*.wav"))) if args.background else ()
-    return replace(source, background_noise=noise)
+    return replace(source, background_noise=noise, num_auxiliary=0)
 
 
 def score(

@@ -13,12 +13,12 @@ import os
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice
-from numbers import Real
 from pathlib import Path
 
 import numpy as np
 
 from .audio_samplecnn import SampleCNNSegmenter
+from .events_samplecnn import check_top_k, minimum_scores, select_labels
 
 METADATA = ("labels", "problem_type", "thresholds", "extractor", "precision")  # of an exported file, each as JSON
 OUTPUTS = ("logits", "segment_logits")
@@ -86,21 +86,18 @@ class Runtime:
             threshold: Minimum score of a label, or `"tuned"` for the tuned thresholds.
 
         Returns:
-            `{"label", "score"}`, by falling score.
+            `{"score": float, "label": str}`, from the highest score to the lowest.
 
         Raises:
             ValueError, TypeError, OSError: The audio is invalid, as in `SampleCNNFeatureExtractor`, or an argument is.
         """
-        if top_k is not None and not (isinstance(top_k, int) and top_k >= 1):
-            raise ValueError(f"top_k must be a positive integer, or None for all labels; got {top_k!r}")
-        lowest = self._lowest_scores(threshold)
+        check_top_k(top_k)
+        lowest = minimum_scores(threshold, self.thresholds, len(self.labels))
         logits = self.segment_logits(self.segmenter.to_blocks(audio, sampling_rate))
         scores = self.probabilities(logits).mean(0)
         if not np.isfinite(scores).all():
             raise ValueError("the network's output is not finite: damaged weights, or audio too loud")
-        order = np.argsort(-scores, kind="stable")
-        answer = [{"label": self.labels[i], "score": float(scores[i])} for i in order if scores[i] >= lowest[i]]
-        return answer[:top_k]
+        return select_labels(scores[None], self.labels, top_k, lowest)[0]
 
     def segment_logits(self, blocks: Iterable[np.ndarray]) -> np.ndarray:
         """
@@ -131,16 +128,6 @@ class Runtime:
             return np.exp(-np.logaddexp(0, -logits))
         exponentials = np.exp(logits - logits.max(-1, keepdims=True))
         return exponentials / exponentials.sum(-1, keepdims=True)
-
-    def _lowest_scores(self, threshold: float | str | None) -> list[float]:
-        """Minimum score of each label."""
-        if threshold == "tuned":
-            if self.thresholds is None:
-                raise ValueError("this model has no tuned thresholds: give a number")
-            return self.thresholds
-        if threshold is not None and not (isinstance(threshold, Real) and 0 <= threshold <= 1):
-            raise ValueError(f'threshold must be a number from 0 to 1, or "tuned"; got {threshold!r}')
-        return [threshold or 0.0] * len(self.labels)
 
 
 def _groups(items: Iterator, size: int) -> Iterator[list]:

@@ -73,7 +73,7 @@ class SampleCNNStream:
             became complete, in seconds since the start of the stream.
 
         Raises:
-            ValueError: The shape, the dtype or a sample is invalid.
+            ValueError: The shape, the dtype or a sample is invalid, or the network's output is not finite.
         """
         return self._classify(self._cut(self._resampler.resample_chunk(to_mono(_to_frames(chunk)))))
 
@@ -106,6 +106,8 @@ class SampleCNNStream:
             input_values = torch.from_numpy(timeline.normalize(np.stack(windows[i : i + size]))).to(self.model.device)
             mask = torch.ones(1, len(input_values), dtype=torch.bool, device=self.model.device)
             logits = timeline_logits(self.model, timeline, input_values.unsqueeze(0), mask, mask)[0]
+            if not logits.isfinite().all():
+                raise ValueError("the network's output is not finite: damaged weights, or audio too loud")
             scores.append((logits.sigmoid() if config.multi_label else logits.softmax(-1)).cpu().numpy())
         if not scores:
             return []

@@ -4,7 +4,8 @@ Make the folder of a training run ready to be published, and check one that was.
     python -m training.release make runs/samplecnn-esc10 model_cards/samplecnn-esc10 \\
         --compare "fine-tuned=runs/esc10_finetuned" "from scratch=runs/esc10" --examples rain.flac rooster.flac
     python -m training.release renew model_cards/samplecnn-esc10
-    python -m training.release check model_cards/samplecnn-esc10 --data_dir data/esc10
+    python -m training.release check model_cards/samplecnn-arabic-speech-commands \\
+        --data_dir data/arabic_speech_commands
 
 `make` adds the scores of other runs or cross-validations, sound examples with the model's answers, and an ONNX file.
 `renew` writes code and card again with this version. `check` computes all scores of the card again and compares them.
@@ -46,7 +47,8 @@ def make(run: Path, output: Path, compare: dict[str, Path], examples: list[Path]
     Args:
         run: folder of a finished run.
         output: new folder; its name is that of the model.
-        compare: folder or results of a run or cross-validation, by the name of its row.
+        compare: folder or results of a run or cross-validation, by the name of its row. If `run` has no scores of its
+            own, the first one has the same recipe, and its score is in the metadata of the card.
         examples: audio files named after their label.
 
     Raises:
@@ -83,10 +85,16 @@ def read_results(run: Path) -> dict:
 
 
 def compared_row(name: str, run: Path) -> dict:
-    """Scores of the folds of a cross-validation or, for one run, of the last split of its card."""
+    """
+    Scores of the folds of a cross-validation or, for one run, of the last split of its card.
+
+    Raises `DataError` if the run has no scores.
+    """
     results = read_results(run)
     if "folds" in results:
         scores = {f"fold {fold}": each["accuracy"] for fold, each in results["folds"].items()}
+    elif not results["metrics"]:
+        raise DataError(f"{run} was trained on all clips and has no scores to compare: give a cross-validation")
     else:
         split, metrics = list(results["metrics"].items())[-1]
         scores = {f"{split}, seed {results['recipe']['seed']}": metrics[results["metric"]]}
@@ -97,8 +105,8 @@ def answer_examples(model: Path, examples: list[Path]) -> list[dict]:
     """Name, label and the model's answers to each example. Raises `DataError` if its name is not that of a label."""
     classifier = SampleCNNAudioClassificationPipeline.from_pretrained(model)
     answered = []
+    names = {label.replace(" ", "_"): label for label in classifier.model.config.labels}
     for path in examples:
-        names = {label.replace(" ", "_"): label for label in classifier.model.config.labels}
         if path.stem not in names:
             raise DataError(f"{path} must be named after its label: {path.stem!r} is not a label of {model}")
         label = names[path.stem]
@@ -120,10 +128,14 @@ def check(folder: Path, data_dir: str | None, **changes) -> list[dict]:
         Rows of split, metric, score on the card and score now.
 
     Raises:
-        DataError: the data cannot be read, or have other clips or labels.
+        DataError: the card has no scores; the data cannot be read, or have other labels or numbers of clips.
     """
     results = read_results(folder)
-    recipe = load_recipe(results["recipe"], output_dir=str(folder), data_dir=data_dir, **changes)
+    if not results["metrics"]:
+        raise DataError(f"{folder} was trained on all clips: its card has no scores of its own")
+    # Auxiliary classes are not scored, and the cache was on the machine of the run.
+    options = {**results["recipe"], "further": None, "cache_dir": None}
+    recipe = load_recipe(options, output_dir=str(folder), data_dir=data_dir, **changes)
     set_seed(recipe.seed)
     model, extractor = load_classifier(folder)
     accelerator = create_accelerator(recipe)
@@ -131,9 +143,11 @@ def check(folder: Path, data_dir: str | None, **changes) -> list[dict]:
     if source.labels != model.config.labels:
         raise DataError(f"the labels of {recipe.data_dir} are not those of {folder}")
     data = load_data(recipe, source, extractor, accelerator)
+    for split in results["metrics"]:
+        num_clips, recorded = len(data.clips.get(split, ())), results["clips"][split]
+        if num_clips != recorded:
+            raise DataError(f"{recipe.data_dir} has {num_clips} {split} clips, not the {recorded} of the card")
     now = evaluate_splits(model.to(accelerator.device), data, accelerator)["metrics"]
-    if missing := results["metrics"].keys() - now.keys():
-        raise DataError(f"{recipe.data_dir} has no {', '.join(sorted(missing))} clips")
     return [
         {"split": split, "metric": metric, "card": score, "now": now[split][metric]}
         for split, metrics in results["metrics"].items()
@@ -157,7 +171,12 @@ def main(argv: list[str] | None = None):
     making.add_argument("run", type=Path, help="folder of a finished run")
     making.add_argument("output", type=Path, help="new folder, named as the model")
     making.add_argument(
-        "--compare", nargs="+", type=_named_run, default=[], metavar="NAME=RUN", help="runs or cross-validations"
+        "--compare",
+        nargs="+",
+        type=_named_run,
+        default=[],
+        metavar="NAME=RUN",
+        help="runs or cross-validations; the score of the first one stands for a run without scores of its own",
     )
     making.add_argument("--examples", nargs="+", type=Path, default=[], help="audio files named after their label")
     renewing = commands.add_parser("renew", help="write code, card and ONNX file again")

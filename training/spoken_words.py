@@ -24,7 +24,7 @@ from training.data.sources.combined import add_classes
 from training.data.sources.recordings import add_background, add_recordings
 from training.errors import RecipeError, errors_in_one_line
 from training.loop.run import train
-from training.options import Limits, option, parse_arguments
+from training.options import Limits, option, parse_arguments, read_yaml
 from training.recipe import ROOT, Recipe
 from training.synthetic.spoken_words import ensure_spoken_words, split_words
 
@@ -61,8 +61,9 @@ class SpokenWordsRecipe(Recipe):
 
     @classmethod
     def load(cls, path=None, **changes) -> "SpokenWordsRecipe":
-        """As `Recipe.load`; training starts from `RECORDED`, unless the changes name a network."""
-        if not {"pretrained", "variant", "model_kwargs"} & changes.keys():
+        """As `Recipe.load`; training starts from `RECORDED`, unless the changes or the file name another network."""
+        in_file = {} if path is None else read_yaml(cls, str(path))
+        if "pretrained" not in in_file and not {"pretrained", "variant", "model_kwargs"} & changes.keys():
             changes["pretrained"] = os.path.relpath(RECORDED)
         return super().load(path, **changes)
 

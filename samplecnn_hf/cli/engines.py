@@ -26,11 +26,11 @@ def choose_engine(model: str, files: list[str], needs_torch: bool) -> str:
 
 def classify_with_runtime(model: str, top_k: int, threshold: float | str | None) -> Answer:
     """Classify with `samplecnn_hf.runtime`, without torch or transformers."""
+    from ..events_samplecnn import minimum_scores
     from ..runtime import Runtime
 
     classifier = Runtime(model)
-    if threshold == "tuned" and classifier.thresholds is None:
-        raise ValueError("this model has no tuned thresholds: give a number")
+    minimum_scores(threshold, classifier.thresholds, len(classifier.labels))  # raises now, not for each file
 
     def answer(files: list[str]) -> Iterator[list[dict]]:
         for file in files:
@@ -82,6 +82,8 @@ def _rows(file: str, result: list | dict) -> Iterator[dict]:
 
 def embed_with_torch(model: str, device: str | None, timestamps: bool, hop_length_s: float | None) -> Answer:
     """Compute the embedding of each clip, the mean over its segments, or with `timestamps` of each window."""
+    import torch
+
     from ..events_samplecnn import timeline_extractor, window_timestamps
     from ..loading import load_encoder
     from ..windows_samplecnn import OverlappingWindows
@@ -93,7 +95,9 @@ def embed_with_torch(model: str, device: str | None, timestamps: bool, hop_lengt
         extractor = timeline_extractor(extractor, hop_length_s)
     # Windows that are normalized one by one share nothing.
     hop_length = None if extractor.do_normalize else extractor.hop_length
-    network = OverlappingWindows(encoder.to(device or "cpu"), hop_length)
+    if device is None:
+        device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
+    network = OverlappingWindows(encoder.to(device), hop_length)
 
     def answer(files: list[str]) -> Iterator[list[dict]]:
         for file in files:

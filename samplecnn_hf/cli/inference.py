@@ -12,7 +12,7 @@ from typer import Option
 
 from ..text import one_line
 from .engines import Answer, choose_engine, classify_with_runtime, classify_with_torch, embed_with_torch
-from .inputs import Paths, find_files
+from .inputs import Paths, find_files, is_url
 from .jobs import Job
 from .tables import print_rows
 
@@ -81,7 +81,9 @@ def classify(
     if hop_length_s is not None and not (timestamps or events):
         raise typer.BadParameter("--hop_length_s needs --timestamps or --events")
     needs_torch = timestamps or events or device is not None
-    if Path(model).is_file():  # exported
+    if Path(model).is_file():
+        if engine not in (None, Engine.runtime):
+            raise typer.BadParameter(f"{model} is an exported file: --engine {engine} needs the folder of a model")
         engine = Engine.runtime
     if engine is Engine.runtime and needs_torch:
         raise typer.BadParameter("an exported model does not do --timestamps, --events and --device")
@@ -91,6 +93,8 @@ def classify(
     if timestamps or events:
         options |= {"return_timestamps": timestamps, "events": events, "hop_length_s": hop_length_s}
     files = find_files(paths)
+    if engine is Engine.runtime and any(map(is_url, files)):
+        raise typer.BadParameter("an exported model does not read URLs: download the files")
     engine = engine or Engine(choose_engine(model, files, needs_torch))
     start = partial(classify_with_torch, model, device, **options)
     if engine is Engine.runtime:

@@ -11,7 +11,6 @@ from .describe import Model
 from .inference import Device, Threshold, parse_threshold
 from .tables import to_json
 
-DEFAULT_THRESHOLD = 0.5  # of models without tuned thresholds
 MAX_CHUNKS = 1000  # that wait for the model: some seconds
 
 
@@ -38,13 +37,14 @@ def listen(
     minimum = parse_threshold(threshold)
     sounddevice = _import_sounddevice()
     from ..keywords import KeywordDetector
+    from ..pipeline_samplecnn import EVENT_THRESHOLD
     from ..streaming import SampleCNNStream
     from .engines import load_pipeline
 
     classifier = load_pipeline(model, device)
     config = classifier.model.config
     if minimum is None and config.thresholds is None:
-        minimum = DEFAULT_THRESHOLD
+        minimum = EVENT_THRESHOLD
     minimum = None if minimum == "tuned" else minimum
     try:
         rate = sounddevice.query_devices(_number_or_name(microphone), "input")["default_samplerate"]

@@ -12,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 
 FORMATS = (".csv", ".jsonl", ".parquet")
+TEXT = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}  # also file names that are not UTF-8
 Rows = Iterable[dict]
 
 
@@ -38,7 +39,7 @@ def write_table(path: Path, rows: Rows, columns: list[str]):
     """Write rows in the format of the suffix."""
     if path.suffix == ".parquet":
         return _write_parquet(path, [list(rows)], columns)
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with path.open("w", **TEXT) as file:
         if path.suffix == ".jsonl":
             file.writelines(f"{to_json(row)}\n" for row in rows)
             return None
@@ -68,7 +69,7 @@ def _read(path: Path) -> Iterator[dict]:
     if path.suffix == ".parquet":
         yield from _import_pyarrow().parquet.read_table(path).to_pylist()
         return
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(**TEXT) as file:
         yield from csv.DictReader(file) if path.suffix == ".csv" else map(json.loads, file)
 
 
@@ -125,7 +126,7 @@ def print_rows(rows_of_files: Iterable[list[dict]]) -> int:
         elif not sys.stdout.isatty() or any("embedding" in row for row in rows):
             print(*map(to_json, rows), sep="\n", end="\n" if rows else "", flush=True)
         else:
-            print(*_readable(rows), sep="\n", flush=True)
+            print(*_readable(rows), sep="\n", end="\n" if rows else "", flush=True)
     return num_errors
 
 

@@ -103,6 +103,12 @@ def test_chunk_that_is_no_audio(tiny_model, chunk, message):
         SampleCNNStream(tiny_model, extractor(), hop_length_s=0.06).push(chunk)
 
 
+def test_damaged_weights(tiny_model):
+    tiny_model.classifier.out_proj.bias.data.fill_(np.nan)
+    with pytest.raises(ValueError, match="the network's output is not finite"):
+        SampleCNNStream(tiny_model, extractor(), hop_length_s=0.06).push(np.zeros(LENGTH, np.float32))
+
+
 @pytest.mark.parametrize("options", [{"hop_length_s": 1}, {"hop_length_s": 0.05, "sampling_rate": 10}])
 def test_stream_that_cannot_be(tiny_model, options):
     with pytest.raises(ValueError, match="hop_length_s must be|sampling_rate must be"):

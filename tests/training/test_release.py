@@ -31,7 +31,7 @@ def rows(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-def test_release_of_a_run(run, example, tones, tmp_path, capsys):
+def test_release_of_a_run(run, example, tones, tmp_path, capsys, monkeypatch):
     output = tmp_path / "tone-spotter"
     release.main(["make", str(run), str(output), "--compare", f"same={run}", "--examples", str(example)])
     card, results = ModelCard.load(output / "README.md"), json.loads((output / "results.json").read_text())
@@ -49,7 +49,10 @@ def test_release_of_a_run(run, example, tones, tmp_path, capsys):
     assert epochs[2:5] == ["1", "2", "3"]
 
     capsys.readouterr()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
     release.main(["check", str(output), "--data_dir", str(tones)])
+    assert not list((tmp_path / "here").iterdir())
     table = rows(capsys.readouterr().out)
     assert {row[0] for row in table[2:]} == {"validation", "test"} and all(row[2] == row[3] for row in table[2:])
 
@@ -64,6 +67,23 @@ def test_scores_that_differ_from_the_card(run, tones):
     (run / "results.json").write_text(json.dumps(results))
     with pytest.raises(SystemExit, match="1 of .* scores differ from the card"):
         release.main(["check", str(run), "--data_dir", str(tones)])
+
+
+def test_data_with_other_clips(run, tones):
+    results = json.loads((run / "results.json").read_text())
+    results["clips"]["test"] += 1
+    (run / "results.json").write_text(json.dumps(results))
+    with pytest.raises(SystemExit, match="has .* test clips, not the .* of the card"):
+        release.main(["check", str(run), "--data_dir", str(tones)])
+
+
+def test_runs_without_scores(run, tmp_path):
+    results = json.loads((run / "results.json").read_text())
+    (run / "results.json").write_text(json.dumps({**results, "metrics": {}}))
+    with pytest.raises(SystemExit, match="has no scores to compare"):
+        release.main(["make", str(run), str(tmp_path / "new"), "--compare", f"same={run}"])
+    with pytest.raises(SystemExit, match="its card has no scores"):
+        release.main(["check", str(run)])
 
 
 def test_folders_and_examples_that_cannot_be_used(run, example, tmp_path):

@@ -1,11 +1,12 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 from transformers import pipeline
 
-from training import spoken_words
+from training import release, spoken_words
 from training.data.source import SYNTHETIC_MARK
 from training.spoken_words import main
 
@@ -119,6 +120,18 @@ def test_data_are_named_after_the_output(tmp_path):
     assert (recipe.data_dir, recipe.language, recipe.synthetic) == ("data/spoken_words/mine", "en", False)
 
 
+def test_the_network_to_start_from(tmp_path):
+    def pretrained(path=spoken_words.RECIPE, **changes):
+        recipe = spoken_words.SpokenWordsRecipe.load(path, words="go", output_dir="runs/mine", **changes)
+        return recipe.pretrained and Path(recipe.pretrained).name
+
+    assert pretrained() == "samplecnn-arabic-speech-commands"
+    assert pretrained(pretrained="runs/other") == "other"
+    assert pretrained(variant="se-8") is None
+    (tmp_path / "mine.yaml").write_text("source: speech_commands\npretrained: runs/mine\n")
+    assert pretrained(tmp_path / "mine.yaml") == "mine"
+
+
 @pytest.mark.slow
 def test_further_recordings_are_trained_but_not_kept(command, recordings, tmp_path, capsys):
     options, _ = command
@@ -135,6 +148,9 @@ def test_further_recordings_are_trained_but_not_kept(command, recordings, tmp_pa
     assert {answer["label"] for answer in answers} == set(TONES)
     card = " ".join((tmp_path / "run" / "README.md").read_text().split())
     assert "It was trained together with other, whose labels it does not have." in card
+    assert "it was trained on generated sounds and on other." in card and "not on recordings" not in card
+    folders = {"data_dir": str(tmp_path / "data"), "recordings": str(recordings)}
+    assert all(row["card"] == row["now"] for row in release.check(tmp_path / "run", **folders))
 
     main([*options, f"--recordings={recordings}", f"--further={tmp_path / 'other'}", "--resume"])
     assert "is finished already" in capsys.readouterr().out

@@ -24,12 +24,10 @@ def remove_auxiliary(
     The statistics of the batch norms are those of the auxiliary recordings afterwards: the network is for recordings,
     and these are the only ones it knows (benchmarks/spoken_words.py measures the effect).
     """
-    source = without_auxiliary(data.source)
-    recordings = torch.nonzero(data.segments.dataset.targets[:, len(source.labels) :].sum(1)).flatten().tolist()
-    kept = set(recordings)
-    segments = data.segments.dataset
-    chosen = [i for i, (clip, _) in enumerate(segments.index) if clip in kept]
-    reestimate_statistics(trained.model, data.extractor, Subset(segments, chosen))
+    source, segments = without_auxiliary(data.source), data.segments.dataset
+    is_auxiliary = segments.targets[:, len(source.labels) :].any(1)
+    recorded = [i for i, (clip, _) in enumerate(segments.index) if is_auxiliary[clip]]
+    reestimate_statistics(trained.model, data.extractor, Subset(segments, recorded))
     keep_labels(trained.model, source.labels)
     return trained, load_data(recipe, source, data.extractor, accelerator)
 
@@ -42,7 +40,8 @@ def reestimate_statistics(
     """Replace the batch norm statistics by those of some of the segments, without augmentation and labels."""
     generator = torch.Generator().manual_seed(0)
     chosen = torch.randperm(len(segments), generator=generator)[:STATISTICS_SEGMENTS].tolist()
-    loader = DataLoader(Subset(segments, chosen), batch_size=STATISTICS_BATCH, drop_last=True)
+    batch_size = min(STATISTICS_BATCH, len(chosen))  # without a batch, `update_bn` would leave no statistics at all
+    loader = DataLoader(Subset(segments, chosen), batch_size=batch_size, drop_last=True)
     inputs = (extractor.normalize(batch["input_values"]).to(model.device) for batch in loader)
     update_bn(inputs, model)
 

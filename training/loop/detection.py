@@ -1,9 +1,9 @@
 """
 Spotting words in a stream: false alarms per hour, miss rate, the threshold between them and the DET curve.
 
-A network with the labels `_silence_` and `_unknown_` hears audio of any length in windows of one segment, with hops
-of 0.25 s. The score of a window is the highest probability of a keyword, a label other than these two. A window whose
-score reaches the threshold is a detection; the next detection is at least 1 s later (refractory time).
+A network with the labels `_silence_` and `_unknown_` classifies audio of any length in windows of one segment, with
+hops of 0.25 s. The score of a window is the highest probability of a keyword, a label other than these two. A window
+whose score reaches the threshold is a detection; the next detection is at least 1 s later (refractory time).
 
 - False alarms per hour: detections in the clips without a keyword (`_silence_`, `_unknown_` and clips without a
   label), played one after another, divided by their total duration.

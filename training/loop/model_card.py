@@ -16,7 +16,7 @@ from samplecnn_hf.text import Markdown, escape_markdown, markdown_table, printab
 from training import paper
 from training.data.sources.recordings import RECORDINGS
 from training.loop.detection import plot_det_curve
-from training.recipe import ROOT, public_path
+from training.recipe import MAY_CHANGE, ROOT, public_path
 
 HERE = Path(__file__).parent
 PAPER_BIBTEX = ROOT / "samplecnn_hf" / "paper.bib"
@@ -71,7 +71,7 @@ def is_local(name: str, results: dict) -> bool:
     if name == "data_dir" and results["source"] == "hub":
         return os.path.exists(value.partition(":")[0])
     if name == "pretrained":
-        return value.count("/") != 1 or os.path.exists(value)
+        return value.count("/") != 1 or os.path.exists(value) or (ROOT / value).exists()
     return True
 
 
@@ -121,7 +121,7 @@ def render_card(model, extractor, results: dict) -> ModelCard:
         history=history_rows(results),
         examples=example_rows(results),
         detection=detection_rows(results),
-        similar_run=quickstart_on_people(model.config.labels),
+        similar_run=quickstart_on_people(public["recipe"]),
         det_curve=Markdown(f"![DET curve]({DET_CURVE})"),
     )
     return ModelCard(content)
@@ -133,9 +133,9 @@ def _project() -> dict:
 
 def card_data(name: str, config, results: dict, data: dict) -> ModelCardData:
     """The metadata for the Hub: how to load the model, its base model and data, and its scores."""
-    # A network that was trained on all clips has the scores of other runs only, of a cross-validation for example.
+    # A network that was trained on all clips has no scores but those of other runs with its recipe, which come first.
     scores = results["metrics"] or {
-        row["name"]: {results["metric"]: row["mean"]} for row in results.get("compared", [])
+        row["name"]: {results["metric"]: row["mean"]} for row in results.get("compared", [])[:1]
     }
     metrics = next(iter(scores.values()), {})
     widget = [{"src": each["file"], "example_title": each["label"]} for each in results.get("examples", [])]
@@ -235,10 +235,11 @@ def detection_rows(results: dict) -> list[dict]:
     ]
 
 
-def quickstart_on_people(labels: list[str]) -> dict | None:
-    """How the published network of `make quickstart` does on recordings. None: it has other labels."""
+def quickstart_on_people(recipe: dict) -> dict | None:
+    """How the published network of `make quickstart` does on recordings. None: it had other options than `recipe`."""
     results = json.loads(QUICKSTART.read_text(encoding="utf-8"))
-    if results["labels"] != labels:
+    ignored = MAY_CHANGE | {"data_dir", "recordings", "mixed_precision"}
+    if any(recipe.get(name) != value for name, value in results["recipe"].items() if name not in ignored):
         return None
     return {"date": results["date"], **results["detection"]["splits"][RECORDINGS]}
 

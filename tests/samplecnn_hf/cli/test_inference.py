@@ -7,6 +7,7 @@ import fsspec
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from samplecnn_hf import SampleCNNAudioClassificationPipeline, SampleCNNFeatureExtractor, SampleCNNModel, cli
 from samplecnn_hf.cli import inference, jobs
@@ -128,6 +129,37 @@ def test_a_table_on_a_terminal(folder, pretrained, capsys, monkeypatch):
     value, label = score.split()
     assert 0 < float(value) < 1 and label.isalpha()
     assert first.split()[:3] == ["0.00", "0.07", "s"] and second.split()[:3] == ["0.07", "0.10", "s"]
+
+
+def test_nothing_is_printed_without_labels(folder, pretrained, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    cli.main(["classify", str(folder / "a.wav"), "-m", str(pretrained), "--threshold=1"])
+    assert capsys.readouterr().out == ""
+
+
+def test_embeddings_are_computed_by_the_gpu_if_there_is_one(folder, run, monkeypatch):
+    devices = []
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
+    monkeypatch.setattr(SampleCNNModel, "to", lambda model, device: devices.append(str(device)) or model)
+    run("embed", folder / "a.wav")
+    run("embed", folder / "a.wav", "--device=cpu")
+    assert devices == ["cuda", "cpu"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--engine=torch"], "--engine torch needs the folder of a model"),
+        (["--engine=ray", "-o", "out"], "--engine ray needs the folder of a model"),
+        (["http://127.0.0.1/clip.wav"], "an exported model does not read URLs"),
+    ],
+)
+def test_what_an_exported_file_cannot_do(folder, tmp_path, capsys, words, message):
+    (tmp_path / "model.onnx").touch()
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["classify", str(folder), *words, "-m", str(tmp_path / "model.onnx")])
+    assert message in " ".join(capsys.readouterr().err.split())
 
 
 def test_embeddings_of_clips_and_windows(folder, pretrained, run):

@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 
 import pytest
 from filelock import FileLock
@@ -66,6 +67,14 @@ def test_all_rows_are_written_once(tmp_path, answer, suffix):
     expected = [*ROWS[:4], {"file": BROKEN, "error": "it is broken"}, *ROWS[4:]]
     assert read(path) == expected
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_names_that_are_not_utf8(tmp_path, suffix):
+    name = os.fsdecode(b"caf\xe9.wav")
+    path = tmp_path / f"out{suffix}"
+    assert Job(path, [name], COLUMNS, {}).run(lambda files: ([{"file": file, "label": "a"}] for file in files)) == 0
+    assert b"caf\xe9.wav" in path.read_bytes()
 
 
 @pytest.mark.parametrize("suffix", FORMATS)

@@ -16,6 +16,8 @@ from training.data import SOURCES
 from training.loop import model_card
 from training.loop.model_card import without_local_paths, write_hub_folder
 
+FOLDS = [("four folds", 0.9), ("from scratch", 0.7)]
+
 
 @pytest.fixture
 def write(tmp_path, make_model, tiny_extractor):
@@ -81,6 +83,14 @@ def test_scores_survive_the_round_trip_through_the_card(write):
         ("validation", "f1_samples@0.1"): 0.3,
         ("validation", "f1_samples@tuned"): 0.8,
     }
+
+
+def test_a_network_without_scores_has_those_of_the_first_compared_run(write):
+    rows = [{"name": name, "runs": 1, "mean": mean, "sd": None, "scores": {"fold 1": mean}} for name, mean in FOLDS]
+    card = write({"metrics": {}, "interval": {}, "per_label": {}, "labels": ["yes", "no"], "compared": rows})
+    assert scores_of(card) == {("four folds", "accuracy"): 0.9}
+    assert "| four folds | 1 | 0.9000 | – | fold 1: 0.9000 |\n| from scratch | 1 | 0.7000 |" in card.text
+    assert "none were held out to score it" in card.text and "yes, no" in card.text
 
 
 def test_card_of_a_single_label_model(write):
@@ -158,8 +168,17 @@ def test_every_data_set_known_by_name_is_described(write, name):
 @pytest.mark.parametrize(
     "pretrained, told", [("org/model", "org/model"), (None, None), ("runs/x/y", None), ("tests/training", None)]
 )
-def test_base_model_is_an_id_of_the_hub(write, pretrained, told):
+def test_base_model_is_an_id_of_the_hub(write, pretrained, told, tmp_path, monkeypatch):
     assert write(SINGLE_LABEL, pretrained=pretrained).data.base_model == told
+    monkeypatch.chdir(tmp_path)
+    assert write(SINGLE_LABEL, pretrained=pretrained).data.base_model == told
+
+
+def test_scores_of_the_quickstart_are_told_for_its_options_only():
+    options = json.loads(model_card.QUICKSTART.read_text())["recipe"]
+    row = model_card.quickstart_on_people({**options, "output_dir": "runs/mine", "threads": 2, "recordings": None})
+    assert row["keyword_clips"] > 0 and 0 < row["keyword_accuracy"] < 1
+    assert model_card.quickstart_on_people({**options, "num_epochs": 1}) is None
 
 
 def test_score_of_the_paper_stands_beside(write):

@@ -22,3 +22,10 @@ def test_spoken_words(tmp_path):
         sound, rate = soundfile.read(tmp_path / "new" / f"{name}.wav")
         assert (len(sound), rate) == (16000, 16000) and np.abs(sound).max() == pytest.approx(0.5, abs=1e-3)
         assert not sound[:1000].any() and sound[7000:9000].any()  # in the middle
+
+
+def test_voices_that_do_not_exist(tmp_path):
+    pytest.importorskip("espeakng_loader")
+    with pytest.raises(SystemExit, match="^error: espeak-ng rejects voice nobody.*: give another word or --voice$"):
+        say.main(["stop", "--voice=nobody", f"--output_dir={tmp_path}"])
+    assert not list(tmp_path.iterdir())
