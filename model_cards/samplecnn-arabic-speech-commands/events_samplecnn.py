@@ -6,7 +6,7 @@ Without torch or transformers, for the pipeline and `samplecnn_hf.runtime`.
 import copy
 from collections.abc import Iterable, Iterator
 from itertools import tee
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -101,6 +101,42 @@ def window_timestamps(num_windows: int, extractor, num_samples: int, first: int 
     starts = extractor.hop_length * np.arange(first, first + num_windows)
     ends = np.minimum(starts + extractor.segment_length, num_samples)
     return np.stack([starts, ends], axis=1) / extractor.sampling_rate
+
+
+def minimum_scores(threshold: float | str | None, thresholds: list[float] | None, num_labels: int):
+    """
+    Lowest score per label for `select_labels`.
+
+    Args:
+        threshold: Lowest score of all labels, `"tuned"` for `thresholds`, or `None`.
+        thresholds: The tuned thresholds of the model, if any.
+        num_labels: Number of labels.
+
+    Returns:
+        `list[float]`, or `None` for no threshold.
+
+    Raises:
+        ValueError: The threshold is invalid, or the model has no tuned thresholds for its labels.
+    """
+    if threshold is None:
+        return None
+    if threshold != "tuned":
+        if not isinstance(threshold, Real) or not 0 <= threshold <= 1:
+            raise ValueError(f'threshold must be a number from 0 to 1, or "tuned"; got {threshold!r}')
+        return [threshold] * num_labels
+    if thresholds is None:
+        raise ValueError(
+            "this model has no tuned thresholds, which multi-label models and word spotters have: give a number"
+        )
+    if len(thresholds) != num_labels:
+        raise ValueError(f"config.thresholds has {len(thresholds)} values for {num_labels} labels: tune them again")
+    return thresholds
+
+
+def check_top_k(top_k):
+    """Raise `ValueError` unless this is a number of labels, or `None` for all."""
+    if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, Integral) or top_k < 1):
+        raise ValueError(f"top_k must be a positive integer, or None for all labels; got {top_k!r}")
 
 
 def reaches(score, threshold):

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from itertools import islice
-from numbers import Integral, Real
+from numbers import Real
 
 import httpx
 import numpy as np
@@ -17,7 +17,15 @@ import torch
 from transformers import AudioClassificationPipeline
 from transformers.pipelines.base import ChunkPipeline
 
-from .events_samplecnn import find_events, select_labels, timeline_extractor, timeline_windows, window_timestamps
+from .events_samplecnn import (
+    check_top_k,
+    find_events,
+    minimum_scores,
+    select_labels,
+    timeline_extractor,
+    timeline_windows,
+    window_timestamps,
+)
 from .feature_extraction_samplecnn import SampleCNNFeatureExtractor
 from .windows_samplecnn import timeline_logits
 
@@ -126,9 +134,8 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
                 f"unknown argument {', '.join(unknown)}: the pipeline takes {', '.join(PARAMETERS)}, batch_size and "
                 "num_workers"
             )
-        top_k, on_error = kwargs.get("top_k"), kwargs.get("on_error", "raise")
-        if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, Integral) or top_k < 1):
-            raise ValueError(f"top_k must be a positive integer, or None for all labels; got {top_k!r}")
+        check_top_k(kwargs.get("top_k"))
+        on_error = kwargs.get("on_error", "raise")
         if on_error not in ON_ERROR:
             raise ValueError(f"on_error must be one of {', '.join(ON_ERROR)}; got {on_error!r}")
         for name in EVENTS:
@@ -154,24 +161,8 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
         return preprocess, forward, postprocess
 
     def _lowest_scores(self, threshold: float | str | None) -> list[float] | None:
-        """Minimum score of each label."""
-        if threshold is None:
-            return None
         config = self.model.config
-        labels = config.labels
-        if threshold != "tuned":
-            if not isinstance(threshold, Real) or not 0 <= threshold <= 1:
-                raise ValueError(f'threshold must be a number from 0 to 1, or "tuned"; got {threshold!r}')
-            return [threshold] * len(labels)
-        if config.thresholds is None:
-            raise ValueError(
-                "this model has no tuned thresholds, which multi-label models and word spotters have: give a number"
-            )
-        if len(config.thresholds) != len(labels):
-            raise ValueError(
-                f"config.thresholds has {len(config.thresholds)} values for {len(labels)} labels: tune them again"
-            )
-        return config.thresholds
+        return minimum_scores(threshold, config.thresholds, len(config.labels))
 
     def preprocess(
         self, inputs, sampling_rate=None, on_error="raise", return_timestamps=False, events=False, hop_length_s=None
