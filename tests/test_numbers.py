@@ -141,6 +141,23 @@ def test_figures_on_recordings(data, name):
     assert f"({data}/{name}.md)" in (folder / "README.md").read_text()
 
 
+def test_checkpoints():
+    table, text = rows("docs/results.md"), read("docs/results.md")
+    for path in ROOT.glob("model_cards/*/results.json"):
+        run = json.loads(path.read_text())
+        people = run.get("detection", {}).get("splits", {}).get("recordings")
+        if people:
+            score = people["keyword_accuracy"]
+            accuracy, clips = run["metrics"]["recordings"]["accuracy"], run["clips"]["recordings"]
+            assert f"it is {100 * accuracy:.1f} % of {clips} clips" in text
+            assert f"it misses {100 * people['miss_rate']:.1f} % of the words" in text
+        elif run["metrics"]:
+            score = run["metrics"]["validation"]["accuracy"]
+        else:
+            score = run["compared"][0]["mean"]
+        assert table[f"`{path.parent.name}`"][-1] == f"{100 * score:.1f} %"
+
+
 def test_spoken_words():
     table = rows("docs/spoken_words.md")
     for run in load("benchmarks/results/spoken_words.json"):
