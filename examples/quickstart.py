@@ -41,7 +41,8 @@ def main(argv: list[str] | None = None):
     people = json.loads(MEASURED.read_text(encoding="utf-8"))["detection"]["splits"]["recordings"]
     print("\naccuracy among the ten words:")
     print(f"  {synthetic['keyword_accuracy']:.4f}  {synthetic['keyword_clips']} test clips of unseen synthetic voices")
-    print(f"  {people['keyword_accuracy']:.4f}  {people['keyword_clips']} recordings of people ({MEASURED.name})")
+    print(f"  {people['keyword_accuracy']:.4f}  {people['keyword_clips']} recordings of people, in an earlier run")
+    print(f"          of this command (docs/results/{MEASURED.name})")
     print(NEXT_STEPS.format(model=args.model))
 
 

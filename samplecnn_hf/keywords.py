@@ -18,7 +18,7 @@ def detections(scores: np.ndarray, threshold: float, refractory_windows: int) ->
     A window whose score reaches the threshold is a detection, unless there was one less than `refractory_windows`
     before.
     """
-    reached, found, next_window = np.flatnonzero(scores >= threshold), [], 0
+    reached, found, next_window = np.flatnonzero(reaches(scores, threshold)), [], 0
     while (i := np.searchsorted(reached, next_window)) < len(reached):
         found.append(int(reached[i]))
         next_window = reached[i] + max(1, refractory_windows)

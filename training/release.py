@@ -35,7 +35,7 @@ from training.loop.run import create_accelerator
 from training.recipe import Recipe
 from training.spoken_words import SpokenWordsRecipe
 
-EXAMPLES, ONNX = "examples", "onnx"  # folders in the model's folder
+EXAMPLES = "examples"  # folder in the model's folder
 NUM_ANSWERS = 3  # labels stored with each example
 TOLERANCE = 1e-3  # of scores: other processors round differently, which may change the answer for one clip
 

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassification
 from samplecnn_hf.analysis.plots import BLUE, GREEN
+from samplecnn_hf.events_samplecnn import reaches
 from samplecnn_hf.keywords import HOP_SECONDS, NO_KEYWORD, REFRACTORY_SECONDS, detections
 from training.data.prepared import PreparedClips
 from training.data.segments import to_float
@@ -56,7 +57,7 @@ class Scores(NamedTuple):
         return {
             "threshold": threshold,
             "false_alarms_per_hour": count_detections(self.others, threshold) / self.hours if self.hours else None,
-            "miss_rate": float((self.keywords < threshold).mean()) if len(self.keywords) else None,
+            "miss_rate": float((~reaches(self.keywords, threshold)).mean()) if len(self.keywords) else None,
         }
 
 

@@ -76,8 +76,10 @@ def write_spoken_commands(
         tasks.append(partial(_write_noises, partial_dir / BACKGROUND_NOISE, seed))
         run_in_parallel(tasks, num_workers, "Speaking", tasks_per_process=1)
         if speakers:
-            said = [(speaker, _said_by(speaker.name, words, takes, unknown_words, seed)) for speaker in speakers]
-            tasks = [partial(_speak_vocoded, partial_dir, *clips, seed) for clips in _by_word(said)]
+            vocoded_clips = [
+                (speaker, _said_by(speaker.name, words, takes, unknown_words, seed)) for speaker in speakers
+            ]
+            tasks = [partial(_speak_vocoded, partial_dir, *clips, seed) for clips in _by_word(vocoded_clips)]
             run_in_parallel(tasks, num_workers, "Speaking, vocoded")
         write_lists(partial_dir)
 
