@@ -19,6 +19,7 @@ MODEL_FILES = [
     "events_samplecnn.py",
     "feature_extraction_samplecnn.py",
     "inference_samplecnn.py",
+    "layers_samplecnn.py",
     "model.safetensors",
     "modeling_samplecnn.py",
     "pipeline_samplecnn.py",

@@ -8,7 +8,7 @@ from torch import nn
 from transformers import Trainer, TrainingArguments
 
 from samplecnn_hf import SampleCNNForAudioClassification, create_config
-from samplecnn_hf.modeling_samplecnn import SampleCNNStem
+from samplecnn_hf.layers_samplecnn import SampleCNNStem
 
 MULTI_LABEL = "multi_label_classification"
 MEL = {"front_end": "mel", "stem_kernel_size": 243, "stem_stride": 81, "num_blocks": 2, "segment_length": 1458}

@@ -30,6 +30,7 @@ HUB_FILES = [
     "events_samplecnn.py",
     "feature_extraction_samplecnn.py",
     "inference_samplecnn.py",
+    "layers_samplecnn.py",
     "modeling_samplecnn.py",
     "pipeline_samplecnn.py",
     "windows_samplecnn.py",

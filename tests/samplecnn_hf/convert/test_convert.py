@@ -196,6 +196,7 @@ def test_folder_is_complete(tmp_path, save_state):
         "events_samplecnn.py",
         "feature_extraction_samplecnn.py",
         "inference_samplecnn.py",
+        "layers_samplecnn.py",
         "modeling_samplecnn.py",
         "pipeline_samplecnn.py",
         "windows_samplecnn.py",
