@@ -1,6 +1,6 @@
 """Front ends and blocks of `optimize_for_inference`: batch norms folded into the convolutions.
 
-Like those of `modeling_samplecnn.py`, they pass on feature maps [segments, channels, 1, frames] in channels-last
+Like those of `layers_samplecnn.py`, they pass on feature maps [segments, channels, 1, frames] in channels-last
 memory, where max-pooling is a maximum over rows. Convolutions of many frames run in pieces: the C library returns
 large blocks to the system when they are freed, and getting them back costs up to a quarter of the time.
 """
@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-KERNEL_SIZE = 3  # of the blocks' convolutions and of their pooling
+from .configuration_samplecnn import KERNEL_SIZE
+
 CPU_PIECE_BYTES = 6 * 2**20  # of the output of a convolution
 
 

@@ -18,12 +18,12 @@ import torch
 import torch.nn.functional as F
 
 from .configuration_samplecnn import KERNEL_SIZE, SampleCNNConfig
+from .layers_samplecnn import at_least_float32
 from .modeling_samplecnn import (
     CPU_SEGMENTS_AT_A_TIME,
     SEGMENTS_AT_A_TIME,
     SampleCNNForAudioClassification,
     SampleCNNModel,
-    at_least_float32,
 )
 
 
