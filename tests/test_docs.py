@@ -22,6 +22,7 @@ import pytest
 import soundfile
 import torch
 import yaml
+from accelerate.commands.launch import launch_command_parser
 from accelerate.state import AcceleratorState
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from typer.core import TyperCommand
@@ -35,6 +36,7 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").g
     ROOT / "docs" / "experiments" / "README.md"
 ]
 NEEDS = {
+    "GPUs": "several GPUs",
     "cluster": "several machines",
     "data": "a data set that is not part of the repository",
     "hub": "an account on the Hub and its token",
@@ -183,7 +185,8 @@ def to_call(words: list[str]):
     if program == "python":
         return main_of(rest)
     if words[:2] == ["accelerate", "launch"]:
-        return main_of(words[2:])
+        launched = launch_command_parser().parse_args(words[2:])
+        return main_of([launched.training_script, *launched.training_script_args])
     if program == "samplecnn":
         from samplecnn_hf.cli import main
 
@@ -226,14 +229,13 @@ def spaces_demo_path(monkeypatch):
 @pytest.mark.parametrize("block", BASH, ids=str)
 def test_the_options_of_every_command_exist(block, monkeypatch, spaces_demo_path):
     monkeypatch.chdir(ROOT)
+    calls = [(words[0], *call) for words in block.commands() if (call := to_call(words))]
     parse_only(monkeypatch)
-    for words in block.commands():
-        if call := to_call(words):
-            main, argv = call
-            monkeypatch.setattr(sys, "argv", [words[0], *argv])
-            if argv:
-                with pytest.raises(Parsed):
-                    main()
+    for program, main, argv in calls:
+        monkeypatch.setattr(sys, "argv", [program, *argv])
+        if argv:
+            with pytest.raises(Parsed):
+                main()
 
 
 # What runs

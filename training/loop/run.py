@@ -21,7 +21,12 @@ from training.recipe import Recipe
 
 
 def create_accelerator(recipe: Recipe) -> Accelerator:
-    """Set up devices, precision and threads. Raises `RecipeError` if the started processes are not connected."""
+    """
+    Set up devices, precision and threads.
+
+    Raises:
+        RecipeError: the started processes are not connected, or the device lacks what the recipe asks for.
+    """
     device = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU")).device
     accelerator = Accelerator(
         mixed_precision=resolve_precision(recipe.mixed_precision, device),
@@ -32,6 +37,8 @@ def create_accelerator(recipe: Recipe) -> Accelerator:
             "the processes are not connected: set ACCELERATE_USE_CPU=true for several processes on a CPU"
         )
     if accelerator.device.type == "cpu":
+        if recipe.sync_batch_norm:
+            raise RecipeError("--sync_batch_norm needs GPUs: torch cannot synchronize batch norms on a CPU")
         prepare_cpu(accelerator.num_processes, recipe.threads)
     return accelerator
 

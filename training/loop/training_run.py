@@ -63,6 +63,8 @@ class TrainingRun:
         self.history: list[dict] = []
         if recipe.warm_statistics and folder.last_checkpoint() is None:
             self.warm_statistics(model)
+        if recipe.sync_batch_norm:
+            model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
         model.samplecnn.freeze_layers(recipe.freeze)
         self.average = None
         if recipe.average_decay:

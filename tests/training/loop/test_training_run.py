@@ -1,13 +1,9 @@
 """The loop: metrics, stages and extreme values; runs that are interrupted, damaged, started twice or out of space."""
 
 import json
-import os
 import pickle
 import resource
 import shutil
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -162,31 +158,6 @@ def test_resumed_run_is_the_uninterrupted_one(tiny_run, interrupted, tmp_path, o
     for record in sum(histories, []):
         record.pop("seconds")
     assert histories[0] == histories[1] and len(histories[0]) == 3
-
-
-@pytest.mark.slow
-def test_two_processes_resume(tiny_run, tmp_path):
-    """Each has random numbers of its own."""
-
-    def start(folder: str, *options: str) -> subprocess.Popen:
-        command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "training/train.py"]
-        command += [*without(tiny_run, "output_dir"), f"--output_dir={tmp_path / folder}", *options]
-        environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
-        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE)
-
-    assert start("whole").wait() == 0
-    process = start("run")
-    while not (tmp_path / "run.unfinished" / "checkpoint-0001").exists() and process.poll() is None:
-        time.sleep(0.001)
-    process.terminate()  # and it does the same to its two workers
-    process.wait()
-    assert not (tmp_path / "run").exists(), "the run ended before it could be killed"
-    with pytest.raises(SystemExit, match="was trained with 2 processes, not 1"):
-        train.main([*tiny_run, "--resume"])
-    process = start("run", "--resume")
-    assert "resumed after epoch" in process.communicate()[0].decode() and process.returncode == 0
-    weights = [(tmp_path / folder / "model.safetensors").read_bytes() for folder in ("whole", "run")]
-    assert weights[0] == weights[1]
 
 
 @pytest.mark.parametrize("after", [0, 1, "preparation"])
