@@ -14,6 +14,12 @@ def in_new_process(function, *args):
         return executor.submit(function, *args).result()
 
 
+def resident_memory(field: str) -> float:
+    """MB of this process, from Linux."""
+    with open("/proc/self/status", encoding="ascii") as status:
+        return int(status.read().partition(f"{field}:")[2].split()[0]) / 1024
+
+
 def write_results(name: str, results: dict):
     """Write benchmarks/results/`name`.json and print it."""
     text = json.dumps(results, indent=2) + "\n"

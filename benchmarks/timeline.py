@@ -16,7 +16,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from benchmarks.common import in_new_process, write_results
+from benchmarks.common import in_new_process, resident_memory, write_results
 from samplecnn_hf import (
     SampleCNNAudioClassificationPipeline,
     SampleCNNFeatureExtractor,
@@ -92,12 +92,6 @@ def measure_stream() -> float:
         if stream.push(chunk):
             seconds.append(time.process_time() - start)
     return round(1000 * statistics.median(seconds), 1)
-
-
-def resident_memory(field: str) -> float:
-    """MB of this process, from Linux."""
-    with open("/proc/self/status", encoding="ascii") as status:
-        return int(status.read().partition(f"{field}:")[2].split()[0]) / 1024
 
 
 def main():

@@ -1,8 +1,7 @@
 """Front ends and blocks of `optimize_for_inference`: batch norms folded into the convolutions.
 
 Like those of `layers_samplecnn.py`, they pass on feature maps [segments, channels, 1, frames] in channels-last
-memory, where max-pooling is a maximum over rows. Convolutions of many frames run in pieces: the C library returns
-large blocks to the system when they are freed, and getting them back costs up to a quarter of the time.
+memory, where max-pooling is a maximum over rows. Convolutions of many frames run in pieces, which stay in the cache.
 """
 
 from functools import reduce
@@ -14,6 +13,17 @@ from torch import nn
 from .configuration_samplecnn import KERNEL_SIZE
 
 CPU_PIECE_BYTES = 6 * 2**20  # of the output of a convolution
+LARGEST_KEPT_BLOCK = 2**25 - 2**13  # bytes; glibc never keeps blocks of more than 32 MiB, with their headers
+
+
+def keep_freed_memory():
+    """
+    Let glibc keep freed feature maps: getting them back from the system takes up to a quarter of the time.
+
+    It returns those freed blocks to the system that are larger than all it has freed before (`M_MMAP_THRESHOLD` in
+    mallopt(3)), so this allocates and frees a large one. Other C libraries are not affected.
+    """
+    torch.empty(LARGEST_KEPT_BLOCK, dtype=torch.uint8)
 
 
 def fold(convolution: nn.Module, norm: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:

@@ -22,7 +22,7 @@ from .events_samplecnn import check_top_k, minimum_scores, select_labels
 
 METADATA = ("labels", "problem_type", "thresholds", "extractor", "precision")  # of an exported file, each as JSON
 OUTPUTS = ("logits", "segment_logits")
-GROUP_SAMPLES = 2**18  # of the segments that are classified at a time
+GROUP_SAMPLES = 2**17  # of the segments that are classified at a time
 DEFAULT_FILES = ("onnx/model.onnx", "openvino/model.xml")  # in the folder of a model
 
 

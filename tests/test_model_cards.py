@@ -12,7 +12,7 @@ from samplecnn_hf.model_folder import check_model_folder
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = sorted(path.parent for path in ROOT.glob("model_cards/*/config.json"))
-MAX_WEIGHTS = 8_000_000  # bytes
+MAX_WEIGHTS = 8 * 2**20  # bytes
 ANSWER = """
 import json
 import sys

@@ -147,15 +147,17 @@ def test_checkpoints():
         run = json.loads(path.read_text())
         people = run.get("detection", {}).get("splits", {}).get("recordings")
         if people:
-            score = people["keyword_accuracy"]
+            metric, score = "accuracy", people["keyword_accuracy"]
             accuracy, clips = run["metrics"]["recordings"]["accuracy"], run["clips"]["recordings"]
             assert f"it is {100 * accuracy:.1f} % of {clips} clips" in text
             assert f"it misses {100 * people['miss_rate']:.1f} % of the words" in text
         elif run["metrics"]:
-            score = run["metrics"]["validation"]["accuracy"]
+            metric, scores = run["metric"], list(run["metrics"].values())[-1]  # of the test split, if there is one
+            score = scores[metric]
         else:
-            score = run["compared"][0]["mean"]
-        assert table[f"`{path.parent.name}`"][-1] == f"{100 * score:.1f} %"
+            metric, score = run["metric"], run["compared"][0]["mean"]
+        shown = f"ROC-AUC {score:.4f}" if metric == "roc_auc" else f"{metric} {100 * score:.1f} %"
+        assert table[f"`{path.parent.name}`"][-1] == shown
 
 
 def test_spoken_words():

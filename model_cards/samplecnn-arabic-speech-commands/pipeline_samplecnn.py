@@ -33,7 +33,7 @@ PREPROCESS = ("sampling_rate", "on_error", "return_timestamps", "events", "hop_l
 EVENTS = ("median_filter_s", "minimum_event_length_s", "minimum_event_gap_s")
 PARAMETERS = ("top_k", "threshold", "function_to_apply", *PREPROCESS, *EVENTS)
 ON_ERROR = ("raise", "return")
-GROUP_SAMPLES = 2**21  # of the segments per forward pass: 8 MiB
+GROUP_SAMPLES = 2**20  # of the segments per forward pass: 4 MiB
 EVENT_THRESHOLD = 0.5  # of models without tuned thresholds
 
 MAX_DOWNLOAD_BYTES = 2**28

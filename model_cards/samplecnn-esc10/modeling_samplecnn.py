@@ -120,8 +120,9 @@ class SampleCNNPreTrainedModel(PreTrainedModel):
         """
         if self.is_optimized:
             raise RuntimeError("the model is optimized for inference already")
-        from .inference_samplecnn import folded_modules
+        from .inference_samplecnn import folded_modules, keep_freed_memory
 
+        keep_freed_memory()
         dtype = self.dtype if dtype is None else dtype
         models = [module for module in self.modules() if isinstance(module, SampleCNNPreTrainedModel)]
         for parent, name, module in [replacement for model in models for replacement in folded_modules(model, dtype)]:
