@@ -49,7 +49,10 @@ INTERPRETATION = (
     "**Filters**: for each filter of a layer, the spectrum of the input that maximizes its activation, found by "
     "gradient ascent from noise; filters are sorted by peak frequency."
 )
-CSS = ".gradio-container {max-width: 960px !important; margin: auto}"
+CSS = """
+.gradio-container {max-width: 960px !important; margin: auto}
+.tabs {contain: inline-size}  /* otherwise, the row of tabs widens the page on a phone */
+"""
 
 
 def build_demo(models: Models) -> gr.Blocks:

@@ -163,7 +163,7 @@ def live_tab(demo: gr.Blocks, models: Models):
     outputs = [label, events, status]
 
     def show(recording: Recording):
-        return recording.scores, events_table(reversed(recording.events)), recording.status()
+        return recording.scores or None, events_table(reversed(recording.events)), recording.status()
 
     def start(request: gr.Request):
         recordings.remove(request.session_hash)
@@ -186,6 +186,9 @@ def live_tab(demo: gr.Blocks, models: Models):
         recordings.remove(request.session_hash)
 
     queued = {**ONE_CHUNK_AT_A_TIME, "api_visibility": "undocumented"}
+    # gradio 6.31 ignores `stream_every` in tabs that are not open when the page loads.
+    set_length = f"() => ({{__type__: 'update', stream_every: {CHUNK_SECONDS}}})"
+    microphone.start_recording(None, None, microphone, js=set_length, api_visibility="private")
     microphone.start_recording(start, None, outputs, api_name="live_start", **queued)
     microphone.stream(
         listen,
