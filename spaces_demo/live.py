@@ -158,12 +158,12 @@ def live_tab(demo: gr.Blocks, models: Models):
             model = models.dropdown()
             status = gr.Markdown(elem_id="live-status")
         with gr.Column():
-            label = gr.Label(num_top_classes=TOP_LABELS, label="Now", show_heading=False)
+            label = gr.Label(num_top_classes=TOP_LABELS, label="Now", show_heading=False, elem_id="live-label")
             events = gr.Dataframe(**EVENTS_TABLE, label="So far, the latest first", elem_id="live-events")
     outputs = [label, events, status]
 
     def show(recording: Recording):
-        return recording.scores or None, events_table(reversed(recording.events)), recording.status()
+        return recording.scores, events_table(reversed(recording.events)), recording.status()
 
     def start(request: gr.Request):
         recordings.remove(request.session_hash)
