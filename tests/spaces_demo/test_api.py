@@ -90,11 +90,18 @@ def test_events_and_windows_are_those_of_the_pipeline(client, space, write_chang
         assert window == pytest.approx({item["label"]: item["score"] for item in other["scores"]}, abs=1e-4)
 
 
+def test_alt_text_of_the_timeline(client, write_changes):
+    path = handle_file(str(write_changes()))
+    _, _, events, plot, _ = client.predict(path, "words", api_name="/classify")
+    named = [f"{event['label']} from {event['from (s)']:.1f} to {event['to (s)']:.1f} s" for event in rows(events)]
+    assert len(named) == 5 and plot["chart"].startswith(f"Probabilities over time: {', '.join(named)}.")
+
+
 def test_compare(client, write_tone):
     path = write_tone()
     both = client.predict(handle_file(str(path)), "words", "basic", api_name="/compare")
     for answer, model in zip(both, ("words", "basic"), strict=True):
-        assert scores(answer) == classify(client, path, model)[1]
+        assert scores(answer) == pytest.approx(classify(client, path, model)[1], abs=1e-5)
 
 
 def test_labels_are_text_on_one_line(client, write_tone):

@@ -228,7 +228,7 @@ def test_record_in_the_page(page):
     assert any(name in label.inner_text() for name in LABELS)
     page.get_by_label("Model").filter(visible=True).click()
     page.get_by_role("option", name="spotter").click()
-    page.locator("#live-events").get_by_text(re.compile("bird|cat|dog")).first.wait_for()
+    page.locator("#live-events").get_by_text(re.compile("bird|cat|dog")).filter(visible=True).first.wait_for()
     page.get_by_role("button", name="Stop", exact=True).click()
     page.wait_for_timeout(1000)
     heard = seconds_heard(page)
