@@ -1,5 +1,5 @@
 """
-Gradio demo: classify audio with SampleCNN, see the probabilities over time, and inspect the network.
+Gradio demo: classify audio and a microphone's stream with SampleCNN, see what is when, and inspect the network.
 
     python spaces_demo/app.py runs/quickstart ORG/NAME   # model folders or Hub ids
 
@@ -19,20 +19,17 @@ if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
     libc.mallopt(-8, 1)  # M_ARENA_MAX; before the imports below start threads
 
 import gradio as gr
-from gradio.components.plot import PlotData
 from huggingface_hub import SpaceCard
 from transformers.utils.logging import disable_progress_bar
 
 from audio import MAX_FILE_SIZE, MAX_MINUTES, AudioInput
-from models import Models
-from samplecnn_hf.analysis import plot_clip_excitations, plot_filters
+from live import live_tab
+from models import EVENTS_TABLE, TOP_LABELS, Models, events_table
+from plots import Figure, excitations_figure, filters_figure
 from samplecnn_hf.text import one_line
 
 FOLDER = Path(__file__).parent
 EXAMPLES = sorted(str(path) for path in (FOLDER / "examples").iterdir())
-TOP_LABELS = 5
-PLOT_WIDTH = 5  # inches; the text stays legible on a phone
-PLOT_DPI = 200
 MAX_FILTER_LAYER = 4  # higher layers take minutes
 UPLOAD_LIFETIME = 600  # seconds
 # A network uses all cores, so one clip is processed at a time; MAX_QUEUE further requests wait.
@@ -52,31 +49,20 @@ INTERPRETATION = (
     "**Filters**: for each filter of a layer, the spectrum of the input that maximizes its activation, found by "
     "gradient ascent from noise; filters are sorted by peak frequency."
 )
-CSS = ".gradio-container {max-width: 960px !important; margin: auto}"
-
-
-class DescribedPlotData(PlotData):
-    chart: str  # gradio starts the alt text of the image with it
-
-
-class Figure(gr.Plot):
-    """A matplotlib figure; the alt text is its label."""
-
-    is_template = True  # rendered as its parent class
-
-    def postprocess(self, value):
-        if value is None:
-            return None
-        value.set_dpi(PLOT_DPI)
-        return DescribedPlotData(**super().postprocess(value).model_dump(), chart=f"{self.label}:")
+CSS = """
+.gradio-container {max-width: 960px !important; margin: auto}
+.tabs {contain: inline-size}  /* otherwise, the row of tabs widens the page on a phone */
+"""
 
 
 def build_demo(models: Models) -> gr.Blocks:
-    """The page with its three tabs; every button is also an endpoint of the API (`gradio_client`)."""
+    """The page with its four tabs; every button is also an endpoint of the API (`gradio_client`)."""
     with gr.Blocks(title="SampleCNN", delete_cache=(UPLOAD_LIFETIME, UPLOAD_LIFETIME)) as demo:
         gr.Markdown(INTRODUCTION)
         with gr.Tab("Classify"):
             classify_tab(models)
+        with gr.Tab("Live"):
+            live_tab(demo, models)
         with gr.Tab("Compare models"):
             compare_tab(models)
         with gr.Tab("Inspect the network"):
@@ -87,36 +73,46 @@ def build_demo(models: Models) -> gr.Blocks:
 def classify_tab(models: Models):
     with gr.Row():
         with gr.Column():
-            audio, model = audio_input(), model_dropdown(models)
+            audio, model = audio_input(), models.dropdown()
             button = gr.Button("Classify", variant="primary")
             gr.Examples(EXAMPLES, audio, label="Examples")
         with gr.Column():
             summary = gr.Markdown(elem_id="summary")
             label = gr.Label(num_top_classes=TOP_LABELS, label="Probabilities", show_heading=False)
-    gr.Markdown("### Probabilities over time, one column per segment")
-    timeline = Figure(label="Label probabilities over time", show_label=False, elem_id="timeline")
-    with gr.Accordion("Probabilities as a table", open=False):
-        table = gr.Dataframe(label="One row per segment")
+    with gr.Column(visible=False) as details:
+        gr.Markdown("### When: the probability of a label reaches its threshold")
+        events = gr.Dataframe(**EVENTS_TABLE, label="Events", show_label=False, elem_id="events")
+        timeline = Figure(label="Probabilities over time", show_label=False, elem_id="timeline")
+        with gr.Accordion("Probabilities as a table", open=False):
+            table = gr.Dataframe(label="One row per window of one segment", interactive=False)
 
     def classify(audio: str, model: str):
-        """Classify an audio file: summary, label probabilities, and the probabilities per segment (plot and table)."""
+        """Classify an audio file: summary, label probabilities, events, and probabilities over time (plot, table)."""
         prediction = models[model].predict(audio)
-        return prediction.summary, prediction.label_probabilities(), prediction.plot(PLOT_WIDTH), prediction.table()
+        return (
+            prediction.summary,
+            prediction.probabilities,
+            events_table(prediction.events),
+            prediction.timeline(),
+            prediction.table(),
+            gr.Column(visible=len(prediction.starts) > 1),
+        )
 
-    button.click(classify, [audio, model], [summary, label, timeline, table], api_name="classify", **ONE_AT_A_TIME)
+    outputs = [summary, label, events, timeline, table, details]
+    button.click(classify, [audio, model], outputs, api_name="classify", **ONE_AT_A_TIME)
 
 
 def compare_tab(models: Models):
     audio = audio_input()
     with gr.Row():
-        dropdowns = [model_dropdown(models, index) for index in (0, -1)]
+        dropdowns = [models.dropdown(index) for index in (0, -1)]
     button = gr.Button("Compare", variant="primary")
     with gr.Row():
         labels = [gr.Label(num_top_classes=TOP_LABELS, label=title) for title in ("First model", "Second model")]
 
     def compare(audio: str, first: str, second: str):
         """Classify an audio file with two models and return the label probabilities of each."""
-        return [models[name].predict(audio).label_probabilities() for name in (first, second)]
+        return [models[name].probabilities(audio) for name in (first, second)]
 
     button.click(compare, [audio, *dropdowns], labels, api_name="compare", **ONE_AT_A_TIME)
 
@@ -125,7 +121,7 @@ def inspect_tab(models: Models):
     gr.Markdown(INTERPRETATION)
     with gr.Row():
         with gr.Column():
-            audio, model = audio_input(), model_dropdown(models)
+            audio, model = audio_input(), models.dropdown()
             excitations_button = gr.Button("Show excitations", variant="primary")
         with gr.Column():
             layer = gr.Slider(1, MAX_FILTER_LAYER, value=3, step=1, label="Layer (1: first convolution)")
@@ -135,7 +131,7 @@ def inspect_tab(models: Models):
 
     def excitations(audio: str, model: str):
         """Plot the excitations of every squeeze-and-excitation block for an audio file."""
-        return plot_clip_excitations(models[model].excitations(audio), width=PLOT_WIDTH)
+        return excitations_figure(models[model].excitations(audio))
 
     @lru_cache(maxsize=64)
     def estimate(model: str, layer: int):
@@ -143,7 +139,7 @@ def inspect_tab(models: Models):
 
     def filters(model: str, layer: int):
         """Plot the estimated filters of a layer; the estimate is computed once per model and layer."""
-        return plot_filters([estimate(model, int(layer))], width=PLOT_WIDTH)
+        return filters_figure(estimate(model, int(layer)))
 
     excitations_button.click(excitations, [audio, model], excitations_plot, api_name="excitations", **ONE_AT_A_TIME)
     filters_button.click(filters, [model, layer], filters_plot, api_name="filters", **ONE_AT_A_TIME)
@@ -151,10 +147,6 @@ def inspect_tab(models: Models):
 
 def audio_input() -> AudioInput:
     return AudioInput(sources=["upload", "microphone"], type="filepath", label="Audio", buttons=["download"])
-
-
-def model_dropdown(models: Models, index: int = 0) -> gr.Dropdown:
-    return gr.Dropdown(models.names, value=models.names[index], label="Model")
 
 
 def main(argv: list[str] | None = None):

@@ -2,12 +2,15 @@
 
 import gradio as gr
 import numpy as np
+import soundfile
+from gradio.events import EventListener, Events
 
 from samplecnn_hf import SampleCNNFeatureExtractor
 
 MAX_FILE_SIZE = "50mb"  # gradio rejects larger uploads before storing them
 MAX_MINUTES = 10
 MAX_DECODED_SAMPLES = 60 * MAX_MINUTES * 48_000 * 8  # all channels of 7.1 audio; limits the decoding time
+MAX_CHUNK_SECONDS = 10
 
 
 def user_error(message: str) -> gr.Error:
@@ -24,6 +27,49 @@ class AudioInput(gr.Audio):
         if str(url_or_file_path).startswith(("http://", "https://")):
             raise user_error("This demo does not download audio: please upload the file.")
         return await super().async_move_resource_to_block_cache(url_or_file_path)
+
+
+class Microphone(AudioInput):
+    """
+    A microphone whose chunks are separate jobs of the queue.
+
+    With gradio's own `stream` event, a recording would occupy a place in the queue until it ends, and a chunk that
+    arrives before the previous one is processed would replace it.
+    """
+
+    is_template = True
+    EVENTS = [
+        EventListener(
+            "stream", show_progress="hidden", event_specific_args=Events.stream.event_specific_args, connection="sse"
+        ),
+        Events.start_recording,
+        Events.stop_recording,
+    ]
+
+    def get_block_name(self):
+        return "audio"  # of the frontend's component
+
+
+def read_chunk(path: str | None) -> tuple[int, np.ndarray]:
+    """
+    Read a chunk of a recording.
+
+    Returns:
+        The sampling rate, and float32 samples [samples, channels].
+
+    Raises:
+        gr.Error: the chunk is not an audio file, or longer than `MAX_CHUNK_SECONDS`.
+    """
+    if path is None:
+        raise user_error("No audio: record with the microphone.")
+    try:
+        # Without the file's name: soundfile would trust its suffix.
+        with open(path, "rb") as file, soundfile.SoundFile(file) as sound:
+            if sound.frames > MAX_CHUNK_SECONDS * sound.samplerate:
+                raise user_error(f"A chunk is at most {MAX_CHUNK_SECONDS} seconds long: send it in parts.")
+            return sound.samplerate, sound.read(dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise user_error(f"This chunk cannot be read as audio: {error.error_string}") from error
 
 
 def read_clip(path: str | None, extractor: SampleCNNFeatureExtractor) -> np.ndarray:

@@ -1,62 +1,76 @@
 """The models of the demo and their predictions for a clip."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import gradio as gr
 import numpy as np
 import pandas as pd
-import torch
 
 from audio import read_clip, user_error
-from samplecnn_hf import SampleCNNFeatureExtractor
-from samplecnn_hf.analysis import (
-    ClipExcitations,
-    ExcitationRecorder,
-    FilterEstimates,
-    estimate_filters,
-    input_rms,
-    plot_timeline,
-)
+from plots import timeline_figure
+from samplecnn_hf import SampleCNNAudioClassificationPipeline, SampleCNNFeatureExtractor
+from samplecnn_hf.analysis import ClipExcitations, ExcitationRecorder, FilterEstimates, estimate_filters, input_rms
 from samplecnn_hf.loading import load_classifier
+from samplecnn_hf.pipeline_samplecnn import EVENT_THRESHOLD
 from samplecnn_hf.text import escape_markdown, printable
+
+TOP_LABELS = 5
+EVENTS_TABLE = {  # options of `gr.Dataframe`
+    "headers": ["label", "from (s)", "to (s)", "score"],
+    "datatype": ["str", "number", "number", "number"],
+    "interactive": False,
+    "buttons": [],
+}
+WINDOWS_PER_SEGMENT = 3  # of a timeline: they overlap
 
 
 @dataclass(frozen=True)
 class Prediction:
     """
-    A model's prediction for a clip.
+    A model's prediction for a clip, from the output of the pipeline.
 
     Attributes:
-        labels: label names in the order of the model's outputs, each on one line.
-        probabilities: of the clip, as `pipeline` returns them [labels].
         summary: the predicted label or labels, in Markdown.
-        segment_probabilities: [segments, labels].
-        starts: start time of each segment in seconds [segments].
-        duration: of the clip in seconds, at least one segment.
+        probabilities: of the clip by label, the highest first.
+        events: `{"label", "start", "end", "score"}`, in seconds.
+        labels: label names in the order of the model's outputs, each on one line.
+        window_probabilities: [windows, labels].
+        starts: start time of each window in seconds [windows].
+        edges: limits in seconds of the time that each window stands for [windows + 1].
     """
 
-    labels: list[str]
-    probabilities: np.ndarray
     summary: str
-    segment_probabilities: np.ndarray
+    probabilities: dict[str, float]
+    events: list[dict]
+    labels: list[str]
+    window_probabilities: np.ndarray
     starts: np.ndarray
-    duration: float
+    edges: np.ndarray
 
-    def label_probabilities(self) -> dict[str, float]:
-        """Value of a `gr.Label`."""
-        return dict(zip(self.labels, self.probabilities.tolist(), strict=True))
-
-    def plot(self, width: float):
-        """Plot the segment probabilities as a `matplotlib` figure, `width` inches wide."""
-        return plot_timeline(self.segment_probabilities, self.labels, self.starts, self.duration, width=width)
+    def timeline(self):
+        """Plot the probabilities of the windows as a `matplotlib` figure."""
+        return timeline_figure(self.window_probabilities, self.labels, self.edges, self.events)
 
     def table(self) -> pd.DataFrame:
-        """Segment probabilities, one row per segment."""
-        table = pd.DataFrame(self.segment_probabilities.round(4), columns=self.labels)
+        """Probabilities of the windows, one row per window."""
+        table = pd.DataFrame(self.window_probabilities.round(4), columns=self.labels)
         table.insert(0, "start (s)", self.starts.round(2), allow_duplicates=True)  # a label may have this name
         return table
+
+
+def events_table(events: Iterable[dict]) -> pd.DataFrame:
+    """Value of a table of events."""
+    rows = [(event["label"], *(round(event[key], 2) for key in ("start", "end", "score"))) for event in events]
+    return pd.DataFrame(rows, columns=EVENTS_TABLE["headers"])
+
+
+def to_event(output: dict) -> dict:
+    """Convert an event of the pipeline, or a detection, to `{"label", "start", "end", "score"}`."""
+    start, end = output["timestamp"]
+    return {"label": printable(output["label"]), "start": start, "end": end, "score": output["score"]}
 
 
 class Classifier:
@@ -64,38 +78,56 @@ class Classifier:
 
     def __init__(self, model_id: str):
         self.model, self.extractor = load_classifier(model_id)
-        # The model may use only the first segments of a clip; the timeline covers all of it.
-        self.timeline_extractor = SampleCNNFeatureExtractor.from_dict(
-            self.extractor.to_dict(), max_segments=None, drop_last=False
+        self.pipeline = SampleCNNAudioClassificationPipeline(
+            model=self.model, feature_extractor=self.extractor, device="cpu", top_k=None
         )
-        self.labels = [printable(label) for label in self.model.config.labels]
+        self.segment_seconds = self.extractor.segment_length / self.extractor.sampling_rate
+        self.hop_length_s = self.segment_seconds / WINDOWS_PER_SEGMENT
+        self.thresholds = self.model.config.thresholds or [EVENT_THRESHOLD] * self.model.config.num_labels
 
-    @torch.inference_mode()
+    def probabilities(self, path: str | None) -> dict[str, float]:
+        """Label probabilities for an audio file, the value of a `gr.Label`. Raises `gr.Error` if it cannot be read."""
+        return by_label(self._call(path))
+
     def predict(self, path: str | None) -> Prediction:
-        """Classify an audio file. Raises `gr.Error` if it cannot be read."""
-        waveform = self.extractor.fill(read_clip(path, self.extractor))
-        segments = self.timeline_extractor.normalize(self.timeline_extractor.segment(waveform))
-        logits = self.model(torch.from_numpy(segments)[None]).segment_logits[0]
-        by_segment = (logits.sigmoid() if self.model.config.multi_label else logits.softmax(-1)).double().numpy()
-        probabilities = by_segment[: len(self.extractor.segment_starts(len(waveform)))].mean(0)
-        rate = self.extractor.sampling_rate
-        starts = np.array(self.timeline_extractor.segment_starts(len(waveform))) / rate
-        duration = max(len(waveform), self.extractor.segment_length) / rate
-        return Prediction(self.labels, probabilities, self.summary(probabilities), by_segment, starts, duration)
+        """Probabilities and events for an audio file. Raises `gr.Error` if it cannot be read."""
+        output = self._call(path, return_timestamps=True, events=True, hop_length_s=self.hop_length_s)
+        chunks, config = output["chunks"], self.model.config
+        starts = np.array([chunk["timestamp"][0] for chunk in chunks])
+        middles = starts[1:] + (chunks[0]["timestamp"][1] - output["hop_length_s"]) / 2
+        scores = [{item["label"]: item["score"] for item in chunk["scores"]} for chunk in chunks]
+        return Prediction(
+            self.summary(by_label(output["scores"]), is_long=len(chunks) > 1),
+            by_label(output["scores"]),
+            [to_event(event) for event in output["events"]],
+            [printable(label) for label in config.labels],
+            np.array([[row[label] for label in config.labels] for row in scores]),
+            starts,
+            np.array([0.0, *middles, chunks[-1]["timestamp"][1]]),
+        )
 
-    def summary(self, probabilities: np.ndarray) -> str:
+    def _call(self, path: str | None, **options):
+        audio = {"array": read_clip(path, self.extractor), "sampling_rate": self.extractor.sampling_rate}
+        try:
+            return self.pipeline(audio, **options)
+        except ValueError as error:
+            raise user_error(str(error)) from error
+
+    def summary(self, probabilities: dict[str, float], is_long: bool) -> str:
         """The best label or, for a multi-label model, those that reach their threshold (0.5 unless tuned)."""
-        bold = [f"**{escape_markdown(label)}**" for label in self.labels]
+        bold = {label: f"**{escape_markdown(label)}**" for label in probabilities}
         if not self.model.config.multi_label:
-            best = int(probabilities.argmax())
-            return f"{bold[best]}, with a probability of {probabilities[best]:.0%}"
-        thresholds = np.array(self.model.config.thresholds or [0.5] * len(self.labels))
-        detected = [bold[i] for i in np.argsort(-probabilities) if probabilities[i] >= thresholds[i]]
+            best = next(iter(probabilities))
+            return f"{bold[best]}, with a probability of {probabilities[best]:.0%}{', on average' * is_long}"
+        thresholds = dict(zip(map(printable, self.model.config.labels), self.thresholds, strict=True))
+        detected = [bold[label] for label, value in probabilities.items() if value >= thresholds[label]]
         return f"Detected: {', '.join(detected)}" if detected else "No label reaches its threshold."
 
     @cached_property
     def recorder(self) -> ExcitationRecorder:
-        return ExcitationRecorder(self.model, self.timeline_extractor)
+        # The model may use only the first segments of a clip; the excitations are those of all.
+        extractor = SampleCNNFeatureExtractor.from_dict(self.extractor.to_dict(), max_segments=None, drop_last=False)
+        return ExcitationRecorder(self.model, extractor)
 
     def excitations(self, path: str | None) -> ClipExcitations:
         """Excitations for an audio file. Raises `gr.Error` if it cannot be read, or for a model without SE blocks."""
@@ -108,6 +140,11 @@ class Classifier:
     def filters(self, layer: int) -> FilterEstimates:
         """Estimate the filters of a layer by gradient ascent: seconds for the lowest layers, minutes for high ones."""
         return estimate_filters(self.model, layer, rms=input_rms(self.extractor))
+
+
+def by_label(scores: list[dict]) -> dict[str, float]:
+    """Convert scores of the pipeline to `{label: score}`; each label is one line."""
+    return {printable(item["label"]): item["score"] for item in scores}
 
 
 class Models:
@@ -125,6 +162,9 @@ class Models:
     @property
     def names(self) -> list[str]:
         return list(self.classifiers)
+
+    def dropdown(self, index: int = 0) -> gr.Dropdown:
+        return gr.Dropdown(self.names, value=self.names[index], label="Model")
 
     def __getitem__(self, name: str) -> Classifier:
         """Look up by name only: text from a visitor is never used as a path or Hub id."""

@@ -9,7 +9,9 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 
 from samplecnn_hf import SampleCNNFeatureExtractor
@@ -25,13 +27,15 @@ HOSTILE_LABELS = [
     "a|b",
     "\u202egnp.exe",
 ]
+WORDS = ["_silence_", "_unknown_", "bird", "cat", "dog"]
+SEGMENT_SECONDS = 1458 / 22050
 APP = Path(__file__).parents[2] / "spaces_demo" / "app.py"
 
 
 @dataclass(frozen=True)
 class Space:
     url: str
-    folder: Path  # of the models: words, tags, basic, hostile
+    folder: Path  # of the models: words, tags, basic, hostile, spotter
     process: subprocess.Popen
 
     def megabytes(self, field: str = "VmRSS") -> float:
@@ -45,18 +49,20 @@ class Space:
 
 @pytest.fixture(scope="session")
 def space(tmp_path_factory, make_model):
-    """A demo of tiny models: single-label, multi-label, without SE blocks, with hostile label names."""
+    """A demo of tiny models: single- and multi-label, without SE blocks, with hostile label names, a word spotter."""
     pytest.importorskip("gradio", reason="the demo needs gradio: pip install -e '.[demo]'")
     folder = tmp_path_factory.mktemp("space")
     names, hostile = with_labels(LABELS), with_labels(HOSTILE_LABELS)
     tags = {"problem_type": "multi_label_classification", "thresholds": [0.5] * len(LABELS)}
-    save(folder / "words", make_model("test-se", **names))
+    save(folder / "words", make_model("test-se", **names), scale=24)
     save(folder / "tags", make_model("test-se", **names, **tags), max_segments=2)
     save(folder / "basic", make_model("test-basic", **names))
     save(folder / "hostile", make_model("test-se", **hostile))
+    thresholds = [1.0, 1.0, 0.3, 0.3, 0.3]
+    save(folder / "spotter", make_model("test-se", **with_labels(WORDS), thresholds=thresholds), scale=24)
     port = free_port()
     environment = {**os.environ, "GRADIO_TEMP_DIR": str(folder / "uploads")}
-    models = [folder / name for name in ("words", "tags", "basic", "hostile")]
+    models = [folder / name for name in ("words", "tags", "basic", "hostile", "spotter")]
     command = [sys.executable, APP, *models, "--port", str(port)]
     with open(folder / "log.txt", "w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
@@ -69,9 +75,25 @@ def space(tmp_path_factory, make_model):
         process.wait()
 
 
-def save(folder: Path, model, **extractor):
+@pytest.fixture
+def write_changes(tmp_path, make_tone):
+    """write_changes(sampling_rate): a file of 1.6 seconds with tones and noise, for which labels change."""
+
+    def write(sampling_rate=22050):
+        generator, path = np.random.default_rng(0), tmp_path / "changes.wav"
+        tones = ((200, 0.3), (1000, 0.9), (4000, 0.5), (9000, 1.0))  # frequency and amplitude
+        parts = [make_tone(frequency, 0.2, sampling_rate, amplitude) for frequency, amplitude in tones]
+        for seconds, deviation in ((0.4, 0.2), (0.2, 0), (0.2, 0.02)):
+            parts.append(deviation * generator.standard_normal(round(seconds * sampling_rate)))
+        soundfile.write(path, np.concatenate(parts), sampling_rate)
+        return path
+
+    return write
+
+
+def save(folder: Path, model, scale=8, **extractor):
     with torch.no_grad():
-        model.classifier.out_proj.weight.mul_(8)  # distinct probabilities
+        model.classifier.out_proj.weight.mul_(scale)  # distinct probabilities
     model.save_pretrained(folder)
     SampleCNNFeatureExtractor(segment_length=1458, **extractor).save_pretrained(folder)
 

@@ -15,6 +15,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from samplecnn_hf import SampleCNNAudioClassificationPipeline
+from tests.spaces_demo.conftest import SEGMENT_SECONDS
 
 SPACE = Path(__file__).parents[2] / "spaces_demo"
 
@@ -27,11 +28,22 @@ def client(space, tmp_path):
 
 
 def classify(client, path, model="words"):
-    """Summary, {label: probability} of the top labels, and the table of the segments, one dict per segment."""
-    summary, probabilities, plot, table = client.predict(handle_file(str(path)), model, api_name="/classify")
+    """Summary, {label: probability} of the top labels, and the tables of the events and of the windows."""
+    summary, probabilities, events, plot, table = client.predict(handle_file(str(path)), model, api_name="/classify")
     assert is_image(plot)
-    scores = {row["label"]: row["confidence"] for row in probabilities["confidences"]}
-    return summary, scores, [dict(zip(table["headers"], row, strict=True)) for row in table["data"]]
+    return summary, scores(probabilities), rows(events), rows(table)
+
+
+def scores(label) -> dict[str, float]:
+    return {row["label"]: row["confidence"] for row in label["confidences"]}
+
+
+def rows(table) -> list[dict]:
+    return [dict(zip(table["headers"], row, strict=True)) for row in table["data"]]
+
+
+def pipeline(space, model):
+    return SampleCNNAudioClassificationPipeline.from_pretrained(space.folder / model)
 
 
 def is_image(output) -> bool:
@@ -42,43 +54,60 @@ def is_image(output) -> bool:
 @pytest.mark.parametrize("model", ["words", "tags"])
 def test_probabilities_are_those_of_the_pipeline(client, space, write_tone, model, name, rate):
     path = write_tone(name, seconds=0.4, sampling_rate=rate)
-    expected = SampleCNNAudioClassificationPipeline.from_pretrained(space.folder / model)(str(path), top_k=5)
-    _, scores, _ = classify(client, path, model)
-    assert list(scores) == [answer["label"] for answer in expected]
-    assert list(scores.values()) == pytest.approx([answer["score"] for answer in expected], abs=1e-5)
+    expected = pipeline(space, model)(str(path), top_k=5)
+    probabilities = classify(client, path, model)[1]
+    assert list(probabilities) == [answer["label"] for answer in expected]
+    assert list(probabilities.values()) == pytest.approx([answer["score"] for answer in expected], abs=1e-5)
 
 
 def test_summary(client, write_tone):
     path = write_tone(seconds=0.2)
-    summary, scores, _ = classify(client, path)
-    assert summary.startswith(f"**{next(iter(scores))}**, with a probability of")
-    summary, scores, _ = classify(client, path, "tags")
-    detected = [label for label, score in scores.items() if score >= 0.5]
+    summary, probabilities, *_ = classify(client, path)
+    assert re.fullmatch(rf"\*\*{next(iter(probabilities))}\*\*, with a probability of \d+%, on average", summary)
+    summary, probabilities, *_ = classify(client, path, "tags")
+    detected = [label for label, score in probabilities.items() if score >= 0.5]
     assert 0 < len(detected) < 5 and summary == "Detected: " + ", ".join(f"**{label}**" for label in detected)
+    assert classify(client, write_tone(seconds=0.05))[0].endswith("%")
 
 
-@pytest.mark.parametrize("model", ["words", "tags"])
-def test_timeline_covers_the_whole_clip(client, write_tone, model):
-    """Also for the model `tags`, which uses only two segments for the clip's probabilities."""
-    _, scores, rows = classify(client, write_tone(seconds=1.0), model)
-    assert [row["start (s)"] for row in rows] == pytest.approx(np.arange(16) * 1458 / 22050, abs=0.005)
-    assert all(0 <= row[label] <= 1 for row in rows for label in scores)
-    used = rows[:2] if model == "tags" else rows
-    for label, score in scores.items():
-        assert score == pytest.approx(np.mean([row[label] for row in used]), abs=1e-4)
+@pytest.mark.parametrize("model", ["words", "tags", "spotter"])
+def test_events_and_windows_are_those_of_the_pipeline(client, space, write_changes, model):
+    """Of the whole clip, also for the model `tags`, which uses only two segments for the clip's probabilities."""
+    path = write_changes()
+    expected = pipeline(space, model)(
+        str(path), return_timestamps=True, events=True, hop_length_s=SEGMENT_SECONDS / 3, top_k=None
+    )
+    _, _, events, windows = classify(client, path, model)
+    assert len(events) == len(expected["events"]) > 1
+    for event, other in zip(events, expected["events"], strict=True):
+        assert event["label"] == other["label"]
+        assert (event["from (s)"], event["to (s)"], event["score"]) == pytest.approx(
+            (*other["timestamp"], other["score"]), abs=0.006
+        )
+    assert len(windows) == len(expected["chunks"]) > 40
+    for window, other in zip(windows, expected["chunks"], strict=True):
+        assert window.pop("start (s)") == pytest.approx(other["timestamp"][0], abs=0.006)
+        assert window == pytest.approx({item["label"]: item["score"] for item in other["scores"]}, abs=1e-4)
+
+
+def test_alt_text_of_the_timeline(client, write_changes):
+    path = handle_file(str(write_changes()))
+    _, _, events, plot, _ = client.predict(path, "words", api_name="/classify")
+    named = [f"{event['label']} from {event['from (s)']:.1f} to {event['to (s)']:.1f} s" for event in rows(events)]
+    assert len(named) == 5 and plot["chart"].startswith(f"Probabilities over time: {', '.join(named)}.")
 
 
 def test_compare(client, write_tone):
     path = write_tone()
     both = client.predict(handle_file(str(path)), "words", "basic", api_name="/compare")
     for answer, model in zip(both, ("words", "basic"), strict=True):
-        assert {row["label"]: row["confidence"] for row in answer["confidences"]} == classify(client, path, model)[1]
+        assert scores(answer) == pytest.approx(classify(client, path, model)[1], abs=1e-5)
 
 
 def test_labels_are_text_on_one_line(client, write_tone):
-    summary, scores, rows = classify(client, write_tone(seconds=0.3), "hostile")
-    label = next(iter(scores))
-    assert label.isprintable() and all(name.isprintable() for row in rows for name in row)
+    summary, probabilities, _, windows = classify(client, write_tone(seconds=0.3), "hostile")
+    label = next(iter(probabilities))
+    assert label.isprintable() and all(name.isprintable() for row in windows for name in row)
     shown = re.sub(r"\\([^\w\s])", r"\1", summary)  # as rendered Markdown
     assert shown.startswith(f"**{label}**, with a probability of")
     assert not re.search(r"(?<!\\)[<>\[\]$|]", summary)

@@ -1,0 +1,252 @@
+"""The live tab: its endpoints called with `gradio_client`, and the page in Chromium with its fake microphone."""
+
+import re
+import time
+
+import numpy as np
+import pytest
+import soundfile
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+
+from samplecnn_hf import KeywordDetector, SampleCNNStream
+from tests.conftest import LABELS
+from tests.spaces_demo.conftest import SEGMENT_SECONDS, WORDS
+from tests.spaces_demo.test_api import pipeline, rows, scores
+
+pytestmark = pytest.mark.slow
+
+HOP_SECONDS = SEGMENT_SECONDS / 3
+MAX_VISITORS = 4
+SHOWN_EVENTS = 8
+
+
+class Visitor:
+    """A visitor who records, one chunk after another."""
+
+    def __init__(self, space, folder):
+        self.client = Client(space.url, verbose=False)
+        self.chunk = folder / f"chunk_{id(self)}.wav"
+
+    def send(self, samples, rate, model="words"):
+        soundfile.write(self.chunk, samples, rate)
+        return self.client.predict(handle_file(str(self.chunk)), model, api_name="/live")
+
+    def record(self, path, model, chunk_seconds=0.3):
+        """Send a file in chunks, and return what is shown at the end of the recording."""
+        samples, rate = soundfile.read(path, dtype="int16")
+        for start in range(0, len(samples), round(chunk_seconds * rate)):
+            self.send(samples[start : start + round(chunk_seconds * rate)], rate, model)
+        return self.end()
+
+    def end(self):
+        return self.client.predict(api_name="/live_end")
+
+    def leave(self):
+        self.client.close()
+
+
+@pytest.fixture
+def visit(space, tmp_path):
+    """visit(): a visitor of the demo; all leave after the test."""
+    visitors = []
+
+    def visit() -> Visitor:
+        visitors.append(Visitor(space, tmp_path))
+        return visitors[-1]
+
+    yield visit
+    for visitor in visitors:
+        visitor.end()
+        visitor.leave()
+
+
+def shown(events) -> list[tuple]:
+    return [(event["label"], event["from (s)"], event["to (s)"], event["score"]) for event in rows(events)]
+
+
+def expected_events(space, path, model):
+    events = pipeline(space, model)(str(path), events=True, hop_length_s=HOP_SECONDS)["events"]
+    assert len(events) > 1
+    return latest(events)
+
+
+def latest(events):
+    """As they are shown."""
+    return [
+        (event["label"], *(pytest.approx(value, abs=0.006) for value in (*event["timestamp"], event["score"])))
+        for event in reversed(events[-SHOWN_EVENTS:])
+    ]
+
+
+@pytest.mark.parametrize("model, rate", [("words", 22050), ("tags", 22050), ("tags", 48000), ("words", 16000)])
+def test_events_are_those_of_the_pipeline(space, visit, write_changes, model, rate):
+    path = write_changes(rate)
+    label, events, status = visit().record(path, model)
+    assert shown(events) == expected_events(space, path, model)
+    last = pipeline(space, model)(str(path), return_timestamps=True, hop_length_s=HOP_SECONDS, top_k=5)["chunks"][-1]
+    assert scores(label) == pytest.approx({item["label"]: item["score"] for item in last["scores"]}, abs=1e-4)
+    assert status.startswith("Heard 1.6 s.")
+
+
+def test_words_are_those_of_the_detector(space, visit, write_changes):
+    path = write_changes()
+    classifier = pipeline(space, "spotter")
+    stream = SampleCNNStream(classifier.model, classifier.feature_extractor, HOP_SECONDS)
+    detect = KeywordDetector(classifier.model.config, stream.hop_length_s)
+    samples = soundfile.read(path, dtype="float32")[0]
+    found = [detection for row in stream.push(samples) + stream.flush() if (detection := detect(row))]
+    assert len(found) == 2
+    assert shown(visit().record(path, "spotter")[1]) == latest(found)
+
+
+def test_each_visitor_has_a_recording(space, visit, write_changes, write_tone):
+    """Two recordings at the same time, with different models and sampling rates, and a clip in between."""
+    changes, tone = write_changes(), write_tone(seconds=1.2, sampling_rate=44100)
+    visitors, alone = [visit(), visit()], [visit().record(changes, "words"), visit().record(tone, "tags")]
+    for start in range(4):
+        for visitor, path, model in zip(visitors, (changes, tone), ("words", "tags"), strict=True):
+            samples, rate = soundfile.read(path, dtype="int16")
+            visitor.send(samples[round(start * 0.4 * rate) : round((start + 1) * 0.4 * rate)], rate, model)
+        classified = visitors[0].client.predict(handle_file(str(tone)), "basic", api_name="/classify")
+        assert scores(classified[1])
+    for visitor, (label, events, _) in zip(visitors, alone, strict=True):
+        ended = visitor.end()
+        assert scores(ended[0]) == scores(label) and shown(ended[1]) == shown(events)
+
+
+def test_another_model_or_rate_starts_again(visit, make_tone):
+    visitor, tone = visit(), make_tone(seconds=0.5)
+    assert visitor.send(tone, 22050)[2].startswith("Heard 0.5 s.")
+    assert visitor.send(tone, 22050)[2].startswith("Heard 1.0 s.")
+    label, events, status = visitor.send(tone, 22050, "spotter")
+    assert scores(label).keys() == set(WORDS) and status.startswith("Heard 0.5 s.")
+    assert all(event["from (s)"] < 0.5 for event in rows(events))
+    assert visitor.send(tone, 11025, "spotter")[2].startswith("Heard 1.0 s.")
+
+
+def test_a_recording_starts_empty(visit, make_tone):
+    visitor = visit()
+    visitor.send(make_tone(seconds=0.5), 22050)
+    _, events, status = visitor.client.predict(api_name="/live_start")
+    assert rows(events) == [] and status == "Listening."
+    assert visitor.send(make_tone(seconds=0.5), 22050)[2].startswith("Heard 0.5 s.")
+
+
+def test_chunks_shorter_than_a_window(visit):
+    visitor = visit()
+    label, events, status = visitor.send(np.zeros(10), 22050)
+    assert label == {} and rows(events) == [] and status.startswith("Heard 0.0 s.")
+    assert scores(visitor.end()[0]).keys() <= set(LABELS)
+
+
+def text(path):
+    path.write_text("not audio\n" * 100)
+
+
+def not_a_number(path):
+    soundfile.write(path, np.full(22050, np.nan, dtype=np.float32), 22050, subtype="FLOAT")
+
+
+def too_long(path):
+    soundfile.write(path, np.zeros(3600 * 8000, dtype=np.int16), 8000, format="FLAC")
+
+
+def too_slow(path):
+    soundfile.write(path, np.zeros(100, dtype=np.int16), 20)
+
+
+@pytest.mark.parametrize(
+    "write, message",
+    [
+        (text, "This chunk cannot be read as audio"),
+        (not_a_number, "NaN"),
+        (too_long, "A chunk is at most 10 seconds long"),
+        (too_slow, "Sampling_rate must be"),
+    ],
+)
+def test_invalid_chunks(visit, tmp_path, make_tone, write, message):
+    visitor, path = visit(), tmp_path / "invalid.wav"
+    write(path)
+    with pytest.raises(AppError, match=message) as rejected:
+        visitor.client.predict(handle_file(str(path)), "words", api_name="/live")
+    assert "\n" not in str(rejected.value)
+    assert scores(visitor.send(make_tone(), 22050)[0])
+
+
+@pytest.mark.parametrize("model", ["../../etc/passwd", "", None])
+def test_unknown_model(visit, make_tone, model):
+    with pytest.raises(AppError, match="not in the list of choices|Unknown model"):
+        visit().send(make_tone(), 22050, model)
+
+
+def test_places_are_limited_and_freed_when_a_visitor_leaves(visit, make_tone):
+    tone = make_tone(seconds=0.5)
+    visitors = [visit() for _ in range(MAX_VISITORS + 1)]
+    for visitor in visitors[:-1]:
+        assert visitor.send(tone, 22050)[2].startswith("Heard")
+    assert visitors[-1].send(tone, 22050)[2].startswith(f"{MAX_VISITORS} visitors are recording: please stop")
+    assert visitors[0].send(tone, 22050)[2].startswith("Heard 1.0 s.")  # not disturbed
+    visitors[0].leave()
+    for _ in range(100):
+        status = visitors[-1].send(tone, 22050)[2]
+        if status.startswith("Heard"):
+            break
+        time.sleep(0.2)
+    assert status.startswith("Heard 0.5 s.")
+
+
+@pytest.fixture
+def page(space, browser):
+    """The live tab of the page, as on a phone."""
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.set_default_timeout(60_000)
+    page.goto(space.url)
+    page.get_by_role("tab", name="Live").click()
+    yield page
+    page.close()
+
+
+def seconds_heard(page, at_least=0.0) -> float:
+    """Wait until the page shows that it heard as much."""
+    while True:
+        status = page.locator("#live-status").get_by_text("Heard")
+        status.wait_for()
+        seconds = float(re.search(r"Heard ([\d.]+) s", status.inner_text())[1])
+        if seconds >= at_least:
+            return seconds
+        page.wait_for_timeout(100)
+
+
+def test_record_in_the_page(page):
+    """The tone of the fake microphone, in chunks of half a second."""
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.get_by_role("button", name="Record", exact=True).click()
+    for at_least in (0.5, 1.5, 2.5):
+        assert seconds_heard(page, at_least) % 0.5 == 0
+    label = page.locator("#live-label")
+    assert any(name in label.inner_text() for name in LABELS)
+    page.get_by_label("Model").filter(visible=True).click()
+    page.get_by_role("option", name="spotter").click()
+    page.locator("#live-events").get_by_text(re.compile("bird|cat|dog")).filter(visible=True).first.wait_for()
+    page.get_by_role("button", name="Stop", exact=True).click()
+    page.wait_for_timeout(1000)
+    heard = seconds_heard(page)
+    page.wait_for_timeout(1000)
+    assert seconds_heard(page) == heard
+    assert all(name in label.inner_text() for name in WORDS)
+    page.get_by_role("button", name="Record", exact=True).click()
+    page.get_by_text("Listening.").wait_for()
+    assert seconds_heard(page) < heard + 0.5
+
+
+def test_hostile_label_names_are_shown_as_text(page):
+    dialogs = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    page.get_by_label("Model").filter(visible=True).click()
+    page.get_by_role("option", name="hostile").click()
+    page.get_by_role("button", name="Record", exact=True).click()
+    # As they are written, not as HTML, Markdown or a formula.
+    shown = re.compile(r"<img src=x onerror|\*\*bold\*\* \[link\]|\$x\^2\$")
+    page.locator("#live-label").get_by_text(shown).first.wait_for()
+    assert not dialogs and page.locator("#live-label :is(img, strong, a, .katex)").count() == 0
