@@ -2,12 +2,14 @@
 Throughput, memory and cold start of this package, its exported files, a plain network and models of transformers.
 
     python -m benchmarks.inference runs/quickstart --calibration MY_SOUNDS  # writes benchmarks/results/inference.json
+    python -m benchmarks.inference --plot docs/images/inference.png         # a picture of it
 
 Each implementation runs in new processes, alternating with the others, with random weights; the peers get as much
 audio per example as a segment of ours. `gpu` is "untested" without a GPU.
 """
 
 import argparse
+import json
 import os
 import platform
 import resource
@@ -20,14 +22,16 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from matplotlib.figure import Figure
 
-from benchmarks.common import in_new_process, write_results
+from benchmarks.common import RESULTS, in_new_process, write_results
 from benchmarks.plain import PlainSampleCNN
 from samplecnn_hf import SampleCNNForAudioClassification, create_config
 
 VARIANT, NUM_LABELS = "se-9", 50
 BATCH_SIZES = (1, 2, 4, 16, 64)
-SECONDS, ROUNDS = 1.0, 3  # per measurement; measurements per implementation and batch size
+PLOTTED_SIZES = (1, 16)
+SECONDS, ROUNDS = 1.0, 3  # per measurement; measurements of each implementation and batch size
 BASELINE = "plain Conv1d, float32"
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 PEERS = ("AST", "wav2vec2-base", "Whisper-tiny encoder")
@@ -105,26 +109,28 @@ def implementations(files: dict[str, Path]) -> dict[str, tuple]:
 
 
 @torch.inference_mode()
-def measure(function, arguments: tuple, batch_size: int, segment_length: int, device: str) -> tuple[float, float]:
-    """Return segments per second and the peak memory in MB above that after imports."""
+def measure(function, arguments: tuple, segment_length: int, device: str) -> dict[int, tuple[float, float]]:
+    """Per batch size, from the smallest: segments per second, and the peak memory in MB above that after imports."""
     torch.manual_seed(0)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    run = function(*arguments, device)
+    run, results = function(*arguments, device), {}
     dtype = DTYPES["bf16"] if "bf16" in arguments else torch.float32
-    segments = 0.1 * torch.randn(batch_size, segment_length, dtype=dtype).to(device)
+    for size in BATCH_SIZES:
+        segments = 0.1 * torch.randn(size, segment_length, dtype=dtype).to(device)
 
-    def step():
-        run(segments)
-        if device != "cpu":
-            torch.cuda.synchronize()
+        def step(segments=segments):
+            run(segments)
+            if device != "cpu":
+                torch.cuda.synchronize()
 
-    step()  # compiles and allocates
-    count, start = 0, time.perf_counter()
-    while count == 0 or time.perf_counter() - start < SECONDS:
-        step()
-        count += 1
-    speed = count * batch_size / (time.perf_counter() - start)
-    return speed, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+        step()  # compiles and allocates
+        count, start = 0, time.perf_counter()
+        while count == 0 or time.perf_counter() - start < SECONDS:
+            step()
+            count += 1
+        speed = count * size / (time.perf_counter() - start)
+        results[size] = speed, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return results
 
 
 @torch.inference_mode()
@@ -181,15 +187,15 @@ def cold_starts(model: Path) -> dict[str, float]:
 
 def run_all(candidates: dict[str, tuple], segment_length: int, device: str) -> dict[str, dict]:
     """Median speed and memory per implementation and batch size."""
-    values = {(name, size): [] for name in candidates for size in BATCH_SIZES}
+    values = {name: [] for name in candidates}
     for _ in range(ROUNDS):
-        for name, size in values:
-            function, *arguments = candidates[name]
-            values[name, size].append(in_new_process(measure, function, arguments, size, segment_length, device))
+        for name, (function, *arguments) in candidates.items():
+            values[name].append(in_new_process(measure, function, arguments, segment_length, device))
     results = {}
-    for name in candidates:
-        speeds = {size: statistics.median(speed for speed, _ in values[name, size]) for size in BATCH_SIZES}
-        memory = {size: statistics.median(peak for _, peak in values[name, size]) for size in BATCH_SIZES}
+    for name, rounds in values.items():
+        speeds, memory = (
+            {size: statistics.median(each[size][kind] for each in rounds) for size in BATCH_SIZES} for kind in (0, 1)
+        )
         results[name] = {
             "segments_per_second": {size: round(speed, 2) for size, speed in speeds.items()},
             "peak_memory_mb": {size: round(peak) for size, peak in memory.items()},
@@ -197,15 +203,22 @@ def run_all(candidates: dict[str, tuple], segment_length: int, device: str) -> d
     return results
 
 
-def add_ratios(results: dict[str, dict]):
-    """Add the real-time factor (seconds of computation per second of audio) and the ratio to the baseline."""
+def add_ratios(results: dict[str, dict], limits: dict[str, float]):
+    """
+    Add the real-time factor, seconds of computation per second of audio, and the ratio to the baseline.
+
+    Those of this package also get their fraction of the convolution limit in `limits`, segments per second by dtype.
+    """
     config = create_config(VARIANT)
     seconds = config.segment_length / config.sampling_rate
     baseline = results[BASELINE]["segments_per_second"]
-    for values in results.values():
+    for name, values in results.items():
         speeds = values["segments_per_second"]
         values["real_time_factor"] = {size: round(1 / speed / seconds, 5) for size, speed in speeds.items()}
         values["ratio_to_plain_float32"] = {size: round(speed / baseline[size], 2) for size, speed in speeds.items()}
+        if name.startswith("ours, "):
+            limit = limits[name.split(", ")[1]]
+            values["fraction_of_limit"] = {size: round(speed / limit, 2) for size, speed in speeds.items()}
 
 
 def export_all(model: Path, calibration: Path | None, folder: Path) -> dict[str, Path]:
@@ -222,11 +235,34 @@ def export_all(model: Path, calibration: Path | None, folder: Path) -> dict[str,
     return files
 
 
+def plot(results: dict, path: Path):
+    """Draw the segments per second of each implementation, and the convolution limits."""
+    names = list(results["cpu"])
+    figure = Figure(figsize=(8, 0.42 * len(names) + 1.2), layout="constrained")
+    axes = figure.subplots()
+    for offset, size in enumerate(PLOTTED_SIZES):
+        speeds = [results["cpu"][name]["segments_per_second"][str(size)] for name in names]
+        bars = axes.barh([i + 0.4 * offset for i in range(len(names))], speeds, 0.38, label=f"batch {size}")
+        axes.bar_label(bars, fmt="%.1f", padding=2, fontsize=7)
+    for (dtype, limit), style in zip(results["convolution_limit"].items(), ("--", ":"), strict=True):
+        axes.axvline(limit["segments_per_second"], color="gray", linestyle=style, label=f"convolution limit, {dtype}")
+    axes.set(yticks=[i + 0.2 for i in range(len(names))], yticklabels=names)
+    axes.set(xlabel=f"segments of {results['samples']:,} samples per second ({results['machine']})")
+    axes.invert_yaxis()
+    axes.legend(fontsize=8)
+    figure.savefig(path, dpi=130)
+
+
 def main(argv: list[str] | None = None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path, help="folder of an exported model, for cold starts")
+    parser.add_argument("model", nargs="?", type=Path, help="folder of an exported model, for cold starts")
     parser.add_argument("--calibration", type=Path, help="folder of recordings for int8")
+    parser.add_argument("--plot", type=Path, help="draw the results as a bar chart; measures nothing")
     args = parser.parse_args(argv)
+    if args.plot:
+        return plot(json.loads((RESULTS / "inference.json").read_text(encoding="utf-8")), args.plot)
+    if args.model is None:
+        parser.error("a model is required")
     config = create_config(VARIANT)
     limits = {dtype: in_new_process(convolution_limit, dtype) for dtype in DTYPES}
     gflop = convolution_gflop()
@@ -234,7 +270,7 @@ def main(argv: list[str] | None = None):
         untrained = _save_untrained(Path(folder) / VARIANT)
         candidates = implementations(export_all(untrained, args.calibration, Path(folder)))
         results = run_all(candidates, config.segment_length, "cpu")
-        add_ratios(results)
+        add_ratios(results, {dtype: limit / gflop for dtype, limit in limits.items()})
         gpu = "untested"
         if torch.cuda.is_available():
             on_gpu = {name: value for name, value in candidates.items() if value[0] is not exported}

@@ -12,9 +12,17 @@ def test_work_of_the_9_block_network():
     assert inference.convolution_gflop() == pytest.approx(3.456, abs=0.001)
 
 
-def test_results(results, call_directly, monkeypatch, pretrained, write_tone):
+def test_a_model_is_required(capsys):
+    with pytest.raises(SystemExit):
+        inference.main([])
+    assert "a model is required" in capsys.readouterr().err
+
+
+def test_results(results, call_directly, monkeypatch, pretrained, write_tone, tmp_path):
     monkeypatch.setattr(inference, "VARIANT", "test-se")
     monkeypatch.setattr(inference, "BATCH_SIZES", (1, 2))
+    monkeypatch.setattr(inference, "PLOTTED_SIZES", (1, 2))
+    monkeypatch.setattr(inference, "RESULTS", tmp_path)
     monkeypatch.setattr(inference, "SECONDS", 0.01)
     monkeypatch.setattr(inference, "ROUNDS", 1)
     monkeypatch.setattr(inference, "PEERS", ("Whisper-tiny encoder",))
@@ -36,3 +44,6 @@ def test_results(results, call_directly, monkeypatch, pretrained, write_tone):
     assert written["convolution_limit"]["bf16"]["gflop_per_second"] > 0
     assert set(written["cold_start_seconds"]) == set(inference.COLD_STARTS)
     assert written["gpu"] == "untested" or inference.torch.cuda.is_available()
+    assert set(written["cpu"]["ours, bf16, optimized"]["fraction_of_limit"]) == {"1", "2"}
+    inference.main(["--plot", str(tmp_path / "speed.png")])
+    assert (tmp_path / "speed.png").read_bytes().startswith(b"\x89PNG")
