@@ -35,8 +35,9 @@ function startWork() {
 async function classify(file) {
   const signal = startWork();
   $("results").hidden = true;
-  await stopMicrophone?.();
   try {
+    await stopMicrophone?.();
+    signal.throwIfAborted();
     setStatus("Loading the model…");
     const classifier = await loading;
     signal.throwIfAborted();
@@ -66,20 +67,24 @@ function showError(error) {
     error instanceof AudioError ? error.message : `Unexpected error: ${error.message}`;
 }
 
-/** Use the microphone, or stop: `open(signal)` opens it and returns a function that releases it. */
+/**
+ * Use the microphone, or stop. `open(signal)` opens it and returns { begin, stop }: begin() shows what is done, stop()
+ * releases the microphone and resolves to the recording, if there is one.
+ */
 async function toggleMicrophone(button, open) {
   if (openingMicrophone) return;
   if (stopMicrophone) return finishMicrophone();
   openingMicrophone = true;
   const signal = startWork();
   try {
-    const release = await open(signal);
-    const stop = showUse(button, release);
+    const { begin, stop } = await open(signal);
+    if (signal.aborted) return await stop(); // a file was chosen in the meantime
+    begin();
+    const release = showUse(button, stop);
     stopMicrophone = () => {
       stopMicrophone = null;
-      return stop().catch(showError);
+      return release().catch(showError);
     };
-    if (signal.aborted) await stopMicrophone(); // a file was chosen in the meantime
   } catch (error) {
     if (!signal.aborted) showError(error);
   } finally {
@@ -88,7 +93,7 @@ async function toggleMicrophone(button, open) {
 }
 
 async function finishMicrophone() {
-  const recording = await stopMicrophone();
+  const recording = await stopMicrophone?.();
   if (recording) await classify(recording);
 }
 
@@ -97,8 +102,8 @@ async function microphoneDisconnected() {
   showError(new AudioError("The microphone was disconnected: please connect it and try again."));
 }
 
-/** Show that the microphone is used, and for how long. Returns a function that shows the end and releases it. */
-function showUse(button, release) {
+/** Show that the microphone is used, and for how long. Returns a function that ends this and calls `stop`. */
+function showUse(button, stop) {
   const name = button.textContent;
   const other = button === $("record") ? $("listen") : $("record");
   const start = performance.now();
@@ -110,25 +115,27 @@ function showUse(button, release) {
     $("clock").textContent = "";
     button.textContent = name;
     other.disabled = false;
-    return release();
-  };
-}
-
-async function startRecording() {
-  const stop = await record({ onDisconnect: microphoneDisconnected });
-  setStatus("Recording…");
-  const timeout = setTimeout(finishMicrophone, 1000 * (MAX_SECONDS - 1));
-  return () => {
-    clearTimeout(timeout);
     return stop();
   };
 }
 
-async function startListening(signal) {
+async function openRecorder() {
+  const stop = await record({ onDisconnect: microphoneDisconnected });
+  const timeout = setTimeout(finishMicrophone, 1000 * (MAX_SECONDS - 1));
+  return {
+    begin: () => setStatus("Recording…"),
+    stop() {
+      clearTimeout(timeout);
+      return stop();
+    },
+  };
+}
+
+async function openListener(signal) {
   setStatus("Loading the model…");
   const classifier = await loading;
   signal.throwIfAborted();
-  let results = null;
+  let results; // before the first window, there is begin()
   let skipped = 0;
   const stop = await listen(classifier, {
     onWindow: (window, events) => signal.aborted || results.show(window, events),
@@ -142,16 +149,20 @@ async function startListening(signal) {
     },
     onDisconnect: microphoneDisconnected,
   });
-  results = new LiveResults(classifier);
-  setStatus("Listening…");
-  return async () => {
-    const events = await stop();
-    if (!signal.aborted) setStatus(results.finish(events), { visuallyHidden: true });
+  return {
+    begin() {
+      results = new LiveResults(classifier);
+      setStatus("Listening…");
+    },
+    async stop() {
+      const events = await stop();
+      if (!signal.aborted) setStatus(results.finish(events), { visuallyHidden: true });
+    },
   };
 }
 
-$("record").addEventListener("click", ({ target }) => toggleMicrophone(target, startRecording));
-$("listen").addEventListener("click", ({ target }) => toggleMicrophone(target, startListening));
+$("record").addEventListener("click", ({ target }) => toggleMicrophone(target, openRecorder));
+$("listen").addEventListener("click", ({ target }) => toggleMicrophone(target, openListener));
 $("file").addEventListener("change", ({ target }) => {
   if (target.files.length) classify(target.files[0]);
   target.value = ""; // choosing the same file again fires another event

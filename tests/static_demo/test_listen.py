@@ -233,6 +233,20 @@ def test_a_file_ends_listening(open_page, write_sound):
     assert page.get_by_role("heading", level=2).inner_text() == file.name
 
 
+@pytest.mark.parametrize("button", ["Record", "Listen"])
+def test_a_file_that_is_chosen_while_the_microphone_opens(open_page, write_sound, button):
+    open_late = "await new Promise((resolve) => setTimeout(resolve, 1000)); window.streams.push"
+    page = open_page(WATCH_MICROPHONE.replace("window.streams.push", open_late))
+    page.get_by_role("button", name=button).click()
+    file = write_sound(pitches=(300,))
+    choose(page, file)
+    wait_for_answer(page, file.name)
+    page.wait_for_timeout(2000)  # milliseconds; the microphone has been opened
+    assert microphone_is_released(page)
+    assert page.get_by_role("heading", level=2).inner_text() == file.name
+    assert page.get_by_role("button", name=button).is_enabled()
+
+
 def test_microphone_is_disconnected(open_page):
     page = open_page(WATCH_MICROPHONE)
     start_listening(page)
