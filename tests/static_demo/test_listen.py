@@ -110,6 +110,7 @@ def make_windows(hop_length_s=0.25, count=200):
     """Windows of one second for three labels, whose scores change slowly."""
     noise = np.random.default_rng(0).standard_normal((count + 4, 3))
     scores = 1 / (1 + np.exp(-sum(noise[i : i + count] for i in range(5))))
+    scores[50:53, 2] = 1  # a threshold of 1 is not reached
     starts = hop_length_s * np.arange(count)
     return scores, np.stack([starts, starts + 1], axis=1)
 
@@ -237,6 +238,7 @@ def test_a_file_ends_listening(open_page, write_sound):
 def test_a_file_that_is_chosen_while_the_microphone_opens(open_page, write_sound, button):
     open_late = "await new Promise((resolve) => setTimeout(resolve, 1000)); window.streams.push"
     page = open_page(WATCH_MICROPHONE.replace("window.streams.push", open_late))
+    page.get_by_text("raw waveform").wait_for()  # the model is loaded
     page.get_by_role("button", name=button).click()
     file = write_sound(pitches=(300,))
     choose(page, file)
