@@ -45,25 +45,51 @@ function mixDown(buffer) {
 }
 
 /** Start recording. Returns a function that stops and resolves to a wav file. */
-export async function record() {
-  if (!navigator.mediaDevices) throw new AudioError("The microphone is available on https and localhost only: please choose a file.");
-  const context = new AudioContext();
-  await context.audioWorklet.addModule("recorder.js");
-  const recorder = new AudioWorkletNode(context, "recorder", { channelCount: 1, channelCountMode: "explicit" });
+export async function record({ onDisconnect }) {
   const blocks = [];
-  recorder.port.onmessage = ({ data }) => blocks.push(data);
-  const stream = await openMicrophone().catch(async (error) => {
-    await context.close();
-    throw error;
-  });
-  context.createMediaStreamSource(stream).connect(recorder).connect(context.destination); // plays silence
-
+  const { samplingRate, stop } = await capture((block) => blocks.push(block), { onDisconnect });
   return async () => {
-    for (const track of stream.getTracks()) track.stop();
-    await context.close();
+    await stop();
     if (blocks.length === 0) throw new AudioError("Nothing was recorded: please record for a longer time.");
-    return new File([encodeWav(blocks, context.sampleRate)], "Recording");
+    return new File([encodeWav(blocks, samplingRate)], "Recording");
   };
+}
+
+/**
+ * Open the microphone. `onBlock` is called with blocks of mono samples at `samplingRate` (Hz; by default, the device's),
+ * `onDisconnect` when the microphone is disconnected. Returns the sampling rate and a function that releases the
+ * microphone.
+ */
+export async function capture(onBlock, { samplingRate, onDisconnect }) {
+  if (!navigator.mediaDevices) throw new AudioError("The microphone is available on https and localhost only: please choose a file.");
+  const context = new AudioContext({ sampleRate: samplingRate }); // resamples to this rate
+  let stream = null;
+  const stop = async () => {
+    for (const track of stream?.getTracks() ?? []) track.stop();
+    await context.close();
+  };
+  try {
+    await context.audioWorklet.addModule("recorder.js");
+    const recorder = new AudioWorkletNode(context, "recorder", { channelCount: 1, channelCountMode: "explicit" });
+    recorder.port.onmessage = ({ data }) => context.state !== "closed" && onBlock(data);
+    stream = await openMicrophone();
+    stream.getAudioTracks()[0].onended = onDisconnect;
+    source(context, stream).connect(recorder).connect(context.destination); // plays silence
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { samplingRate: context.sampleRate, stop };
+}
+
+function source(context, stream) {
+  try {
+    return context.createMediaStreamSource(stream);
+  } catch (error) {
+    // Older versions of Firefox
+    if (error.name !== "NotSupportedError") throw error;
+    throw new AudioError("This browser cannot resample the microphone: please press “Record”, or use another browser.");
+  }
 }
 
 async function openMicrophone() {

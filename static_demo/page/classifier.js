@@ -30,6 +30,7 @@ class Classifier {
 
   constructor(config, settings, session) {
     this.labels = Object.values(config.id2label ?? DEFAULT_LABELS); // integer keys are in ascending order
+    this.thresholds = config.thresholds ?? null; // per label
     this.settings = settings;
     this.#session = session;
     this.#probabilities = config.problem_type === "multi_label_classification" ? sigmoid : softmax;
@@ -47,23 +48,24 @@ class Classifier {
     while (segments.length < starts.length) {
       onProgress(segments.length / starts.length);
       const batch = starts.slice(segments.length, segments.length + BATCH_SIZE);
-      segments.push(...(await this.#run(filled, batch)));
+      segments.push(...(await this.classifySegments(batch.map((start) => cutSegment(filled, start, this.settings)))));
       signal.throwIfAborted();
     }
     const clip = this.labels.map((_, label) => segments.reduce((sum, p) => sum + p[label], 0) / segments.length);
     return { clip, segments, starts };
   }
 
-  async #run(waveform, starts) {
+  /** Probabilities of the labels for each of some segments, as `cutSegment` returns them. */
+  async classifySegments(segments) {
     const { segment_length } = this.settings;
-    const input = new Float32Array(starts.length * segment_length);
-    starts.forEach((start, i) => input.set(cutSegment(waveform, start, this.settings), i * segment_length));
+    const input = new Float32Array(segments.length * segment_length);
+    segments.forEach((segment, i) => input.set(segment, i * segment_length));
     const { segment_logits } = await this.#session.run({
-      input_values: new ort.Tensor("float32", input, [1, starts.length, segment_length]),
-      attention_mask: new ort.Tensor("int64", new BigInt64Array(starts.length).fill(1n), [1, starts.length]),
+      input_values: new ort.Tensor("float32", input, [1, segments.length, segment_length]),
+      attention_mask: new ort.Tensor("int64", new BigInt64Array(segments.length).fill(1n), [1, segments.length]),
     });
     const count = this.labels.length;
-    return starts.map((_, i) => this.#probabilities([...segment_logits.data.subarray(i * count, (i + 1) * count)]));
+    return segments.map((_, i) => this.#probabilities([...segment_logits.data.subarray(i * count, (i + 1) * count)]));
   }
 }
 

@@ -1,15 +1,15 @@
-// The page: audio input and results.
+// The page: files, the microphone and the status of the work.
 
 import { AudioError, MAX_SECONDS, decode, record } from "./audio.js";
-import { drawTimeline, formatSeconds } from "./timeline.js";
+import { $ } from "./dom.js";
+import { listen } from "./listen.js";
+import { LiveResults, showClip } from "./results.js";
+import { formatSeconds } from "./timeline.js";
 
-const TOP_LABELS = 5;
-
-const $ = (id) => document.getElementById(id);
 const loading = load();
 let work = new AbortController(); // aborts the classification when there is new audio
 let openingMicrophone = false;
-let stopRecording = null;
+let stopMicrophone = null; // while recording or listening; resolves to the recording, if there is one
 
 async function load() {
   if (typeof WebAssembly !== "object") throw new AudioError("This browser does not support WebAssembly, which runs the model: please use another browser.");
@@ -21,14 +21,23 @@ async function load() {
   return classifier;
 }
 
-/** Classify a file or a recording; errors are shown on the page. */
-async function classify(file) {
+/** Abort the previous work. Returns the signal that aborts the new one. */
+function startWork() {
   work.abort();
   work = new AbortController();
-  const { signal } = work;
   $("error").textContent = "";
+  $("skipped").textContent = "";
+  setStatus("");
+  return work.signal;
+}
+
+/** Classify a file or a recording; errors are shown on the page. */
+async function classify(file) {
+  const signal = startWork();
   $("results").hidden = true;
   try {
+    await stopMicrophone?.();
+    signal.throwIfAborted();
     setStatus("Loading the model…");
     const classifier = await loading;
     signal.throwIfAborted();
@@ -37,7 +46,8 @@ async function classify(file) {
     signal.throwIfAborted();
     const onProgress = (progress) => setStatus("Classifying…", { progress });
     const prediction = await classifier.classify(waveform, { signal, onProgress });
-    show(file.name, waveform.length, prediction, classifier);
+    const summary = showClip(file.name, waveform.length, prediction, classifier);
+    setStatus(summary, { visuallyHidden: true }); // for screen readers
   } catch (error) {
     if (!signal.aborted) showError(error);
   }
@@ -57,77 +67,102 @@ function showError(error) {
     error instanceof AudioError ? error.message : `Unexpected error: ${error.message}`;
 }
 
-function show(name, numSamples, { clip, segments, starts }, { labels, settings }) {
-  const { sampling_rate, segment_length } = settings;
-  const order = clip.map((_, i) => i).sort((a, b) => clip[b] - clip[a]);
-  const top = order.slice(0, TOP_LABELS);
-
-  const seconds = numSamples / sampling_rate;
-  const classifiedSeconds = Math.min(seconds, (starts.at(-1) + segment_length) / sampling_rate);
-  $("clip").textContent = name;
-  const cut = classifiedSeconds < seconds - 0.05 ? `, first ${formatSeconds(classifiedSeconds)} classified` : "";
-  $("length").textContent = formatSeconds(seconds) + cut;
-  $("labels").replaceChildren(...top.map((i) => bar(labels[i], clip[i])));
-
-  $("over-time").hidden = segments.length === 1;
-  const tracks = top.map((i) => ({ label: labels[i], probabilities: segments.map((p) => p[i]) }));
-  drawTimeline($("timeline"), tracks, starts.map((start) => start / sampling_rate), classifiedSeconds);
-  $("results").hidden = false;
-  setStatus(`${name}: ${labels[top[0]]}, ${percent(clip[top[0]])}`, { visuallyHidden: true }); // for screen readers
-}
-
-function bar(label, probability) {
-  const item = $("bar").content.firstElementChild.cloneNode(true);
-  item.querySelector(".label").textContent = label;
-  item.querySelector(".percent").textContent = percent(probability);
-  item.querySelector(".fill").style.width = `${100 * probability}%`;
-  item.dataset.probability = probability;
-  return item;
-}
-
-const percent = (probability) => `${(100 * probability).toFixed(1)} %`;
-
-async function toggleRecording() {
+/**
+ * Use the microphone, or stop. `open(signal)` opens it and returns { begin, stop }: begin() shows what is done, stop()
+ * releases the microphone and resolves to the recording, if there is one.
+ */
+async function toggleMicrophone(button, open) {
   if (openingMicrophone) return;
-  if (stopRecording) return finishRecording();
+  if (stopMicrophone) return finishMicrophone();
   openingMicrophone = true;
-  work.abort();
-  setStatus("");
-  $("error").textContent = "";
+  const signal = startWork();
   try {
-    stopRecording = withClock(await record());
-    $("record").textContent = "Stop";
+    const { begin, stop } = await open(signal);
+    if (signal.aborted) return await stop(); // a file was chosen in the meantime
+    begin();
+    const release = showUse(button, stop);
+    stopMicrophone = () => {
+      stopMicrophone = null;
+      return release().catch(showError);
+    };
   } catch (error) {
-    showError(error);
+    if (!signal.aborted) showError(error);
   } finally {
     openingMicrophone = false;
   }
 }
 
-function finishRecording() {
-  const stop = stopRecording;
-  stopRecording = null;
-  $("record").textContent = "Record";
-  return stop().then(classify, showError);
+async function finishMicrophone() {
+  const recording = await stopMicrophone?.();
+  if (recording) await classify(recording);
 }
 
-/** Show the length of the recording until `stop` is called, at the latest after MAX_SECONDS. */
-function withClock(stop) {
+async function microphoneDisconnected() {
+  await finishMicrophone();
+  showError(new AudioError("The microphone was disconnected: please connect it and try again."));
+}
+
+/** Show that the microphone is used, and for how long. Returns a function that ends this and calls `stop`. */
+function showUse(button, stop) {
+  const name = button.textContent;
+  const other = button === $("record") ? $("listen") : $("record");
   const start = performance.now();
-  setStatus("Recording…");
-  const clock = setInterval(() => {
-    const seconds = (performance.now() - start) / 1000;
-    $("clock").textContent = formatSeconds(seconds);
-    if (seconds > MAX_SECONDS - 1) finishRecording();
-  }, 100);
+  const clock = setInterval(() => ($("clock").textContent = formatSeconds((performance.now() - start) / 1000)), 100);
+  button.textContent = "Stop";
+  other.disabled = true;
   return () => {
     clearInterval(clock);
     $("clock").textContent = "";
+    button.textContent = name;
+    other.disabled = false;
     return stop();
   };
 }
 
-$("record").addEventListener("click", toggleRecording);
+async function openRecorder() {
+  const stop = await record({ onDisconnect: microphoneDisconnected });
+  const timeout = setTimeout(finishMicrophone, 1000 * (MAX_SECONDS - 1));
+  return {
+    begin: () => setStatus("Recording…"),
+    stop() {
+      clearTimeout(timeout);
+      return stop();
+    },
+  };
+}
+
+async function openListener(signal) {
+  setStatus("Loading the model…");
+  const classifier = await loading;
+  signal.throwIfAborted();
+  let results; // before the first window, there is begin()
+  let skipped = 0;
+  const stop = await listen(classifier, {
+    onWindow: (window, events) => signal.aborted || results.show(window, events),
+    onSkip(count, speed) {
+      skipped += count;
+      $("skipped").textContent = `This device classifies ${speed.toFixed(1)} windows per second; ${skipped} skipped.`;
+    },
+    onError(error) {
+      stopMicrophone?.();
+      showError(error);
+    },
+    onDisconnect: microphoneDisconnected,
+  });
+  return {
+    begin() {
+      results = new LiveResults(classifier);
+      setStatus("Listening…");
+    },
+    async stop() {
+      const events = await stop();
+      if (!signal.aborted) setStatus(results.finish(events), { visuallyHidden: true });
+    },
+  };
+}
+
+$("record").addEventListener("click", ({ target }) => toggleMicrophone(target, openRecorder));
+$("listen").addEventListener("click", ({ target }) => toggleMicrophone(target, openListener));
 $("file").addEventListener("change", ({ target }) => {
   if (target.files.length) classify(target.files[0]);
   target.value = ""; // choosing the same file again fires another event

@@ -1,5 +1,7 @@
 // Probabilities over time: one row per label.
 
+import { element } from "./dom.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 const HEIGHT = 28;
 
@@ -37,11 +39,4 @@ function plotTrack(label, probabilities, times, end) {
   svg.setAttribute("aria-label", `${label}: maximum probability ${percent} % at ${formatSeconds(times[highest])}`);
   svg.append(path);
   return svg;
-}
-
-function element(tag, className, text = "") {
-  const made = document.createElement(tag);
-  made.className = className;
-  made.textContent = text;
-  return made;
 }

@@ -1,49 +1,26 @@
 """The page in Chromium: same probabilities as the pipeline, no requests to other hosts."""
 
-import functools
 import itertools
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 import soundfile
-import torch
 
-from samplecnn_hf import (
-    SampleCNNAudioClassificationPipeline,
-    SampleCNNFeatureExtractor,
-    SampleCNNForAudioClassification,
-    create_config,
+from samplecnn_hf import SampleCNNFeatureExtractor
+from tests.static_demo.conftest import (
+    LABELS,
+    NEEDS_RUNTIME,
+    RATE,
+    assert_same_events,
+    choose,
+    error_on,
+    shown_events,
+    wait_for_answer,
 )
-from static_demo.build import RUNTIME, build
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not RUNTIME.is_dir(), reason="needs onnxruntime-web: npm ci --prefix static_demo"),
-]
+pytestmark = [pytest.mark.slow, NEEDS_RUNTIME]
 
-RATE = 22050
-LABELS = {  # pitches in Hz
-    "low": 300,
-    "middle": 1000,
-    "<b>high</b>": 3000,  # shown as text, not HTML
-    f"very_{'very_' * 15}high": 6000,  # wider than a phone
-}
-EXTRACTORS = {
-    "single_label_classification": {},
-    "multi_label_classification": {
-        "hop_length": 1000,
-        "drop_last": True,
-        "short_clips": "tile",
-        "do_normalize": True,
-        "mean": 0.01,
-        "std": 0.5,
-    },
-}
 SETTINGS = [  # for segments of 100 samples
     {},
     {"hop_length": 70},
@@ -55,121 +32,6 @@ SETTINGS = [  # for segments of 100 samples
     {"short_clips": "repeat", "max_segments": 10, "drop_last": True},
     {"short_clips": "repeat", "max_segments": 3, "hop_length": 70, "mean": 0.1},
 ]
-
-
-class Site(NamedTuple):
-    url: str
-    pipeline: SampleCNNAudioClassificationPipeline
-
-
-class Handler(SimpleHTTPRequestHandler):
-    def log_message(self, *arguments):
-        pass
-
-
-def learn_pitches(problem_type: str) -> SampleCNNForAudioClassification:
-    """Train a tiny network to classify the pitches of `LABELS`; takes two seconds."""
-    generator = torch.Generator().manual_seed(0)
-    names = {"id2label": dict(enumerate(LABELS)), "label2id": {name: i for i, name in enumerate(LABELS)}}
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        config = create_config("test-se", problem_type=problem_type, batch_norm_momentum=0.1, dropout=0, **names)
-        model = SampleCNNForAudioClassification(config).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
-    labels = torch.arange(len(LABELS)).repeat(6)
-    targets = labels if problem_type.startswith("single") else torch.eye(len(LABELS))[labels]
-    cycles = torch.tensor(list(LABELS.values()))[labels, None] * torch.arange(1458) / RATE
-    for _ in range(40):
-        phase, amplitude = torch.rand(2, len(labels), 1, generator=generator)
-        tones = amplitude * torch.sin(2 * torch.pi * (cycles + phase))
-        model(tones + 0.02 * torch.randn(tones.shape, generator=generator), labels=targets).loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    return model.eval()
-
-
-@pytest.fixture(scope="module")
-def make_site(tmp_path_factory):
-    """make_site(problem_type): a built page on a web server, and the pipeline of the same model."""
-    servers = []
-
-    @functools.cache
-    def make(problem_type: str) -> Site:
-        folder = tmp_path_factory.mktemp("site")
-        model = learn_pitches(problem_type)
-        extractor = SampleCNNFeatureExtractor(segment_length=1458, **EXTRACTORS[problem_type])
-        model.save_pretrained(folder / "pitches")
-        extractor.save_pretrained(folder / "pitches")
-        page = build(folder / "pitches", folder / "page")
-        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=page)))
-        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
-        pipeline = SampleCNNAudioClassificationPipeline(model=model, feature_extractor=extractor)
-        return Site(f"http://127.0.0.1:{servers[-1].server_port}/", pipeline)
-
-    yield make
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-
-
-@pytest.fixture
-def site(request, make_site):
-    return make_site(getattr(request, "param", "single_label_classification"))
-
-
-@pytest.fixture
-def open_page(browser, site):
-    """open_page(script="", **options): the page in a new browser profile; no request may go to another host."""
-    contexts, requests, errors = [], [], []
-
-    def open_page(script="", **options):
-        contexts.append(browser.new_context(**options))
-        contexts[-1].add_init_script(script)
-        page = contexts[-1].new_page()
-        page.set_default_timeout(60_000)
-        page.on("request", lambda request: requests.append(urlsplit(request.url)))
-        page.on("websocket", lambda socket: requests.append(urlsplit(socket.url)))
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(site.url)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert errors == []
-    assert {url.hostname for url in requests if url.scheme not in ("blob", "data")} == {"127.0.0.1"}
-
-
-@pytest.fixture
-def write_sound(tmp_path, make_tone):
-    """write_sound(name, pitches, seconds, rate): a file with a sequence of pitches in each channel."""
-
-    def write(name="sound.wav", pitches=(1000,), seconds=0.1, rate=RATE, channels=1, **kwargs):
-        sound = np.concatenate([make_tone(pitch, seconds, rate) for pitch in pitches])
-        noise = 0.02 * np.random.default_rng(0).standard_normal((len(sound), channels))
-        gains = np.linspace(1, 0.3, channels)
-        soundfile.write(tmp_path / name, sound[:, None] * gains + noise, rate, **kwargs)
-        return tmp_path / name
-
-    return write
-
-
-def choose(page, file: Path):
-    page.get_by_label("Choose a file").set_input_files(file)
-
-
-def wait_for_answer(page, name: str) -> dict[str, float]:
-    """Probabilities of the labels that the page shows for the file `name`, in display order."""
-    page.get_by_role("heading", name=name, exact=True).wait_for()
-    items = page.locator("#labels li").all()
-    return {item.locator(".label").inner_text(): float(item.get_attribute("data-probability")) for item in items}
-
-
-def error_on(page) -> str:
-    page.locator("#error:not(:empty)").wait_for()
-    return page.get_by_role("alert").inner_text()
-
-
 FILES = {
     "mono": {},
     "stereo": {"channels": 2, "subtype": "PCM_24"},
@@ -245,12 +107,24 @@ def page_labels(page) -> list[str]:
     return page.locator("#timeline .track-label").all_inner_texts()
 
 
+@pytest.mark.parametrize("site", ["single_label_classification", "multi_label_classification"], indirect=True)
+def test_events_are_those_of_the_pipeline(open_page, site, write_sound):
+    page = open_page()
+    file = write_sound(pitches=(300, 6000, 300, 1000), seconds=1.2)
+    choose(page, file)
+    wait_for_answer(page, file.name)
+    expected = site.pipeline(str(file), events=True, minimum_event_gap_s=0.5)["events"]
+    assert len(expected) >= 4
+    assert_same_events(shown_events(page), expected, tolerance=1e-3)
+
+
 def test_one_segment_has_no_timeline(open_page, write_sound):
     page = open_page()
     file = write_sound(seconds=0.05)
     choose(page, file)
     wait_for_answer(page, file.name)
     assert not page.get_by_role("heading", name="Probabilities over time").is_visible()
+    assert not page.get_by_role("heading", name="Events").is_visible()
 
 
 def test_drag_and_drop(open_page, site, write_sound):
@@ -340,15 +214,19 @@ def test_too_long(open_page, tmp_path):
     assert error_on(page) == "The audio is longer than 10 minutes: please choose a shorter file."
 
 
+@pytest.mark.parametrize("button", ["Record", "Listen"])
 @pytest.mark.parametrize(
     ("error", "message"),
     [("NotAllowedError", "Access to the microphone was denied"), ("NotFoundError", "No microphone")],
 )
-def test_no_microphone(open_page, error, message):
+def test_no_microphone(open_page, button, error, message):
     page = open_page(f"navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', '{error}'));")
-    page.get_by_role("button", name="Record").click()
+    page.get_by_role("button", name=button).click()
     assert message in error_on(page)
-    assert page.get_by_role("button", name="Record").is_enabled()
+    assert "\n" not in error_on(page)
+    assert not page.locator("#results").is_visible()
+    for name in ("Record", "Listen"):
+        assert page.get_by_role("button", name=name).is_enabled()
 
 
 def test_browser_without_webassembly(open_page):

@@ -1,0 +1,135 @@
+// Results of a file and of the microphone: probabilities, timeline and events.
+
+import { $, element } from "./dom.js";
+import { EventFinder, keywords, spotsKeywords } from "./events.js";
+import { drawTimeline, formatSeconds } from "./timeline.js";
+
+const TOP_LABELS = 5;
+const TOP_LIVE_LABELS = 3; // leaves room for the events on a phone
+const MAX_LIVE_EVENTS = 100;
+
+/** Show the results of a file. Returns a summary in one line. */
+export function showClip(name, numSamples, { clip, segments, starts }, classifier) {
+  const { labels, settings } = classifier;
+  const { sampling_rate, segment_length } = settings;
+  const seconds = numSamples / sampling_rate;
+  const end = Math.min(seconds, (starts.at(-1) + segment_length) / sampling_rate);
+  $("clip").textContent = name;
+  const cut = end < seconds - 0.05 ? `, first ${formatSeconds(end)} classified` : "";
+  $("length").textContent = formatSeconds(seconds) + cut;
+  const top = showLabels(labels, clip, TOP_LABELS);
+
+  $("over-time").hidden = segments.length === 1;
+  const times = starts.map((start) => start / sampling_rate);
+  const tracks = top.map((i) => ({ label: labels[i], probabilities: segments.map((p) => p[i]) }));
+  drawTimeline($("timeline"), tracks, times, end);
+
+  const finder = new EventFinder(classifier);
+  const list = new EventList("Events", "No label reaches its threshold.");
+  $("detections").hidden = segments.length === 1;
+  segments.forEach((probabilities, i) => {
+    const window = { start: times[i], end: Math.min(times[i] + segment_length / sampling_rate, end), probabilities };
+    list.show(finder.push(window));
+  });
+  list.show(finder.flush());
+  $("results").hidden = false;
+  return `${name}: ${labels[top[0]]}, ${percent(clip[top[0]])}`;
+}
+
+/** Results of the microphone, which change with every window. */
+export class LiveResults {
+  #labels;
+  #list;
+
+  constructor(classifier) {
+    this.#labels = classifier.labels;
+    this.#list = spotsKeywords(classifier)
+      ? new EventList("Detected words", `Say one of: ${keywords(classifier.labels).join(", ")}.`, { live: true })
+      : new EventList("Events", "Labels are listed when their probability reaches the threshold.", { live: true });
+    $("clip").textContent = "Microphone";
+    $("length").textContent = "";
+    $("labels").replaceChildren();
+    $("over-time").hidden = true;
+    $("detections").hidden = false;
+    $("results").hidden = false;
+  }
+
+  /** Show a window { start, end, probabilities } and the events that it changed. */
+  show({ start, end, probabilities }, events) {
+    $("length").textContent = `Last ${formatSeconds(end - start)}`;
+    showLabels(this.#labels, probabilities, TOP_LIVE_LABELS);
+    this.#list.show(events);
+  }
+
+  /** Show the last events. Returns a summary in one line. */
+  finish(events) {
+    this.#list.show(events);
+    this.#list.hint("Nothing was detected.");
+    $("length").textContent = "Stopped";
+    $("labels").replaceChildren(); // of the last window
+    return `Stopped, ${this.#list.count} detected`;
+  }
+}
+
+/** Show the most probable labels, and return their indices. */
+function showLabels(labels, probabilities, count) {
+  const top = probabilities.map((_, i) => i).sort((a, b) => probabilities[b] - probabilities[a]).slice(0, count);
+  const list = $("labels");
+  while (list.children.length < top.length) list.append($("bar").content.firstElementChild.cloneNode(true));
+  while (list.children.length > top.length) list.lastElementChild.remove();
+  top.forEach((label, i) => {
+    const item = list.children[i];
+    item.querySelector(".label").textContent = labels[label];
+    item.querySelector(".percent").textContent = percent(probabilities[label]);
+    item.querySelector(".fill").style.width = `${100 * probabilities[label]}%`;
+    item.dataset.probability = probabilities[label];
+  });
+  return top;
+}
+
+/** The list of events; a live one has the newest event first and is read out by screen readers. */
+class EventList {
+  count = 0; // of all events, also those that are no longer listed
+  #live;
+  #items = new WeakMap(); // from events
+
+  constructor(title, hint, { live = false } = {}) {
+    this.#live = live;
+    $("events-title").textContent = title;
+    $("events").setAttribute("aria-live", live ? "polite" : "off");
+    $("events").replaceChildren();
+    this.hint(hint);
+  }
+
+  /** Text in place of an empty list. */
+  hint(text) {
+    $("no-events").textContent = text;
+    $("no-events").hidden = $("events").children.length > 0;
+  }
+
+  /** Add new events and update those that are in the list. */
+  show(events) {
+    for (const event of events) {
+      const item = this.#items.get(event) ?? this.#add(event);
+      const { start, end, score } = event;
+      item.querySelector(".time").textContent =
+        end === null ? `since ${formatSeconds(start)}` : `${formatSeconds(start)} – ${formatSeconds(end)}`;
+      item.querySelector(".percent").textContent = percent(score);
+      Object.assign(item.dataset, { start, end: end ?? "", probability: score });
+    }
+  }
+
+  #add(event) {
+    this.count += 1;
+    const item = element("li", "");
+    item.append(element("span", "label", event.label), element("span", "time"), element("span", "percent"));
+    if (this.#live) $("events").prepend(item);
+    else $("events").append(item);
+    if (this.#live && $("events").children.length > MAX_LIVE_EVENTS) $("events").lastElementChild.remove();
+    this.#items.set(event, item);
+    $("no-events").hidden = true;
+    return item;
+  }
+}
+
+const percent = (probability) => `${(100 * probability).toFixed(1)} %`;
