@@ -20,6 +20,11 @@ def resident_memory(field: str) -> float:
         return int(status.read().partition(f"{field}:")[2].split()[0]) / 1024
 
 
+def reset_peak_memory():
+    """`resident_memory("VmHWM")` starts again from the current memory."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
 def write_results(name: str, results: dict):
     """Write benchmarks/results/`name`.json and print it."""
     text = json.dumps(results, indent=2) + "\n"

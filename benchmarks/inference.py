@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -24,14 +23,14 @@ import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
 
-from benchmarks.common import RESULTS, in_new_process, write_results
+from benchmarks.common import RESULTS, in_new_process, reset_peak_memory, resident_memory, write_results
 from benchmarks.plain import PlainSampleCNN
 from samplecnn_hf import SampleCNNForAudioClassification, create_config
 
 VARIANT, NUM_LABELS = "se-9", 50
 BATCH_SIZES = (1, 2, 4, 16, 64)
 PLOTTED_SIZES = (1, 16)
-SECONDS, ROUNDS = 1.0, 3  # per measurement; measurements of each implementation and batch size
+SECONDS, ROUNDS = 1.0, 2  # per measurement; measurements of each implementation and batch size
 BASELINE = "plain Conv1d, float32"
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 PEERS = ("AST", "wav2vec2-base", "Whisper-tiny encoder")
@@ -112,7 +111,8 @@ def implementations(files: dict[str, Path]) -> dict[str, tuple]:
 def measure(function, arguments: tuple, segment_length: int, device: str) -> dict[int, tuple[float, float]]:
     """Per batch size, from the smallest: segments per second, and the peak memory in MB above that after imports."""
     torch.manual_seed(0)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = resident_memory("VmRSS")
+    reset_peak_memory()
     run, results = function(*arguments, device), {}
     dtype = DTYPES["bf16"] if "bf16" in arguments else torch.float32
     for size in BATCH_SIZES:
@@ -129,7 +129,7 @@ def measure(function, arguments: tuple, segment_length: int, device: str) -> dic
             step()
             count += 1
         speed = count * size / (time.perf_counter() - start)
-        results[size] = speed, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+        results[size] = speed, resident_memory("VmHWM") - before
     return results
 
 

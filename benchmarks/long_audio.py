@@ -17,7 +17,7 @@ import numpy as np
 import soundfile
 import torch
 
-from benchmarks.common import in_new_process, resident_memory, write_results
+from benchmarks.common import in_new_process, reset_peak_memory, resident_memory, write_results
 from samplecnn_hf import (
     SampleCNNAudioClassificationPipeline,
     SampleCNNFeatureExtractor,
@@ -53,7 +53,7 @@ def measure(load, model: str, path: str) -> dict[str, float]:
     length, rate = create_config(VARIANT).segment_length, create_config(VARIANT).sampling_rate
     classify(np.zeros(length, np.float32), sampling_rate=rate)
     before = resident_memory("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+    reset_peak_memory()
     start = time.perf_counter()
     classify(path)
     return {"seconds": round(time.perf_counter() - start, 3), "mb": round(resident_memory("VmHWM") - before)}

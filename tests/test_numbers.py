@@ -16,9 +16,10 @@ def read(page: str) -> str:
     return " ".join((ROOT / page).read_text().split())
 
 
-def rows(page: str) -> dict[str, list[str]]:
-    """The cells of the rows of a page's tables, without emphasis, by the first cell."""
-    lines = (ROOT / page).read_text().splitlines()
+def rows(page: str, section: str = "") -> dict[str, list[str]]:
+    """The cells of the rows of the tables of a page or of one section, without emphasis, by the first cell."""
+    _, _, text = ("\n" + (ROOT / page).read_text()).partition(f"# {section}\n" if section else "\n")
+    lines = (text.partition("\n#")[0] if section else text).splitlines()
     table = [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     return {cells[0]: cells[1:] for cells in table}
 
@@ -114,9 +115,40 @@ def test_preparation():
 
 def test_training_step():
     benchmark = load("benchmarks/results/training_step.json")
-    table = rows("docs/speed.md")
+    table = rows("docs/speed.md", "Training step")
     for name, speed in benchmark["segments_per_second"].items():
         assert table[name] == [str(speed), str(benchmark["ratio_to_plain_float32"][name])]
+
+
+def test_inference():
+    benchmark = load("benchmarks/results/inference.json")
+    table, text = rows("docs/speed.md", "Inference"), read("docs/speed.md")
+    for name, values in benchmark["cpu"].items():
+        one, sixteen = (values["segments_per_second"][size] for size in ("1", "16"))
+        ratio = values["ratio_to_plain_float32"]["16"]
+        limit = [f"{values['fraction_of_limit'][size]:.0%}" for size in ("1", "16")] if name.startswith("ours") else []
+        assert table[name] == [f"{one:.1f}", f"{sixteen:.1f}", f"{ratio:.2f}", " / ".join(limit)]
+    limits = [each["segments_per_second"] for each in benchmark["convolution_limit"].values()]
+    assert "limit is {:.1f} segments per second in float32 and {:.1f} in bf16".format(*limits) in text
+    for name, seconds in benchmark["cold_start_seconds"].items():
+        assert table[name] == [f"{seconds:.2f}"]
+
+
+def test_precision():
+    benchmark = load("benchmarks/results/precision.json")
+    table = rows("docs/speed.md", "Precision")
+    for name, scores in benchmark["scores"].items():
+        size = f"{scores['megabytes']:.1f}" if "megabytes" in scores else ""
+        assert table[name] == [f"{100 * scores['accuracy']:.2f} %", f"{scores['points']:+.2f}", size]
+
+
+def test_long_audio():
+    benchmark = load("benchmarks/results/long_audio.json")
+    table = rows("docs/speed.md")
+    assert benchmark["audio_seconds"] == 3600
+    for name in ("pipeline", "runtime"):
+        assert table[f"{name}, one hour"] == [f"{benchmark[name]['seconds']:.0f}", str(benchmark[name]["mb"])]
+    assert f"an hour takes {benchmark['pipeline']['mb']} MB" in read("README.md")
 
 
 def test_timelines():
