@@ -192,6 +192,13 @@ def test_checkpoints():
         assert table[f"`{path.parent.name}`"][-1] == shown
 
 
+def test_urban_sounds():
+    table = rows("docs/results.md", "Urban sounds")
+    for run in load("model_cards/samplecnn-urban-sounds/results.json")["compared"]:
+        folds = ", ".join(f"{100 * score:.1f}" for score in run["scores"].values())
+        assert table[run["name"]] == [f"{100 * run['mean']:.1f} %", folds]
+
+
 def test_spoken_words():
     table = rows("docs/spoken_words.md")
     for run in load("benchmarks/results/spoken_words.json"):

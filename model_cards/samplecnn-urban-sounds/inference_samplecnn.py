@@ -1,0 +1,203 @@
+"""Front ends and blocks of `optimize_for_inference`: batch norms folded into the convolutions.
+
+Like those of `layers_samplecnn.py`, they pass on feature maps [segments, channels, 1, frames] in channels-last
+memory, where max-pooling is a maximum over rows. Convolutions of many frames run in pieces, which stay in the cache.
+"""
+
+from functools import reduce
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .configuration_samplecnn import KERNEL_SIZE
+
+CPU_PIECE_BYTES = 6 * 2**20  # of the output of a convolution
+LARGEST_KEPT_BLOCK = 2**25 - 2**13  # bytes; glibc never keeps blocks of more than 32 MiB, with their headers
+
+
+def keep_freed_memory():
+    """
+    Let glibc keep freed feature maps: getting them back from the system takes up to a quarter of the time.
+
+    It returns those freed blocks to the system that are larger than all it has freed before (`M_MMAP_THRESHOLD` in
+    mallopt(3)), so this allocates and frees a large one. Other C libraries are not affected.
+    """
+    torch.empty(LARGEST_KEPT_BLOCK, dtype=torch.uint8)
+
+
+def fold(convolution: nn.Module, norm: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    Weights and biases, in float64, of a convolution or dense layer followed by a batch norm.
+
+    Raises:
+        ValueError: The layers are not plain ones.
+    """
+    if not isinstance(convolution, (nn.Conv1d, nn.Linear)) or not isinstance(norm, (nn.BatchNorm1d, nn.BatchNorm2d)):
+        names = f"{type(convolution).__name__} and {type(norm).__name__}"
+        raise ValueError(f"{names} cannot be optimized for inference: merge adapters first (merge_and_unload)")
+    scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
+    weight = convolution.weight.double() * scale.view(-1, *[1] * (convolution.weight.dim() - 1))
+    return weight, norm.bias.double() + scale * (convolution.bias.double() - norm.running_mean.double())
+
+
+def frozen(value: torch.Tensor, dtype: torch.dtype) -> nn.Parameter:
+    memory_format = torch.channels_last if value.dim() == 4 else torch.contiguous_format
+    return nn.Parameter(value.to(dtype).contiguous(memory_format=memory_format), requires_grad=False)
+
+
+class FoldedDense(nn.Module):
+    """A dense layer and its batch norm."""
+
+    def __init__(self, dense: nn.Linear, norm: nn.Module, dtype: torch.dtype):
+        super().__init__()
+        weight, bias = fold(dense, norm)
+        self.weight, self.bias = frozen(weight, dtype), frozen(bias, dtype)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.linear(x, self.weight, self.bias)
+
+
+class FoldedStem(nn.Module):
+    """`SampleCNNStem`: a matrix product of frames, in float [segments, samples]."""
+
+    def __init__(self, stem: nn.Module, dtype: torch.dtype):
+        super().__init__()
+        weight, bias = fold(stem.conv, stem.norm)
+        self.weight, self.bias = frozen(weight[:, 0].T, dtype), frozen(bias, dtype)
+        (self.kernel_size,), (self.stride,), (self.padding,) = (
+            stem.conv.kernel_size,
+            stem.conv.stride,
+            stem.conv.padding,
+        )
+        self.pool = 1 if isinstance(stem.pool, nn.Identity) else stem.pool.kernel_size[1]
+
+    def forward(self, waveform: torch.Tensor) -> torch.Tensor:
+        frames = F.pad(waveform, (self.padding, self.padding)).unfold(1, self.kernel_size, self.stride)
+        num_rows, channels = frames.shape[1] // self.pool, len(self.bias)
+        output = self.weight.new_empty(len(waveform), num_rows, channels)
+        size = _rows_per_piece(output, self.pool)
+        for n in range(len(waveform)):
+            for i in range(0, num_rows, size):
+                rows = slice(i, min(i + size, num_rows))
+                piece = torch.addmm(self.bias, frames[n, self.pool * rows.start : self.pool * rows.stop], self.weight)
+                torch.clamp_min(_pool(piece[None], self.pool)[0], 0, out=output[n, rows])
+        return _to_map(output)
+
+
+class FoldedConvolution(nn.Module):
+    """A convolution of a block, its batch norm, the following max-pooling if any, and ReLU if `relu`."""
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor, dtype: torch.dtype, stride=1, pool=1, relu=True):
+        super().__init__()
+        self.weight, self.bias = frozen(weight.unsqueeze(2), dtype), frozen(bias, dtype)
+        self.stride, self.pool, self.relu = stride, pool, relu
+        self.padding = max(0, weight.shape[2] - stride) // 2
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.stride > self.weight.shape[3]:  # as in SampleCNNConv1d
+            x = x[..., : x.shape[3] // self.stride * self.stride]
+        num_rows = x.shape[3] // self.pool
+        output = x.new_empty(len(x), num_rows, len(self.bias))
+        size = _rows_per_piece(output, self.pool)
+        if self.pool == 1 or num_rows <= size:
+            y = _pool(self.convolve(x), self.pool)
+            return _to_map(y.clamp_min_(0) if self.relu else y)
+        for n in range(len(x)):
+            for i in range(0, num_rows, size):
+                # Pieces overlap by a frame on both sides, where the output is not used.
+                rows = slice(i, min(i + size, num_rows))
+                first, stop = self.pool * rows.start, self.pool * rows.stop
+                start = max(0, first - 1)
+                piece = self.convolve(x[n : n + 1, ..., start : stop + 1])[:, first - start : stop - start]
+                torch.clamp_min(_pool(piece, self.pool)[0], 0, out=output[n, rows])
+        return _to_map(output)
+
+    def convolve(self, x: torch.Tensor) -> torch.Tensor:
+        """[segments, channels, 1, frames] -> [segments, frames, channels]."""
+        y = F.conv2d(x, self.weight, self.bias, stride=(1, self.stride), padding=(0, self.padding))
+        return y[:, :, 0].transpose(1, 2)
+
+
+def _rows_per_piece(output: torch.Tensor, pool: int) -> int:
+    if output.device.type != "cpu":
+        return max(1, output.shape[1])
+    return max(1, CPU_PIECE_BYTES // (pool * output.shape[2] * output.element_size()))
+
+
+def _pool(x: torch.Tensor, size: int) -> torch.Tensor:
+    """Max-pooling of [segments, frames, channels]."""
+    # In bf16, `amax` takes nearly twice as long.
+    return reduce(torch.maximum, x[:, : x.shape[1] // size * size].unflatten(1, (-1, size)).unbind(2))
+
+
+def _to_map(x: torch.Tensor) -> torch.Tensor:
+    return x.transpose(1, 2).unsqueeze(2)
+
+
+class FoldedBlock(nn.Module):
+    """`SampleCNNBlock`."""
+
+    def __init__(self, block: nn.Module, dtype: torch.dtype):
+        super().__init__()
+        strided = isinstance(block.pool, nn.Identity)
+        self.stride, self.pool = (KERNEL_SIZE, 1) if strided else (1, KERNEL_SIZE)
+        self.se = block.se
+        self.fold(block, dtype)
+
+    def fold(self, block: nn.Module, dtype: torch.dtype):
+        self.conv = FoldedConvolution(*fold(block.conv, block.norm), dtype, self.stride, self.pool)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        x = self.convolve(x)
+        return (x, None) if self.se is None else self.rescale(x)
+
+    def convolve(self, x: torch.Tensor) -> torch.Tensor:
+        """The block up to its squeeze-and-excitation."""
+        return self.conv(x)
+
+    def rescale(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """As the module, in place."""
+        excitation = self.se.excitation(x[:, :, 0].mean(2))
+        return x.mul_(excitation[:, :, None, None]), excitation
+
+
+class FoldedResidualBlock(FoldedBlock):
+    """`SampleCNNResidualBlock`. In a Res-1 block, the shortcut is added to the weights of the convolution."""
+
+    def fold(self, block: nn.Module, dtype: torch.dtype):
+        layers = [layer for layer in block.body if not isinstance(layer, (nn.ReLU, nn.Dropout))]
+        *first, (weight, bias) = [fold(*pair) for pair in zip(layers[::2], layers[1::2], strict=True)]
+        self.first = FoldedConvolution(*first[0], dtype, self.stride) if first else None
+        self.conv = self.shortcut = None
+        is_identity = isinstance(block.shortcut, nn.Identity)
+        if self.first is None and self.se is None:
+            center = 0 if self.stride > 1 else KERNEL_SIZE // 2  # the tap at the frame of the shortcut
+            shortcut = torch.eye(len(bias)).to(weight)[:, :, None], torch.zeros_like(bias)
+            shortcut_weight, shortcut_bias = shortcut if is_identity else fold(*block.shortcut)
+            weight[:, :, center] += shortcut_weight[:, :, 0]
+            self.conv = FoldedConvolution(weight, bias + shortcut_bias, dtype, self.stride, self.pool)
+            return
+        self.last = FoldedConvolution(weight, bias, dtype, 1 if first else self.stride, relu=False)
+        if not is_identity:
+            self.shortcut = FoldedConvolution(*fold(*block.shortcut), dtype, self.stride, relu=False)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        if self.conv is not None:
+            return super().forward(x)
+        residual, excitation = self.last(x if self.first is None else self.first(x)), None
+        if self.se is not None:
+            residual, excitation = self.rescale(residual)
+        residual += x if self.shortcut is None else self.shortcut(x)
+        return _to_map(_pool(residual[:, :, 0].transpose(1, 2), self.pool).clamp_min_(0)), excitation
+
+
+def folded_modules(model: nn.Module, dtype: torch.dtype) -> list[tuple[nn.Module, str, nn.Module]]:
+    """The modules, as (parent, name, module), that replace those with batch norms of a body or of a classifier."""
+    if hasattr(model, "classifier"):
+        head = model.classifier
+        return [(head, "dense", FoldedDense(head.dense, head.norm, dtype)), (head, "norm", nn.Identity())]
+    block_class = FoldedBlock if model.config.block_type in ("basic", "se") else FoldedResidualBlock
+    blocks = nn.ModuleList(block_class(block, dtype) for block in model.blocks)
+    stem = FoldedStem(model.front_end, dtype) if model.config.front_end == "waveform" else model.front_end
+    return [(model, "front_end", stem), (model, "blocks", blocks)]
