@@ -78,7 +78,7 @@ def quantize(path: Path, folder: Path) -> dict:
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
         calibrate_method=CalibrationMethod.MinMax,
-        extra_options={"CalibMovingAverage": True},  # of the extremes of groups: a single loud clip sets no scale
+        extra_options={"CalibMovingAverage": True},  # one loud clip does not determine a scale
     )
     _copy_metadata(path, quantized)
     report = _compare(original, Runtime(quantized), clips)

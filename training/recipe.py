@@ -124,7 +124,7 @@ class Recipe:
     batch_norm_momentum: Annotated[float, Limits(above=0, maximum=1)] = option(
         0.01, "Weight of a batch in the running statistics of batch norm."
     )
-    sync_batch_norm: bool = option(False, "Batch norm statistics of the batches of all processes; needs GPUs.")
+    sync_batch_norm: bool = option(False, "Synchronize batch norm statistics across processes (needs GPUs).")
     label_smoothing: Fraction = option(0.0, "Label smoothing factor.")
     average_decay: Fraction = option(0.0, "EMA decay per step (0 disables).")
 
