@@ -95,7 +95,7 @@ def exported(path: str, device: str):
 
 
 def implementations(files: dict[str, Path]) -> dict[str, tuple]:
-    """Name -> function and its arguments but the device."""
+    """Name -> function and its arguments except the device."""
     return {
         BASELINE: (plain, "float32"),
         "plain Conv1d, bf16": (plain, "bf16"),
@@ -207,7 +207,8 @@ def add_ratios(results: dict[str, dict], limits: dict[str, float]):
     """
     Add the real-time factor, seconds of computation per second of audio, and the ratio to the baseline.
 
-    Those of this package also get their fraction of the convolution limit in `limits`, segments per second by dtype.
+    Those of this package and its exported files, except int8, also get their fraction of the convolution limit in
+    `limits`, segments per second by dtype.
     """
     config = create_config(VARIANT)
     seconds = config.segment_length / config.sampling_rate
@@ -216,8 +217,8 @@ def add_ratios(results: dict[str, dict], limits: dict[str, float]):
         speeds = values["segments_per_second"]
         values["real_time_factor"] = {size: round(1 / speed / seconds, 5) for size, speed in speeds.items()}
         values["ratio_to_plain_float32"] = {size: round(speed / baseline[size], 2) for size, speed in speeds.items()}
-        if name.startswith("ours, "):
-            limit = limits[name.split(", ")[1]]
+        limit = next((limit for dtype, limit in limits.items() if dtype in name.replace(",", "").split()), None)
+        if name.startswith(("ours", "runtime")) and limit is not None:
             values["fraction_of_limit"] = {size: round(speed / limit, 2) for size, speed in speeds.items()}
 
 

@@ -69,10 +69,13 @@ def main(argv: list[str] | None = None):
     parser.add_argument("data_dir", help="folder of its data, as for --source folder")
     args = parser.parse_args(argv)
     source = load_source("folder", args.data_dir)
+    if source.labels != load_classifier(args.model)[0].config.labels:
+        parser.error(f"the labels of {args.data_dir} are not those of {args.model}")
     train, clips = source.splits["train"], source.splits[source.scored_split]
+    calibration = np.linspace(0, len(train) - 1, min(CALIBRATION_CLIPS, len(train))).astype(int)
     with tempfile.TemporaryDirectory() as folder:
-        for i, clip in enumerate(train[:: -(-len(train) // CALIBRATION_CLIPS)]):
-            (Path(folder) / f"{i}{clip.path.suffix}").symlink_to(clip.path)
+        for i in calibration:
+            (Path(folder) / f"{i}{train[i].path.suffix}").symlink_to(train[i].path)
         scores = {f"ours, {name}": score_model(args.model, dtype, clips) for name, dtype in DTYPES.items()}
         scores |= {name: score_file(args.model, *form, Path(folder), clips) for name, form in FILES.items()}
     base = scores["ours, float32"]["accuracy"]
@@ -80,7 +83,13 @@ def main(argv: list[str] | None = None):
         values["points"] = round(100 * (values["accuracy"] - base), 2)
     write_results(
         "precision",
-        {"model": args.model.name, "split": source.scored_split, "clips": len(clips), "scores": scores},
+        {
+            "model": args.model.name,
+            "split": source.scored_split,
+            "clips": len(clips),
+            "calibration_clips": len(calibration),
+            "scores": scores,
+        },
     )
 
 

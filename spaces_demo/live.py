@@ -15,12 +15,15 @@ from samplecnn_hf.text import printable
 
 CHUNK_SECONDS = 0.5
 MAX_VISITORS = 4
+IDLE_SECONDS = 15  # without a chunk, after which a visitor's place is free
 GUARANTEED_SECONDS = 120  # afterwards, a recording gives way to a new visitor if all places are taken
+REMEMBERED = 64  # visitors whose recording gave way, and whose page may go on sending
 SHOWN_EVENTS = 8
 # A chunk takes milliseconds, so it does not wait for the clips of the other tabs, which may take a minute.
 ONE_CHUNK_AT_A_TIME = {"concurrency_id": "live", "concurrency_limit": 1, "show_progress": "hidden"}
 
 NO_ROOM = f"{MAX_VISITORS} visitors are recording: please stop, and try again in two minutes."
+GAVE_WAY = "Your recording gave way to another visitor: please stop, and record again."
 
 INTRODUCTION = (
     "Press **Record** and speak or play sounds. A model with tuned thresholds for spoken words lists each word once; "
@@ -41,23 +44,29 @@ class EventTracker:
         self.thresholds = dict(zip(classifier.model.config.labels, classifier.thresholds, strict=True))
         # From the start of a window to the time that is as close to its center as to that of the window before.
         self.offset = (classifier.segment_seconds - stream.hop_length_s) / 2
+        self.hop_length_s = stream.hop_length_s
         self.running = {}
+        self.end_of_windows = 0.0
 
     def __call__(self, row: dict) -> list[dict]:
         """Returns the events that start with a row; they are updated in place until they end."""
-        start, end = row["timestamp"]
-        edge, new = start + self.offset if start > 0 else 0.0, []
+        start, self.end_of_windows = row["timestamp"]
+        edge = start + self.offset if start > 0 else 0.0
+        next_edge, new = start + self.offset + self.hop_length_s, []
         for label, score in ((item["label"], item["score"]) for item in row["scores"]):
-            event = self.running.get(label)
             if not reaches(score, self.thresholds[label]):
-                if event is not None:
-                    self.running.pop(label)["end"] = edge
-            elif event is None:
-                self.running[label] = to_event({"label": label, "timestamp": (edge, end), "score": score})
-                new.append(self.running[label])
+                self.running.pop(label, None)
+            elif (event := self.running.get(label)) is not None:
+                event.update(end=next_edge, score=max(score, event["score"]))
             else:
-                event.update(end=end, score=max(score, event["score"]))
+                self.running[label] = to_event({"label": label, "timestamp": (edge, next_edge), "score": score})
+                new.append(self.running[label])
         return new
+
+    def finish(self):
+        """End the stream: the events that last until then end with its last window."""
+        for event in self.running.values():
+            event["end"] = self.end_of_windows
 
 
 class WordTracker:
@@ -70,12 +79,16 @@ class WordTracker:
         detection = self.detect(row)
         return [] if detection is None else [to_event(detection)]
 
+    def finish(self):
+        """Nothing to do: the event of a word is its window."""
+
 
 class Recording:
     """A visitor's recording in progress, in constant memory."""
 
     def __init__(self, model: str, classifier: Classifier, sampling_rate: int):
-        self.model, self.sampling_rate, self.started = model, sampling_rate, time.monotonic()
+        self.model, self.sampling_rate = model, sampling_rate
+        self.started = self.last_chunk = time.monotonic()
         hop_length_s = min(HOP_SECONDS, classifier.hop_length_s)
         try:
             self.stream = SampleCNNStream(classifier.model, classifier.extractor, hop_length_s, sampling_rate)
@@ -88,7 +101,7 @@ class Recording:
 
     def push(self, samples: np.ndarray):
         """Classify the windows that become complete with more samples [samples, channels]."""
-        before = time.perf_counter()
+        self.last_chunk, before = time.monotonic(), time.perf_counter()
         try:
             self._add(self.stream.push(samples))
         except ValueError as error:
@@ -99,6 +112,7 @@ class Recording:
     def end(self):
         """Classify the last windows, which are incomplete."""
         self._add(self.stream.flush())
+        self.track.finish()
 
     def _add(self, rows: list[dict]):
         for row in rows:
@@ -108,10 +122,14 @@ class Recording:
     def status(self) -> str:
         hop, computing = self.stream.hop_length_s, self.computing
         return (
-            f"Heard {self.seconds:.1f} s. Delay: up to **{CHUNK_SECONDS + hop + computing:.2f} s** ({CHUNK_SECONDS} s "
+            f"Heard {self.seconds:.1f} s. Delay: about **{CHUNK_SECONDS + hop + computing:.2f} s** ({CHUNK_SECONDS} s "
             f"until a sound is sent, {hop:.2f} s until the next window, {1000 * computing:.0f} ms to classify), plus "
-            "the time of transmission."
+            "transmission and waiting for other visitors."
         )
+
+
+class NoPlaceError(Exception):
+    """A visitor's chunk is not classified; the message says what to do."""
 
 
 class Recordings:
@@ -120,33 +138,44 @@ class Recordings:
     def __init__(self, models: Models):
         self.models = models
         self.running: dict[str, Recording] = {}  # by session, the oldest first
+        self.gave_way: deque[str] = deque(maxlen=REMEMBERED)  # their next chunks must not displace others
 
-    def push(self, visitor: str, model: str, sampling_rate: int, samples: np.ndarray) -> Recording | None:
+    def push(self, visitor: str, model: str, sampling_rate: int, samples: np.ndarray) -> Recording:
         """
         Add a chunk to a visitor's recording; with another model or sampling rate, it starts a new one.
 
-        Returns `None` if all places are taken.
+        Raises:
+            NoPlaceError: all places are taken, or the recording gave way to that of another visitor.
         """
+        if visitor in self.gave_way:
+            raise NoPlaceError(GAVE_WAY)
         recording = self.running.get(visitor)
         if recording is None or (recording.model, recording.sampling_rate) != (model, sampling_rate):
             recording = Recording(model, self.models[model], sampling_rate)
-            self.remove(visitor)
-            if not self._make_room():
-                return None
+            self.running.pop(visitor, None)
+            self._make_room()
             self.running[visitor] = recording
         recording.push(samples)
         return recording
 
     def remove(self, visitor: str) -> Recording | None:
+        """Remove a visitor's recording, if there is one; the next chunk may start a new one."""
+        if visitor in self.gave_way:
+            self.gave_way.remove(visitor)
         return self.running.pop(visitor, None)
 
-    def _make_room(self) -> bool:
-        if len(self.running) == MAX_VISITORS:
-            oldest = next(iter(self.running))
-            if time.monotonic() - self.running[oldest].started < GUARANTEED_SECONDS:
-                return False
-            self.remove(oldest)
-        return True
+    def _make_room(self):
+        """Free the place of an idle visitor or of the oldest recording. Raises `NoPlaceError` if none may be freed."""
+        if len(self.running) < MAX_VISITORS:
+            return
+        now = time.monotonic()
+        idle = (visitor for visitor, each in self.running.items() if now - each.last_chunk > IDLE_SECONDS)
+        leaving = next(idle, next(iter(self.running)))
+        recording = self.running[leaving]
+        if now - recording.last_chunk <= IDLE_SECONDS and now - recording.started < GUARANTEED_SECONDS:
+            raise NoPlaceError(NO_ROOM)
+        del self.running[leaving]
+        self.gave_way.append(leaving)
 
 
 def live_tab(demo: gr.Blocks, models: Models):
@@ -171,8 +200,10 @@ def live_tab(demo: gr.Blocks, models: Models):
 
     def listen(path: str, model: str, request: gr.Request):
         """Add a chunk of audio to the visitor's recording: latest label probabilities, events, and delay."""
-        recording = recordings.push(request.session_hash, model, *read_chunk(path))
-        return (gr.skip(), gr.skip(), NO_ROOM) if recording is None else show(recording)
+        try:
+            return show(recordings.push(request.session_hash, model, *read_chunk(path)))
+        except NoPlaceError as error:
+            return gr.skip(), gr.skip(), str(error)
 
     def end(request: gr.Request):
         """End the visitor's recording: outputs as those of a chunk."""

@@ -13,6 +13,7 @@ from audio import read_clip, user_error
 from plots import timeline_figure
 from samplecnn_hf import SampleCNNAudioClassificationPipeline, SampleCNNFeatureExtractor
 from samplecnn_hf.analysis import ClipExcitations, ExcitationRecorder, FilterEstimates, estimate_filters, input_rms
+from samplecnn_hf.events_samplecnn import reaches
 from samplecnn_hf.loading import load_classifier
 from samplecnn_hf.pipeline_samplecnn import EVENT_THRESHOLD
 from samplecnn_hf.text import escape_markdown, printable
@@ -120,7 +121,7 @@ class Classifier:
             best = next(iter(probabilities))
             return f"{bold[best]}, with a probability of {probabilities[best]:.0%}{', on average' * is_long}"
         thresholds = dict(zip(map(printable, self.model.config.labels), self.thresholds, strict=True))
-        detected = [bold[label] for label, value in probabilities.items() if value >= thresholds[label]]
+        detected = [bold[label] for label, value in probabilities.items() if reaches(value, thresholds[label])]
         return f"Detected: {', '.join(detected)}" if detected else "No label reaches its threshold."
 
     @cached_property

@@ -18,12 +18,13 @@ LARGEST_KEPT_BLOCK = 2**25 - 2**13  # bytes; glibc never keeps blocks of more th
 
 def keep_freed_memory():
     """
-    Let glibc keep freed feature maps: getting them back from the system takes up to a quarter of the time.
+    Let glibc keep freed feature maps: getting them back from the system, page by page, is slow.
 
-    It returns those freed blocks to the system that are larger than all it has freed before (`M_MMAP_THRESHOLD` in
-    mallopt(3)), so this allocates and frees a large one. Other C libraries are not affected.
+    glibc returns freed blocks to the system above a threshold, which rises to the size of the largest block freed so
+    far (`M_MMAP_THRESHOLD` in mallopt(3)). This allocates and frees a large one. It affects the whole process; other C
+    libraries are not affected.
     """
-    torch.empty(LARGEST_KEPT_BLOCK, dtype=torch.uint8)
+    torch.empty(LARGEST_KEPT_BLOCK, dtype=torch.uint8, device="cpu")
 
 
 def fold(convolution: nn.Module, norm: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:

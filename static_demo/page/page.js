@@ -140,10 +140,12 @@ async function openListener(signal) {
   const stop = await listen(classifier, {
     onWindow: (window, events) => signal.aborted || results.show(window, events),
     onSkip(count, speed) {
+      if (signal.aborted) return;
       skipped += count;
       $("skipped").textContent = `This device classifies ${speed.toFixed(1)} windows per second; ${skipped} skipped.`;
     },
     onError(error) {
+      if (signal.aborted) return;
       stopMicrophone?.();
       showError(error);
     },

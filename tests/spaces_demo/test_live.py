@@ -2,6 +2,8 @@
 
 import re
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -194,6 +196,75 @@ def test_places_are_limited_and_freed_when_a_visitor_leaves(visit, make_tone):
             break
         time.sleep(0.2)
     assert status.startswith("Heard 0.5 s.")
+
+
+@pytest.fixture
+def places(monkeypatch):
+    """Recordings without networks, with a clock: push(visitor), leave(visitor), wait(seconds)."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "spaces_demo")
+    import live
+
+    now = [0.0]
+    monkeypatch.setattr(live, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    class Recording:
+        def __init__(self, model, classifier, sampling_rate):
+            self.model, self.sampling_rate, self.started = model, sampling_rate, now[0]
+
+        def push(self, samples):
+            self.last_chunk = now[0]
+
+    monkeypatch.setattr(live, "Recording", Recording)
+    recordings = live.Recordings({"words": None})
+
+    def push(visitor: str) -> str:
+        try:
+            recordings.push(visitor, "words", 22050, [])
+            return "recording"
+        except live.NoPlaceError as error:
+            return str(error)
+
+    def wait(seconds: float):
+        now[0] += seconds
+
+    return SimpleNamespace(push=push, leave=recordings.remove, wait=wait)
+
+
+def record_for(places, visitors: str, seconds: int) -> list[str]:
+    for _ in range(seconds):
+        places.wait(1)
+        answers = [places.push(visitor) for visitor in visitors]
+    return answers
+
+
+def test_one_recording_gives_way_after_two_minutes(places):
+    assert set(record_for(places, "ABCD", 100)) == {"recording"}
+    assert places.push("E").endswith("try again in two minutes.")
+    assert set(record_for(places, "ABCD", 30)) == {"recording"}
+    assert places.push("E") == "recording"
+    gave_way, *others = record_for(places, "ABCDE", 3)  # A's page goes on sending
+    assert gave_way.startswith("Your recording gave way") and set(others) == {"recording"}
+    places.leave("A")  # it stops
+    assert places.push("A") == "recording" and places.push("B").startswith("Your recording gave way")
+
+
+def test_idle_visitors_give_way_first(places):
+    for visitor in "ABCD":
+        places.push(visitor)
+    assert set(record_for(places, "ABD", 60)) == {"recording"}
+    assert places.push("E") == "recording" and places.push("C").startswith("Your recording gave way")
+    assert set(record_for(places, "ABDE", 1)) == {"recording"}
+
+
+def test_the_end_of_an_event_does_not_jump_back(space, visit, write_changes):
+    """While an event lasts, its end grows."""
+    samples, rate = soundfile.read(write_changes(), dtype="int16")
+    visitor, ends = visit(), {}
+    for start in range(0, len(samples), rate // 10):
+        for label, begin, end, _ in shown(visitor.send(samples[start : start + rate // 10], rate)[1]):
+            assert end >= ends.get((label, begin), 0)
+            ends[label, begin] = end
+    assert len(ends) > 1
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Training in two processes, connected by gloo on a CPU."""
 
+import copy
 import os
 import subprocess
 import sys
@@ -52,6 +53,14 @@ def test_synchronized_batch_norm_needs_gpus(tiny_run, tmp_path):
     with pytest.raises(SystemExit, match="--sync_batch_norm needs GPUs"):
         train.main([*tiny_run, "--sync_batch_norm"])
     assert not (tmp_path / "run").exists()
+
+
+def test_a_network_with_synchronized_batch_norms_is_saved_as_any_other(make_model):
+    model = make_model()
+    synchronized = torch.nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(model))
+    assert synchronized.state_dict().keys() == model.state_dict().keys()
+    segments = torch.randn(2, model.config.segment_length)
+    torch.testing.assert_close(synchronized(segments).logits, model(segments).logits)
 
 
 @pytest.mark.slow
