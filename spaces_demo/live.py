@@ -7,9 +7,9 @@ import gradio as gr
 import numpy as np
 
 from audio import Microphone, read_chunk, user_error
-from models import EVENTS_TABLE, TOP_LABELS, Classifier, Models, events_table, to_event
+from models import EVENTS_TABLE, MIN_GAP_SECONDS, TOP_LABELS, Classifier, Models, events_table
 from samplecnn_hf import KeywordDetector, SampleCNNStream
-from samplecnn_hf.events_samplecnn import reaches
+from samplecnn_hf.events_samplecnn import EventDetector
 from samplecnn_hf.keywords import HOP_SECONDS, NO_KEYWORD
 from samplecnn_hf.text import printable
 
@@ -32,41 +32,20 @@ INTRODUCTION = (
 
 
 class EventTracker:
-    """
-    Finds events in the rows of a stream, one after another: those of `find_events` for all rows so far.
-
-    Args:
-        classifier: The model, with the thresholds of its labels.
-        stream: The stream of the rows.
-    """
+    """Finds events in the rows of a stream, as `EventDetector` does."""
 
     def __init__(self, classifier: Classifier, stream: SampleCNNStream):
-        self.thresholds = dict(zip(classifier.model.config.labels, classifier.thresholds, strict=True))
-        # From the start of a window to the time that is as close to its center as to that of the window before.
-        self.offset = (classifier.segment_seconds - stream.hop_length_s) / 2
-        self.hop_length_s = stream.hop_length_s
-        self.running = {}
-        self.end_of_windows = 0.0
+        self.labels = classifier.model.config.labels
+        self.detector = EventDetector(self.labels, classifier.thresholds, MIN_GAP_SECONDS)
 
     def __call__(self, row: dict) -> list[dict]:
-        """Returns the events that start with a row; they are updated in place until they end."""
-        start, self.end_of_windows = row["timestamp"]
-        edge = start + self.offset if start > 0 else 0.0
-        next_edge, new = start + self.offset + self.hop_length_s, []
-        for label, score in ((item["label"], item["score"]) for item in row["scores"]):
-            if not reaches(score, self.thresholds[label]):
-                self.running.pop(label, None)
-            elif (event := self.running.get(label)) is not None:
-                event.update(end=next_edge, score=max(score, event["score"]))
-            else:
-                self.running[label] = to_event({"label": label, "timestamp": (edge, next_edge), "score": score})
-                new.append(self.running[label])
-        return new
+        """Returns the events that start with a row; later calls update them."""
+        scores = {item["label"]: item["score"] for item in row["scores"]}
+        return self.detector.push(row["timestamp"], np.array([scores[label] for label in self.labels]))
 
     def finish(self):
-        """End the stream: the events that last until then end with its last window."""
-        for event in self.running.values():
-            event["end"] = self.end_of_windows
+        """End the stream, and with it the events that last until then."""
+        self.detector.finish()
 
 
 class WordTracker:
@@ -77,7 +56,7 @@ class WordTracker:
 
     def __call__(self, row: dict) -> list[dict]:
         detection = self.detect(row)
-        return [] if detection is None else [to_event(detection)]
+        return [] if detection is None else [detection]
 
     def finish(self):
         """Nothing to do: the event of a word is its window."""

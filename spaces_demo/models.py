@@ -26,6 +26,7 @@ EVENTS_TABLE = {  # options of `gr.Dataframe`
     "buttons": [],
 }
 WINDOWS_PER_SEGMENT = 3  # of a timeline: they overlap
+MIN_GAP_SECONDS = 0.5  # between two events of a label
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Prediction:
     Attributes:
         summary: the predicted label or labels, in Markdown.
         probabilities: of the clip by label, the highest first.
-        events: `{"label", "start", "end", "score"}`, in seconds.
+        events: those of the pipeline.
         labels: label names in the order of the model's outputs, each on one line.
         window_probabilities: [windows, labels].
         starts: start time of each window in seconds [windows].
@@ -63,15 +64,13 @@ class Prediction:
 
 
 def events_table(events: Iterable[dict]) -> pd.DataFrame:
-    """Value of a table of events."""
-    rows = [(event["label"], *(round(event[key], 2) for key in ("start", "end", "score"))) for event in events]
+    """Value of a table of events, as the pipeline's; the end of an event that still lasts is empty."""
+    rows = []
+    for event in events:
+        start, end = event["timestamp"]
+        end = None if end is None else round(end, 2)
+        rows.append((printable(event["label"]), round(start, 2), end, round(event["score"], 2)))
     return pd.DataFrame(rows, columns=EVENTS_TABLE["headers"])
-
-
-def to_event(output: dict) -> dict:
-    """Convert an event of the pipeline, or a detection, to `{"label", "start", "end", "score"}`."""
-    start, end = output["timestamp"]
-    return {"label": printable(output["label"]), "start": start, "end": end, "score": output["score"]}
 
 
 class Classifier:
@@ -82,8 +81,7 @@ class Classifier:
         self.pipeline = SampleCNNAudioClassificationPipeline(
             model=self.model, feature_extractor=self.extractor, device="cpu", top_k=None
         )
-        self.segment_seconds = self.extractor.segment_length / self.extractor.sampling_rate
-        self.hop_length_s = self.segment_seconds / WINDOWS_PER_SEGMENT
+        self.hop_length_s = self.extractor.segment_length / self.extractor.sampling_rate / WINDOWS_PER_SEGMENT
         self.thresholds = self.model.config.thresholds or [EVENT_THRESHOLD] * self.model.config.num_labels
 
     def probabilities(self, path: str | None) -> dict[str, float]:
@@ -92,7 +90,13 @@ class Classifier:
 
     def predict(self, path: str | None) -> Prediction:
         """Probabilities and events for an audio file. Raises `gr.Error` if it cannot be read."""
-        output = self._call(path, return_timestamps=True, events=True, hop_length_s=self.hop_length_s)
+        output = self._call(
+            path,
+            return_timestamps=True,
+            events=True,
+            hop_length_s=self.hop_length_s,
+            minimum_event_gap_s=MIN_GAP_SECONDS,
+        )
         chunks, config = output["chunks"], self.model.config
         starts = np.array([chunk["timestamp"][0] for chunk in chunks])
         middles = starts[1:] + (chunks[0]["timestamp"][1] - output["hop_length_s"]) / 2
@@ -100,7 +104,7 @@ class Classifier:
         return Prediction(
             self.summary(by_label(output["scores"]), is_long=len(chunks) > 1),
             by_label(output["scores"]),
-            [to_event(event) for event in output["events"]],
+            output["events"],
             [printable(label) for label in config.labels],
             np.array([[row[label] for label in config.labels] for row in scores]),
             starts,

@@ -7,6 +7,7 @@ import numpy as np
 from gradio.components.plot import PlotData
 
 from samplecnn_hf.analysis import ClipExcitations, FilterEstimates, plot_clip_excitations, plot_filters, plot_timeline
+from samplecnn_hf.text import printable
 
 WIDTH = 5  # inches; the text stays legible on a phone
 DPI = 200
@@ -40,7 +41,10 @@ def timeline_figure(probabilities: np.ndarray, labels: Sequence[str], edges: np.
         events: The events of the clip, for the alt text.
     """
     figure = plot_timeline(probabilities, labels, edges[:-1], edges[-1], width=WIDTH)
-    named = ["{label} from {start:.1f} to {end:.1f} s".format(**event) for event in events[:NAMED_EVENTS]]
+    named = [
+        "{} from {:.1f} to {:.1f} s".format(printable(event["label"]), *event["timestamp"])
+        for event in events[:NAMED_EVENTS]
+    ]
     if len(events) > NAMED_EVENTS:
         named.append(f"and {len(events) - NAMED_EVENTS} more")
     figure.set_label(f"Probabilities over time: {', '.join(named) or 'no label reaches its threshold'}.")

@@ -15,7 +15,7 @@ export const spotsKeywords = ({ labels, thresholds }) => thresholds !== null && 
 const reaches = (score, threshold) => score >= threshold && threshold < 1;
 
 /** Finds the times at which a label reaches its threshold, as `find_events` in events_samplecnn.py. */
-export class EventFinder {
+export class EventDetector {
   #labels;
   #thresholds;
   #latest; // event per label

@@ -1,7 +1,7 @@
 // Live classification of the microphone.
 
 import { capture } from "./audio.js";
-import { EventFinder, KeywordDetector, spotsKeywords } from "./events.js";
+import { EventDetector, KeywordDetector, spotsKeywords } from "./events.js";
 import { WindowStream, windowSettings } from "./stream.js";
 
 const RECENT = 3; // windows whose median time is the speed of the device
@@ -21,7 +21,7 @@ export async function listen(classifier, { onWindow, onSkip, onError, onDisconne
   const settings = windowSettings(classifier.settings);
   const hopSeconds = settings.hop_length / settings.sampling_rate;
   const stream = new WindowStream(settings);
-  const detector = spotsKeywords(classifier) ? new KeywordDetector(classifier, hopSeconds) : new EventFinder(classifier);
+  const detector = spotsKeywords(classifier) ? new KeywordDetector(classifier, hopSeconds) : new EventDetector(classifier);
   const waiting = []; // windows
   const durations = []; // seconds per window
   let working = Promise.resolve();

@@ -1,7 +1,7 @@
 // Results of a file and of the microphone: probabilities, timeline and events.
 
 import { $, element } from "./dom.js";
-import { EventFinder, keywords, spotsKeywords } from "./events.js";
+import { EventDetector, keywords, spotsKeywords } from "./events.js";
 import { drawTimeline, formatSeconds } from "./timeline.js";
 
 const TOP_LABELS = 5;
@@ -24,7 +24,7 @@ export function showClip(name, numSamples, { clip, segments, starts }, classifie
   const tracks = top.map((i) => ({ label: labels[i], probabilities: segments.map((p) => p[i]) }));
   drawTimeline($("timeline"), tracks, times, end);
 
-  const finder = new EventFinder(classifier);
+  const finder = new EventDetector(classifier);
   const list = new EventList("Events", "No label reaches its threshold.");
   $("detections").hidden = segments.length === 1;
   segments.forEach((probabilities, i) => {

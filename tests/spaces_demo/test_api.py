@@ -75,7 +75,12 @@ def test_events_and_windows_are_those_of_the_pipeline(client, space, write_chang
     """Of the whole clip, also for the model `tags`, which uses only two segments for the clip's probabilities."""
     path = write_changes()
     expected = pipeline(space, model)(
-        str(path), return_timestamps=True, events=True, hop_length_s=SEGMENT_SECONDS / 3, top_k=None
+        str(path),
+        return_timestamps=True,
+        top_k=None,
+        events=True,
+        minimum_event_gap_s=0.5,
+        hop_length_s=SEGMENT_SECONDS / 3,
     )
     _, _, events, windows = classify(client, path, model)
     assert len(events) == len(expected["events"]) > 1

@@ -68,7 +68,9 @@ def shown(events) -> list[tuple]:
 
 
 def expected_events(space, path, model):
-    events = pipeline(space, model)(str(path), events=True, hop_length_s=HOP_SECONDS)["events"]
+    events = pipeline(space, model)(str(path), events=True, hop_length_s=HOP_SECONDS, minimum_event_gap_s=0.5)[
+        "events"
+    ]
     assert len(events) > 1
     return latest(events)
 
@@ -88,7 +90,7 @@ def test_events_are_those_of_the_pipeline(space, visit, write_changes, model, ra
     assert shown(events) == expected_events(space, path, model)
     last = pipeline(space, model)(str(path), return_timestamps=True, hop_length_s=HOP_SECONDS, top_k=5)["chunks"][-1]
     assert scores(label) == pytest.approx({item["label"]: item["score"] for item in last["scores"]}, abs=1e-4)
-    assert status.startswith("Heard 1.6 s.")
+    assert status.startswith("Heard 4.0 s.")
 
 
 def test_words_are_those_of_the_detector(space, visit, write_changes):
@@ -98,7 +100,7 @@ def test_words_are_those_of_the_detector(space, visit, write_changes):
     detect = KeywordDetector(classifier.model.config, stream.hop_length_s)
     samples = soundfile.read(path, dtype="float32")[0]
     found = [detection for row in stream.push(samples) + stream.flush() if (detection := detect(row))]
-    assert len(found) == 2
+    assert len(found) > 1
     assert shown(visit().record(path, "spotter")[1]) == latest(found)
 
 
@@ -106,10 +108,10 @@ def test_each_visitor_has_a_recording(space, visit, write_changes, write_tone):
     """Two recordings at the same time, with different models and sampling rates, and a clip in between."""
     changes, tone = write_changes(), write_tone(seconds=1.2, sampling_rate=44100)
     visitors, alone = [visit(), visit()], [visit().record(changes, "words"), visit().record(tone, "tags")]
-    for start in range(4):
+    for part in range(4):
         for visitor, path, model in zip(visitors, (changes, tone), ("words", "tags"), strict=True):
             samples, rate = soundfile.read(path, dtype="int16")
-            visitor.send(samples[round(start * 0.4 * rate) : round((start + 1) * 0.4 * rate)], rate, model)
+            visitor.send(np.array_split(samples, 4)[part], rate, model)
         classified = visitors[0].client.predict(handle_file(str(tone)), "basic", api_name="/classify")
         assert scores(classified[1])
     for visitor, (label, events, _) in zip(visitors, alone, strict=True):
@@ -256,15 +258,17 @@ def test_idle_visitors_give_way_first(places):
     assert set(record_for(places, "ABDE", 1)) == {"recording"}
 
 
-def test_the_end_of_an_event_does_not_jump_back(space, visit, write_changes):
-    """While an event lasts, its end grows."""
+def test_an_event_has_no_end_while_it_lasts(visit, write_changes):
     samples, rate = soundfile.read(write_changes(), dtype="int16")
     visitor, ends = visit(), {}
     for start in range(0, len(samples), rate // 10):
         for label, begin, end, _ in shown(visitor.send(samples[start : start + rate // 10], rate)[1]):
-            assert end >= ends.get((label, begin), 0)
-            ends[label, begin] = end
+            ends.setdefault((label, begin), []).append(end)
     assert len(ends) > 1
+    assert any(None in times and times[-1] is not None for times in ends.values())
+    for times in ends.values():
+        known = [end for end in times if end is not None]
+        assert known == sorted(known)  # a short gap is closed: the event ends later
 
 
 @pytest.fixture

@@ -127,7 +127,7 @@ def test_events_are_those_of_the_package(open_page, thresholds):
     labels, (scores, timestamps) = ["a", "b", "c"], make_windows()
     expected = find_events(scores, timestamps, labels, thresholds or [0.5] * 3, minimum_event_gap_s=0.5)
     model = {"labels": labels, "thresholds": thresholds}
-    found = open_page().evaluate(EVALUATE_EVENTS, ["EventFinder", model, 0.25, to_windows(scores, timestamps)])
+    found = open_page().evaluate(EVALUATE_EVENTS, ["EventDetector", model, 0.25, to_windows(scores, timestamps)])
     found = [{**event, "timestamp": (event["start"], event["end"])} for event in found]
     found.sort(key=lambda event: event["timestamp"])
     assert len(expected) > 20

@@ -9,7 +9,7 @@ from training.recipe import Recipe
 
 SNR_RANGE = (5.0, 40.0)  # dB
 NOISE_SLOPES = (0.0, 2.0)  # exponent of 1 / frequency in the power spectrum: white to brown
-FORMANT_WINDOW = 0.032  # s
+SPECTRUM_WINDOW = 0.032  # s
 ENVELOPE_WIDTH = 400.0  # Hz, of the moving average over frequency: wider than the pitch of a voice
 MAX_FORMANT_GAIN = 10.0
 EQUALIZER_POINTS = 8  # at which the gain is random, equally spaced in log frequency
@@ -20,7 +20,8 @@ REVERBERANT_TO_DIRECT = (-20.0, 0.0)  # dB
 
 class Augment:
     """
-    Random time shift, speed, formants, filtering, level, noise, masking and mixup, each enabled by its recipe field.
+    Random time shift, speed, tempo, formants, filtering, level, noise, masking and mixup, each enabled by its recipe
+    field.
 
     Args:
         recipe: its fields of augmentation, `mixup` to `time_mask`.
@@ -37,6 +38,8 @@ class Augment:
         x = input_values.squeeze(1)
         if self.max_shift or self.recipe.speed:
             x = self.warp(x)
+        if self.recipe.tempo:
+            x = self.stretch(x)
         if self.recipe.formants:
             x = self.shift_formants(x)
         if self.recipe.reverberation:
@@ -68,11 +71,31 @@ class Augment:
 
         return torch.lerp(read(left), read(left + 1), fraction)
 
+    def stretch(self, x: torch.Tensor) -> torch.Tensor:
+        """Change the tempo of each segment at constant pitch, as of faster or slower speech, with a phase vocoder."""
+        options = self.stft_options(x, overlap=4)
+        spectrum = torch.stft(x, **options, return_complex=True)
+        num_frames, factor = spectrum.shape[2], math.log1p(self.recipe.tempo)
+        center, frames = num_frames // 2, torch.arange(num_frames, device=x.device)
+        position = (frames - center) * uniform(x, -factor, factor).exp() + center
+        left = position.floor()
+
+        def read(values: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+            """Values [batch, bins, frames] at an index [batch, frames], zero outside."""
+            index = (index.clamp(-1, num_frames).long() + 1)[:, None]
+            return F.pad(values, (1, 2)).gather(2, index.expand(-1, values.shape[1], -1))
+
+        magnitude, phase = spectrum.abs(), spectrum.angle()
+        magnitude = torch.lerp(read(magnitude, left), read(magnitude, left + 1), (position - left)[:, None])
+        # From one frame to the next, the phase advances as in the original there; the center keeps its phase.
+        advance = F.pad(read(phase.diff(dim=2), left).cumsum(2), (1, -1))
+        phase = advance + (phase - advance)[:, :, center, None]
+        return torch.istft(torch.polar(magnitude, phase), **options, length=x.shape[1])
+
     def shift_formants(self, x: torch.Tensor) -> torch.Tensor:
         """Scale the frequencies of the spectral envelope of each segment, like a vocal tract of another length."""
-        size = 2 * round(FORMANT_WINDOW * self.sampling_rate / 2)
-        options = {"n_fft": size, "hop_length": size // 2, "window": torch.hann_window(size, device=x.device)}
-        spectrum = torch.stft(x, **options, return_complex=True)
+        options = self.stft_options(x, overlap=2)
+        size, spectrum = options["n_fft"], torch.stft(x, **options, return_complex=True)
         power = spectrum.abs().square().transpose(1, 2)
         width = 2 * round(ENVELOPE_WIDTH * size / self.sampling_rate / 2) + 1
         envelope = F.avg_pool1d(power, width, stride=1, padding=width // 2, count_include_pad=False) + 1e-12
@@ -83,6 +106,10 @@ class Augment:
         moved = torch.lerp(envelope.gather(2, index), envelope.gather(2, index + 1), fraction)
         gain = (moved / envelope).sqrt().clamp(max=MAX_FORMANT_GAIN)
         return torch.istft(spectrum * gain.transpose(1, 2), **options, length=x.shape[1])
+
+    def stft_options(self, x: torch.Tensor, overlap: int) -> dict:
+        size = 4 * round(SPECTRUM_WINDOW * self.sampling_rate / 4)
+        return {"n_fft": size, "hop_length": size // overlap, "window": torch.hann_window(size, device=x.device)}
 
     def reverberate(self, x: torch.Tensor) -> torch.Tensor:
         """Add the reverberation of a random room, exponentially decaying white noise, to some of the segments."""
