@@ -77,15 +77,14 @@ def space(tmp_path_factory, make_model):
 
 @pytest.fixture
 def write_changes(tmp_path, make_tone):
-    """write_changes(sampling_rate): a file of 4 seconds with tones and noise, for which labels change."""
+    """write_changes(sampling_rate): a file of 6.6 seconds with six sounds apart, for which labels change."""
 
     def write(sampling_rate=22050):
         generator, path = np.random.default_rng(0), tmp_path / "changes.wav"
-        tones = ((200, 0.3), (1000, 0.9), (4000, 0.5), (9000, 1.0))  # frequency and amplitude
-        parts = [make_tone(frequency, 0.6, sampling_rate, amplitude) for frequency, amplitude in tones]
-        for seconds, deviation in ((0.6, 0.2), (0.6, 0), (0.4, 0.02)):
-            parts.append(deviation * generator.standard_normal(round(seconds * sampling_rate)))
-        soundfile.write(path, np.concatenate(parts), sampling_rate)
+        sounds = [make_tone(frequency, 0.4, sampling_rate) for frequency in (1000, 4000, 9000, 2000, 6000)]
+        sounds.append(0.2 * generator.standard_normal(round(0.4 * sampling_rate)))
+        between = make_tone(200, 0.7, sampling_rate, 0.3)
+        soundfile.write(path, np.concatenate([part for sound in sounds for part in (between, sound)]), sampling_rate)
         return path
 
     return write

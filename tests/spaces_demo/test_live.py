@@ -90,7 +90,7 @@ def test_events_are_those_of_the_pipeline(space, visit, write_changes, model, ra
     assert shown(events) == expected_events(space, path, model)
     last = pipeline(space, model)(str(path), return_timestamps=True, hop_length_s=HOP_SECONDS, top_k=5)["chunks"][-1]
     assert scores(label) == pytest.approx({item["label"]: item["score"] for item in last["scores"]}, abs=1e-4)
-    assert status.startswith("Heard 4.0 s.")
+    assert status.startswith("Heard 6.6 s.")
 
 
 def test_words_are_those_of_the_detector(space, visit, write_changes):

@@ -45,6 +45,17 @@ def test_speed_changes_pitch():
     assert pitch.min() < 900 and pitch.max() > 1100
 
 
+def test_tempo_changes_duration_and_keeps_pitch():
+    time = torch.arange(RATE) / RATE
+    tone = torch.sin(2 * torch.pi * 1000 * time) * ((time > 0.3) & (time < 0.7))
+    changed = augment(tone.expand(64, 1, RATE), tempo=0.4)[0].squeeze(1)
+    pitch = torch.fft.rfft(changed * torch.hann_window(RATE)).abs().argmax(1)
+    assert (pitch - 1000).abs().max() <= 5
+    level = changed.unfold(1, 80, 80).square().mean(2)
+    seconds = (level > 0.5 * level.amax(1, keepdim=True)).sum(1) / 100
+    assert 0.4 / 1.4 - 0.05 < seconds.min() < 0.33 and 0.5 < seconds.max() < 0.4 * 1.4 + 0.05
+
+
 def test_gain_stays_within_the_limit():
     x = torch.randn(64, 1, 100)
     ratio = augment(x, gain=6)[0].square().sum(2) / x.square().sum(2)
