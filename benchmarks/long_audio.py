@@ -1,9 +1,10 @@
 """
-Time and memory of classifying a long file by the pipeline and by the runtime.
+Time and memory of classifying a long file by the pipeline, the runtime and the command line.
 
     python -m benchmarks.long_audio   # one hour of 44.1 kHz stereo; writes benchmarks/results/long_audio.json
 
-The memory is the highest of a new process, above that after a clip of one segment. Random weights, float32, 50 labels.
+The memory is the highest of a new process, above that after a clip of two seconds. Random weights, float32, 50 labels.
+The command line runs the exported file, as the runtime does.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from samplecnn_hf import (
     SampleCNNForAudioClassification,
     create_config,
 )
+from samplecnn_hf.cli import main as samplecnn
 from samplecnn_hf.export import export_model
 from samplecnn_hf.runtime import Runtime
 
@@ -47,11 +49,14 @@ def write_noise(path: Path, seconds: int):
             file.write(0.1 * rng.standard_normal((RATE, CHANNELS)))
 
 
-def measure(load, model: str, path: str) -> dict[str, float]:
+def command_line(model: str):
+    return lambda path: samplecnn(["classify", path, "--model", model])
+
+
+def measure(load, model: str, clip: str, path: str) -> dict[str, float]:
     """Seconds and MB that it takes to classify a file."""
     classify = load(model)
-    length, rate = create_config(VARIANT).segment_length, create_config(VARIANT).sampling_rate
-    classify(np.zeros(length, np.float32), sampling_rate=rate)
+    classify(clip)
     before = resident_memory("VmRSS")
     reset_peak_memory()
     start = time.perf_counter()
@@ -63,12 +68,18 @@ def main(argv: list[str] | None = None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=3600, help="length of the file (default: %(default)s)")
     args = parser.parse_args(argv)
-    loaders = {"pipeline": SampleCNNAudioClassificationPipeline.from_pretrained, "runtime": Runtime}
+    loaders = {
+        "pipeline": SampleCNNAudioClassificationPipeline.from_pretrained,
+        "runtime": Runtime,
+        "command line": command_line,
+    }
     with tempfile.TemporaryDirectory() as folder:
-        model, path = Path(folder) / VARIANT, Path(folder) / "noise.wav"
+        model, clip, path = (Path(folder) / name for name in (VARIANT, "clip.wav", "noise.wav"))
         write_model(model)
+        write_noise(clip, 2)
         write_noise(path, args.seconds)
-        results = {name: in_new_process(measure, load, str(model), str(path)) for name, load in loaders.items()}
+        files = [str(each) for each in (model, clip, path)]
+        results = {name: in_new_process(measure, load, *files) for name, load in loaders.items()}
     machine = f"{torch.get_num_threads()} threads of {os.cpu_count()}, {platform.machine()}, torch {torch.__version__}"
     write_results("long_audio", {"network": VARIANT, "machine": machine, "audio_seconds": args.seconds, **results})
 

@@ -147,7 +147,7 @@ def test_long_audio():
     benchmark = load("benchmarks/results/long_audio.json")
     table = rows("docs/speed.md")
     assert benchmark["audio_seconds"] == 3600
-    for name in ("pipeline", "runtime"):
+    for name in ("pipeline", "runtime", "command line"):
         assert table[f"{name}, one hour"] == [f"{benchmark[name]['seconds']:.0f}", str(benchmark[name]["mb"])]
     assert f"an hour takes {benchmark['pipeline']['mb']} MB" in read("README.md")
 

@@ -8,7 +8,8 @@ Make the folder of a training run ready to be published, and check one that was.
         --data_dir data/arabic_speech_commands
 
 `make` adds the scores of other runs or cross-validations, sound examples with the model's answers, and an ONNX file.
-`renew` writes code and card again with this version. `check` computes all scores of the card again and compares them.
+`renew` writes code, card, the answers to the examples and the ONNX file again with this version. `check` computes all
+scores of the card again and compares them.
 """
 
 import argparse
@@ -71,8 +72,14 @@ def make(run: Path, output: Path, compare: dict[str, Path], examples: list[Path]
 
 
 def renew(folder: Path):
-    """Write code, card and ONNX file again. Raises `DataError` or `OSError` if the folder is not that of a model."""
-    write_hub_folder(folder, *load_classifier(folder), read_results(folder))
+    """
+    Write code, card, the answers to the examples in the folder, and the ONNX file again.
+
+    Raises `DataError` or `OSError` if the folder is not that of a model.
+    """
+    results = read_results(folder)
+    results["examples"] = answer_examples(folder, sorted((folder / EXAMPLES).glob("*")))
+    write_hub_folder(folder, *load_classifier(folder), results)
     export_model(folder)
 
 
@@ -179,7 +186,7 @@ def main(argv: list[str] | None = None):
         help="runs or cross-validations; the score of the first one stands for a run without scores of its own",
     )
     making.add_argument("--examples", nargs="+", type=Path, default=[], help="audio files named after their label")
-    renewing = commands.add_parser("renew", help="write code, card and ONNX file again")
+    renewing = commands.add_parser("renew", help="write code, card, answers to examples and ONNX file again")
     renewing.add_argument("folder", type=Path, nargs="+", help="folder of a model")
     checking = commands.add_parser("check", help="compute the scores of the card again")
     checking.add_argument("folder", type=Path, help="folder of a model")

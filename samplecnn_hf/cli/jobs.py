@@ -34,7 +34,7 @@ class Job:
     """
 
     def __init__(self, output: Path, files: list[str], columns: list[str], options: dict):
-        check_output(output)
+        check_output(output, files)
         self.output, self.files, self.columns = output, files, columns
         self.folder = output.with_name(f"{output.name}.parts")
         digest = hashlib.sha256("\0".join(files).encode(errors="surrogateescape")).hexdigest()

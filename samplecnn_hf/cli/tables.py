@@ -11,17 +11,19 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
+from ..text import printable
+
 FORMATS = (".csv", ".jsonl", ".parquet")
 TEXT = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}  # also file names that are not UTF-8
 Rows = Iterable[dict]
 
 
-def check_output(path: Path):
+def check_output(path: Path, files: list[str]):
     """
-    Check the file that results are written to, before there are any.
+    Check the file that the results for audio files are written to, before there are any.
 
     Raises:
-        ValueError: The suffix is unknown.
+        ValueError: The suffix is unknown, or Parquet cannot hold the name of a file.
         OSError: The folder does not exist.
         ImportError: pyarrow, which writes Parquet, is not installed.
     """
@@ -33,6 +35,9 @@ def check_output(path: Path):
         raise OSError(f"there is no folder {path.parent}: create it")
     if path.suffix == ".parquet":
         _import_pyarrow()
+        for file in files:
+            if any("\ud800" <= character <= "\udfff" for character in file):
+                raise ValueError(f"the name {printable(file)} is not UTF-8, as Parquet needs: write a .csv or .jsonl")
 
 
 def write_table(path: Path, rows: Rows, columns: list[str]):

@@ -60,6 +60,11 @@ def test_release_of_a_run(run, example, tones, tmp_path, capsys, monkeypatch):
     release.main(["renew", str(output)])
     assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == before
 
+    (output / "examples" / "low.wav").rename(output / "examples" / "high.wav")
+    release.main(["renew", str(output)])
+    (answered,) = json.loads((output / "results.json").read_text())["examples"]
+    assert (answered["file"], answered["label"]) == ("examples/high.wav", "high")
+
 
 def test_scores_that_differ_from_the_card(run, tones):
     results = json.loads((run / "results.json").read_text())

@@ -19,15 +19,15 @@ PEAK = 0.5
 
 
 def rain(rng: np.random.Generator) -> np.ndarray:
-    """Bright noise with single drops."""
-    drops = rng.standard_normal(NUM_SAMPLES) * (rng.random(NUM_SAMPLES) < 0.002)
-    return colored_noise(rng, NUM_SAMPLES, SAMPLE_RATE, 0.3, 400) + 5 * signal.lfilter([1], [1, -0.9], drops)
+    """Bright noise with thousands of drops per second."""
+    drops = rng.standard_normal(NUM_SAMPLES) * (rng.random(NUM_SAMPLES) < 0.1)
+    return colored_noise(rng, NUM_SAMPLES, SAMPLE_RATE, 0.3, 400) + signal.lfilter([1], [1, -0.7], drops)
 
 
 def sea_waves(rng: np.random.Generator) -> np.ndarray:
-    """Noise that swells and falls every few seconds."""
-    swell = 0.15 + np.sin(np.pi * np.arange(NUM_SAMPLES) / SAMPLE_RATE / 4) ** 4
-    return colored_noise(rng, NUM_SAMPLES, SAMPLE_RATE, 1.0, 60) * swell
+    """Noise that swells and falls every six seconds."""
+    swell = 0.25 + np.sin(np.pi * np.arange(NUM_SAMPLES) / SAMPLE_RATE / 6) ** 2
+    return colored_noise(rng, NUM_SAMPLES, SAMPLE_RATE, 1.4, 200) * swell
 
 
 def clock_tick(rng: np.random.Generator) -> np.ndarray:
@@ -51,17 +51,12 @@ def siren(rng: np.random.Generator) -> np.ndarray:
     return scene_sounds.police_car(rng, NUM_SAMPLES)
 
 
-def car_horn(rng: np.random.Generator) -> np.ndarray:
-    """The horn of a truck."""
-    return scene_sounds.air_horn(rng, NUM_SAMPLES)
-
-
 def engine_idling(rng: np.random.Generator) -> np.ndarray:
-    """The engine of a car."""
-    return scene_sounds.car(rng, NUM_SAMPLES)
+    """The engine of a bus."""
+    return scene_sounds.bus(rng, NUM_SAMPLES)
 
 
-SOUNDS = {f.__name__: f for f in (rain, sea_waves, clock_tick, helicopter, siren, car_horn, engine_idling)}
+SOUNDS = {f.__name__: f for f in (rain, sea_waves, clock_tick, helicopter, siren, engine_idling)}
 
 
 def main(argv: list[str] | None = None):

@@ -77,6 +77,12 @@ def test_names_that_are_not_utf8(tmp_path, suffix):
     assert b"caf\xe9.wav" in path.read_bytes()
 
 
+def test_parquet_needs_names_in_utf8(tmp_path):
+    with pytest.raises(ValueError, match=r"caf\\udce9.wav is not UTF-8, as Parquet needs: write a .csv or .jsonl"):
+        Job(tmp_path / "out.parquet", [os.fsdecode(b"caf\xe9.wav")], COLUMNS, {})
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.parametrize("error", [KeyboardInterrupt, Stop])
 def test_interrupted_jobs_continue(tmp_path, answer, suffix, error, capsys):
