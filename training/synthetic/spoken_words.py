@@ -29,7 +29,7 @@ from training.synthetic.output import check_at_least, import_package, run_comman
 from training.synthetic.speech import LOWEST, SAMPLE_RATE, UNKNOWN_PER_VOICE, without_homophones, write_spoken_commands
 
 PIECE_SAMPLES = 30 * SAMPLE_RATE
-TRAINING_SHARE = 4  # duration of talk and sounds for training, relative to the validation split
+TRAINING_SHARE = 0.5  # duration of talk and sounds for training, relative to the validation split
 SILENCE_SHARE = 0.3  # of the pieces; the others are talk
 PEAKS = (-40.0, -3.0)  # of a piece, in dB relative to full scale
 UNKNOWN_WORDS = Path(__file__).with_name("unknown_words.txt")  # English
