@@ -78,7 +78,7 @@ def renew(folder: Path):
     Raises `DataError` or `OSError` if the folder is not that of a model.
     """
     results = read_results(folder)
-    results["examples"] = answer_examples(folder, sorted((folder / EXAMPLES).glob("*")))
+    results["examples"] = answer_examples(folder, list((folder / EXAMPLES).glob("*")))
     write_hub_folder(folder, *load_classifier(folder), results)
     export_model(folder)
 
@@ -109,11 +109,11 @@ def compared_row(name: str, run: Path) -> dict:
 
 
 def answer_examples(model: Path, examples: list[Path]) -> list[dict]:
-    """Name, label and the model's answers to each example. Raises `DataError` if its name is not that of a label."""
+    """Name, label and the model's answers to each example, by name. Raises `DataError` if its name is not that of a label."""
     classifier = SampleCNNAudioClassificationPipeline.from_pretrained(model)
     answered = []
     names = {label.replace(" ", "_"): label for label in classifier.model.config.labels}
-    for path in examples:
+    for path in sorted(examples, key=lambda example: example.name):
         if path.stem not in names:
             raise DataError(f"{path} must be named after its label: {path.stem!r} is not a label of {model}")
         label = names[path.stem]

@@ -165,6 +165,70 @@ def select_labels(scores, labels: list[str], top_k: int | None, lowest_scores) -
     return rows
 
 
+class EventDetector:
+    """
+    Finds events in successive windows: runs of windows in which the score of a label reaches its threshold.
+
+    A window stands for the time that is closer to its center than to that of any other window. The terms are those
+    of DCASE's sed_eval and dcase_util: an event is a label with an onset and an offset.
+
+    Args:
+        labels: Names of the labels.
+        thresholds: Lowest score of an event, per label; a threshold of 1 is never reached.
+        minimum_event_gap_s: Events of a label with a shorter gap between them are one event.
+    """
+
+    def __init__(self, labels: list[str], thresholds: list[float], minimum_event_gap_s: float = 0.0):
+        self.labels, self.thresholds = labels, np.array(thresholds)
+        self.minimum_event_gap_s = minimum_event_gap_s
+        self._latest = [None] * len(labels)  # event of each label
+        self._active = np.zeros(len(labels), bool)
+        self._previous = None  # timestamp
+        self._window_length_s = None  # of the first window: an incomplete last one is shorter
+
+    def push(self, timestamp: tuple[float, float], scores: np.ndarray) -> list[dict]:
+        """
+        Add a window.
+
+        Args:
+            timestamp: Start and end in seconds.
+            scores: Probabilities, [labels].
+
+        Returns:
+            The events `{"label": str, "timestamp": (onset, offset), "score": float}` that start with this window, in
+            seconds. Later calls update them: the offset is `None` until the event ends, the score is the highest of
+            its windows.
+        """
+        start, end = timestamp
+        if self._previous is None:
+            self._window_length_s, edge = end - start, start
+        else:
+            edge = (self._previous[0] + start + self._window_length_s) / 2
+        self._previous, new = timestamp, []
+        reached = reaches(scores, self.thresholds)
+        for i in np.flatnonzero(reached | self._active):
+            event, score = self._latest[i], float(scores[i])
+            if not reached[i]:
+                self._end(event, edge)
+            elif event is not None and (self._active[i] or edge - event["timestamp"][1] < self.minimum_event_gap_s):
+                event.update(timestamp=(event["timestamp"][0], None), score=max(score, event["score"]))
+            else:
+                self._latest[i] = {"label": self.labels[i], "timestamp": (edge, None), "score": score}
+                new.append(self._latest[i])
+        self._active = reached
+        return new
+
+    def finish(self):
+        """End the stream: the events that last until then end with the last window."""
+        for i in np.flatnonzero(self._active):
+            self._end(self._latest[i], self._previous[1])
+        self._active[:] = False
+
+    @staticmethod
+    def _end(event: dict, offset: float):
+        event["timestamp"] = (event["timestamp"][0], offset)
+
+
 def find_events(
     scores: np.ndarray,
     timestamps: np.ndarray,
@@ -175,10 +239,7 @@ def find_events(
     minimum_event_gap_s: float = 0.0,
 ) -> list[dict]:
     """
-    Find the events of each label: runs of windows whose score reaches the threshold.
-
-    A window stands for the time that is closer to its center than to that of any other window. The terms are those
-    of DCASE's sed_eval and dcase_util: an event is a label with an onset and an offset.
+    Find the events of all windows of a clip, as `EventDetector` does.
 
     Args:
         scores: Probabilities, [windows, labels].
@@ -193,41 +254,19 @@ def find_events(
         Events `{"label": str, "timestamp": (onset, offset), "score": float}` by onset, in seconds. The score is the
         highest of the event's windows, after the filter.
     """
-    edges, filter_windows, events = _window_edges(timestamps), 1, []
     if median_filter_s > 0 and len(timestamps) > 1:
         hop_length_s = timestamps[1, 0] - timestamps[0, 0]
-        filter_windows += 2 * round((median_filter_s / hop_length_s - 1) / 2)
-    for label, column, threshold in zip(labels, scores.T, thresholds, strict=True):
-        filtered = _median_filter(column, filter_windows)
-        # Rows (first window, last window + 1).
-        runs = np.flatnonzero(np.diff(reaches(filtered, threshold), prepend=False, append=False)).reshape(-1, 2)
-        for first, end in _close_gaps(runs, edges, minimum_event_gap_s):
-            onset, offset = float(edges[first]), float(edges[end])
-            if offset - onset >= minimum_event_length_s:
-                score = float(filtered[first:end].max())
-                events.append({"label": label, "timestamp": (onset, offset), "score": score})
-    return sorted(events, key=lambda event: event["timestamp"])
-
-
-def _window_edges(timestamps: np.ndarray) -> np.ndarray:
-    """Limits in seconds, [windows + 1], of the time that each window stands for."""
-    # An incomplete last window ends before its segment: starts, not centers, are evenly spaced.
-    starts, first_end = timestamps[:, 0], timestamps[0, 1]
-    between = (starts[1:] + starts[:-1] + first_end - starts[0]) / 2
-    return np.concatenate([starts[:1], between, timestamps[-1:, 1]])
+        num_windows = 1 + 2 * round((median_filter_s / hop_length_s - 1) / 2)
+        scores = np.stack([_median_filter(column, num_windows) for column in scores.T], axis=1)
+    detector, events = EventDetector(labels, thresholds, minimum_event_gap_s), []
+    for timestamp, row in zip(timestamps.tolist(), scores, strict=True):
+        events += detector.push(timestamp, row)
+    detector.finish()
+    events.sort(key=lambda event: event["timestamp"])
+    return [event for event in events if event["timestamp"][1] - event["timestamp"][0] >= minimum_event_length_s]
 
 
 def _median_filter(scores: np.ndarray, num_windows: int) -> np.ndarray:
     """Median over an odd number of windows of scores [windows]; the first and the last score are repeated."""
     padded = np.pad(scores, num_windows // 2, mode="edge")
     return np.median(np.lib.stride_tricks.sliding_window_view(padded, num_windows), axis=1)
-
-
-def _close_gaps(runs: np.ndarray, edges: np.ndarray, minimum_gap_s: float) -> list[list[int]]:
-    closed = []
-    for first, end in runs:
-        if closed and edges[first] - edges[closed[-1][1]] < minimum_gap_s:
-            closed[-1][1] = end
-        else:
-            closed.append([first, end])
-    return closed

@@ -288,16 +288,18 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
             return clips.pack(features[name][-1])
 
         front_end_stride, *block_strides = self.config.strides
+        lowest_level = len(self.blocks) - (3 if self.config.multi_level else 1)
         hidden_states = self.front_end(self._pad_partial_frame(segments.to(self.dtype), front_end_stride))
         hidden_states = keep("hidden_states", hidden_states.squeeze(2)).unsqueeze(2)
-        for block, stride in zip(self.blocks, block_strides, strict=True):
+        for i, (block, stride) in enumerate(zip(self.blocks, block_strides, strict=True)):
             hidden_states, excitation = block(self._pad_partial_frame(hidden_states, stride))
             hidden_states = keep("hidden_states", hidden_states.squeeze(2)).unsqueeze(2)
-            pooled.append(hidden_states.amax((2, 3)))
+            if i >= lowest_level:
+                pooled.append(hidden_states.amax((2, 3)))
             if excitation is not None:
                 keep("excitations", excitation)
         keep("last_hidden_state", hidden_states.squeeze(2))
-        keep("segment_embeddings", torch.cat(pooled[-3:], dim=1) if self.config.multi_level else pooled[-1])
+        keep("segment_embeddings", torch.cat(pooled, dim=1))
         return features
 
     def _pad_partial_frame(self, x: torch.Tensor, stride: int) -> torch.Tensor:
