@@ -109,7 +109,11 @@ def compared_row(name: str, run: Path) -> dict:
 
 
 def answer_examples(model: Path, examples: list[Path]) -> list[dict]:
-    """Name, label and the model's answers to each example, by name. Raises `DataError` if its name is not that of a label."""
+    """
+    Name, label and the model's answers to each example, sorted by name.
+
+    Raises `DataError` if a name is not that of a label.
+    """
     classifier = SampleCNNAudioClassificationPipeline.from_pretrained(model)
     answered = []
     names = {label.replace(" ", "_"): label for label in classifier.model.config.labels}
