@@ -9,7 +9,7 @@ AS_GIVEN = "none"
 CHANGES = {
     "no time shift": {"time_shift": 0.0},
     "no change of speed": {"speed": 0.0},
-    "no change of tempo": {"tempo": 0.0},
+    "tempo 0.4": {"tempo": 0.4},
     "no formant shift": {"formants": 0.0},
     "no change of level": {"gain": 0.0},
     "no equalizer": {"equalizer": 0.0},
