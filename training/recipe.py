@@ -134,7 +134,9 @@ class Recipe:
     )
     time_shift: Annotated[float, Limits(0, 60)] = option(0.0, "Maximum time shift in seconds, in either direction.")
     speed: Fraction = option(0.0, "Maximum relative change of speed, in either direction.")
-    tempo: Fraction = option(0.0, "Maximum relative change of tempo at constant pitch, in either direction.")
+    tempo: Fraction = option(
+        0.0, "Maximum change of tempo at constant pitch: factors from 1 / (1 + tempo) to 1 + tempo."
+    )
     formants: Fraction = option(
         0.0, "Maximum relative shift of the formants at constant pitch, in either direction: other voices."
     )

@@ -24,14 +24,14 @@ export function showClip(name, numSamples, { clip, segments, starts }, classifie
   const tracks = top.map((i) => ({ label: labels[i], probabilities: segments.map((p) => p[i]) }));
   drawTimeline($("timeline"), tracks, times, end);
 
-  const finder = new EventDetector(classifier);
+  const detector = new EventDetector(classifier);
   const list = new EventList("Events", "No label reaches its threshold.");
   $("detections").hidden = segments.length === 1;
   segments.forEach((probabilities, i) => {
     const window = { start: times[i], end: Math.min(times[i] + segment_length / sampling_rate, end), probabilities };
-    list.show(finder.push(window));
+    list.show(detector.push(window));
   });
-  list.show(finder.flush());
+  list.show(detector.flush());
   $("results").hidden = false;
   return `${name}: ${labels[top[0]]}, ${percent(clip[top[0]])}`;
 }
