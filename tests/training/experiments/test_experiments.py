@@ -42,7 +42,7 @@ def test_files_of_every_experiment_and_shared_runs(run, on_tones, trained, tmp_p
         "table_3": 2,
         "table_4": 0,
         "table_5": 2,
-        "ablation": 4,
+        "ablation": 5,
     }
     folder = tmp_path / "experiments" / "results" / "tones"
     for name, count in new.items():
