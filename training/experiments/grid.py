@@ -10,7 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from samplecnn_hf import create_config
 from training.data.folds import Repetition
+from training.errors import RecipeError
 from training.experiments.task import Task
 from training.loop.results import finished_results
 from training.loop.run import train
@@ -68,6 +70,17 @@ class NetworkResults:
         return [score for score in scores if score is not None]
 
 
+def check_overrides(task: Task, networks: Sequence[Network]):
+    """Raise `RecipeError` if the recipe gives all networks the same value of a field in which they differ."""
+    configs = [create_config(network.variant).to_dict() for network in networks]
+    for name in task.recipe.model_kwargs:
+        if any(config[name] != configs[0][name] for config in configs):
+            raise RecipeError(
+                f"model_kwargs of the recipe set {name}, in which the networks of this experiment differ: give a "
+                "--recipe without it"
+            )
+
+
 def run_grid(
     task: Task, networks: Sequence[Network], repetitions: Sequence[Repetition]
 ) -> Iterator[list[NetworkResults]]:
@@ -77,8 +90,10 @@ def run_grid(
         The results so far, after each training run; once if all runs are finished already.
 
     Raises:
-        RecipeError: a run was started with other options or data; all are checked before the first is trained.
+        RecipeError: a run was started with other options or data, or the recipe overrides what the networks differ in;
+            all are checked before the first is trained.
     """
+    check_overrides(task, networks)
     trained = [NetworkResults(network, []) for network in networks]
     todo = []
     for repetition in repetitions:

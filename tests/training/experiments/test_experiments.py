@@ -7,6 +7,7 @@ import pytest
 
 from samplecnn_hf import create_config
 from training.experiments import EXPERIMENTS
+from training.experiments import __main__ as experiments
 from training.experiments.output import markdown
 from training.experiments.task import PAPER_TASKS
 from training.paper import PAPER
@@ -124,3 +125,11 @@ def test_folds_instead_of_seeds(run, on_tones, folds, trained, tmp_path, capsys)
     row = next(row for row in result["tables"]["table_2"] if row["network"] == "basic-8")
     assert row["mean"] == pytest.approx(sum(results["metrics"]["validation"]["accuracy"] for results in runs) / 3)
     assert row["runs"] == 3 and row["sd"] is not None
+
+
+def test_a_recipe_that_overrides_what_the_networks_differ_in(on_tones, tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(recipe.read_text() + "model_kwargs: {num_blocks: 3}\n")
+    with pytest.raises(SystemExit, match="error: .* num_blocks, in which the networks of this experiment differ"):
+        experiments.main(["figure_4", *on_tones])
+    assert not (tmp_path / "experiments").exists()

@@ -18,7 +18,8 @@ class Figure5(PartialFramesExperiment):
 
     def networks(self, task):
         basic = task.variant("basic")
-        variants = [f"{basic}-strided{number}" for number in range(create_config(basic).num_blocks + 1)]
+        num_blocks = create_config(basic, **task.recipe.model_kwargs).num_blocks
+        variants = [f"{basic}-strided{number}" for number in range(num_blocks + 1)]
         variants[1] = basic  # one strided convolution is the default
         return [
             Network(variant, {"strided convolutions": number}, task.paper_score(variant), self.partial_frames_kwargs())

@@ -22,7 +22,8 @@ class Table5(GridExperiment):
             variant = task.variant(block_type)
             key = (task.recipe.source, variant)
             paper = next((row for row in PAPER["table_5"] if (row["dataset"], row["variant"]) == key), {})
-            for kind, changes in (("normalized", {"do_normalize": True}), ("plain", {})):
+            for kind, value in (("normalized", True), ("plain", False)):
+                changes = {} if task.recipe.do_normalize == value else {"do_normalize": value}
                 columns = {"block": BLOCKS[block_type], "input": kind}
                 score = paper.get(kind, {})
                 networks.append(

@@ -1,6 +1,20 @@
 """Table V and Fig. 11: the paper's finding (section VII-D) in a small network."""
 
-from training.experiments.tables.table_5 import label_differences
+from dataclasses import replace
+
+import pytest
+
+from training.experiments.tables.table_5 import Table5, label_differences
+from training.experiments.task import Task
+
+
+@pytest.mark.parametrize("do_normalize", [False, True])
+def test_both_kinds_of_input_whatever_the_recipe_has(paper_task, do_normalize):
+    task = Task(replace(paper_task("speech_commands").recipe, do_normalize=do_normalize))
+    networks = Table5().networks(task)
+    for network in networks:
+        assert network.recipe(task).do_normalize == (network.columns["input"] == "normalized")
+    assert sum(not network.recipe_changes for network in networks) == 2
 
 
 def test_normalization_hurts_labels_of_loudness_most(trained_on_loudness):
