@@ -109,7 +109,10 @@ def implementations(files: dict[str, Path]) -> dict[str, tuple]:
 
 @torch.inference_mode()
 def measure(function, arguments: tuple, segment_length: int, device: str) -> dict[int, tuple[float, float]]:
-    """Per batch size, from the smallest: segments per second, and the peak memory in MB above that after imports."""
+    """
+    Per batch size, from the smallest: segments per second, and the peak memory in MB, of this process above that after
+    imports, or of the GPU.
+    """
     torch.manual_seed(0)
     before = resident_memory("VmRSS")
     reset_peak_memory()
@@ -129,7 +132,9 @@ def measure(function, arguments: tuple, segment_length: int, device: str) -> dic
             step()
             count += 1
         speed = count * size / (time.perf_counter() - start)
-        results[size] = speed, resident_memory("VmHWM") - before
+        on_cpu = device == "cpu"
+        memory = resident_memory("VmHWM") - before if on_cpu else torch.cuda.max_memory_allocated() / 2**20
+        results[size] = speed, memory
     return results
 
 
@@ -264,7 +269,7 @@ def main(argv: list[str] | None = None):
         return plot(json.loads((RESULTS / "inference.json").read_text(encoding="utf-8")), args.plot)
     if args.model is None:
         parser.error("a model is required")
-    config = create_config(VARIANT)
+    config, seconds = create_config(VARIANT), cold_starts(args.model)
     limits = {dtype: in_new_process(convolution_limit, dtype) for dtype in DTYPES}
     gflop = convolution_gflop()
     with tempfile.TemporaryDirectory() as folder:
@@ -290,7 +295,7 @@ def main(argv: list[str] | None = None):
             },
             "cpu": results,
             "gpu": gpu,
-            "cold_start_seconds": {name: round(value, 3) for name, value in cold_starts(args.model).items()},
+            "cold_start_seconds": {name: round(value, 3) for name, value in seconds.items()},
         },
     )
 

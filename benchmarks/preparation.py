@@ -9,7 +9,6 @@ The clips are synthetic (chords with noise): mp3, 44.1 kHz, stereo, 29 s. The me
 
 import os
 import platform
-import re
 import statistics
 import tempfile
 import time
@@ -19,7 +18,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from benchmarks.common import in_new_process, write_results
+from benchmarks.common import in_new_process, resident_memory, write_results
 from training.data.prepared import prepare
 from training.data.source import Clip, Source
 
@@ -69,8 +68,7 @@ METHODS = {
 def peak_memory(paths: list[Path]) -> float:
     """Prepare `paths` and return the peak memory of this process in MB."""
     prepare_clips(paths)
-    status = Path("/proc/self/status").read_text()
-    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
+    return resident_memory("VmHWM")
 
 
 def main():

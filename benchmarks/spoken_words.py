@@ -21,6 +21,7 @@ import torch
 from matplotlib.figure import Figure
 
 from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassification
+from samplecnn_hf.files import write_file
 from samplecnn_hf.loading import load_classifier
 from training.data import load_source
 from training.data.prepared import prepare
@@ -47,16 +48,15 @@ def main(argv: list[str] | None = None):
     parser.add_argument("--num_clips", type=int, default=26_000, help="default: %(default)s")
     parser.add_argument("--plot", type=Path, help="draw the rows as a bar chart; trains nothing")
     args, recipe_options = parser.parse_known_args(argv)
-    rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     if args.plot:
-        return plot(rows, args.plot)
+        return plot(read_rows(), args.plot)
     if None in (args.name, args.synthetic, args.recordings):
         parser.error("a name, --synthetic and --recordings are required")
     words = map(public_path, sys.argv[1:] if argv is None else argv)
     row = {"name": args.name, "command": shlex.join(["python", "-m", "benchmarks.spoken_words", *words])}
     row |= run(args, recipe_options)
-    rows = [other for other in rows if other["name"] != args.name] + [row]
-    RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    rows = [other for other in read_rows() if other["name"] != args.name] + [row]
+    write_file(RESULTS, json.dumps(rows, indent=1) + "\n")
     print(json.dumps({key: value for key, value in row.items() if not isinstance(value, dict)}))
 
 
@@ -131,6 +131,10 @@ def adapt_statistics(
     """Replace the batch norm statistics by those of unlabeled recordings."""
     clips = prepare(source, extractor.sampling_rate, recipe.cache_dir, ["train"], quiet=True)["train"]
     reestimate_statistics(model, extractor, TrainingSegments(clips, len(source.labels), extractor, recipe.crop))
+
+
+def read_rows() -> list[dict]:
+    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
 
 
 def plot(rows: list[dict], path: Path):

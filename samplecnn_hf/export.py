@@ -36,10 +36,10 @@ import numpy as np
 import torch
 
 from .audio_samplecnn import SampleCNNSegmenter
-from .files import write_file
+from .files import model_digest, write_file
 from .loading import load_classifier
 from .modeling_samplecnn import SampleCNNForAudioClassification
-from .runtime import Runtime
+from .runtime import SOURCE, Runtime
 
 FORMATS = {"onnx": ".onnx", "openvino": ".xml"}
 DTYPES = ("float32", "bfloat16", "int8")
@@ -87,19 +87,22 @@ def export_model(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / output.with_suffix(".onnx").name
         precision = "bf16" if dtype == "bfloat16" else "f32"
-        path.write_bytes(_export(model, extractor.segment_length, _metadata(model, extractor, precision)))
+        metadata = _metadata(model, extractor, precision) | {SOURCE: json.dumps(model_digest(model_id))}
+        path.write_bytes(_export(model, extractor.segment_length, metadata))
         _compare(Runtime(path), model)
         if dtype == "int8":
             from .quantization import quantize
 
             report = quantize(path, Path(calibration))
         if format == "openvino":
-            path = _convert_to_openvino(path, _metadata(model, extractor, precision))
+            path = _convert_to_openvino(path, metadata)
+        if (format, dtype) != ("onnx", "float32"):
             _compare(Runtime(path), model, tolerance=TOLERANCE if dtype == "float32" else math.inf)
         output.parent.mkdir(parents=True, exist_ok=True)
         if dtype == "int8":
             write_file(output.with_suffix(".json"), json.dumps(report, indent=2) + "\n")
         if format == "openvino":
+            output.unlink(missing_ok=True)  # if interrupted here, there is no model instead of one with other weights
             write_file(output.with_suffix(".bin"), path.with_suffix(".bin").read_bytes())
         return write_file(output, path.read_bytes())
 

@@ -1,9 +1,22 @@
-"""Write files and folders atomically: they appear only when they are complete."""
+"""Suffixes of audio files, digests of models, and files and folders that appear only when they are complete."""
 
+import hashlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+# What libsndfile reads and, with PyAV, .m4a, .aac and .webm.
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".opus", ".m4a", ".aac", ".webm")
+
+
+def model_digest(model: str | Path) -> str | None:
+    """Identifies the weights and config in a folder, or the content of an exported file. None: it is not local."""
+    path = Path(model)
+    files = [path / "model.safetensors", path / "config.json"] if path.is_dir() else [path]
+    if not all(file.is_file() for file in files):
+        return None
+    return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()
 
 
 @contextmanager

@@ -11,6 +11,11 @@ HOP_SECONDS = 0.25
 REFRACTORY_SECONDS = 1.0
 
 
+def is_spotter(config) -> bool:
+    """Whether a model with this configuration spots keywords: it has thresholds, and labels that are no keywords."""
+    return bool(config.thresholds) and not set(NO_KEYWORD).isdisjoint(config.labels)
+
+
 def detections(scores: np.ndarray, threshold: float, refractory_windows: int) -> list[int]:
     """
     Indices of the detections in the scores [windows] of successive windows.

@@ -23,6 +23,7 @@ from .text import one_line
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 REQUIRED_FILES = (WEIGHTS, CONFIG, "preprocessor_config.json", CARD)
+OPENVINO = "openvino"  # folder of the files of `samplecnn export --format openvino`
 OUTPUT_WEIGHT = "classifier.out_proj.weight"  # [labels, features]
 TASK = "audio-classification"
 
@@ -66,7 +67,8 @@ class PublishError(ValueError):
 
 def list_files(folder: Path) -> list[str]:
     """
-    List the files to upload, without hidden files, caches and unfinished files.
+    List the files to upload, without hidden files, caches, unfinished files and the folder `openvino`, whose weights
+    have no format that can be checked.
 
     Args:
         folder: Folder to upload.
@@ -96,7 +98,7 @@ def list_files(folder: Path) -> list[str]:
 
 
 def _is_excluded(name: str) -> bool:
-    return name.startswith(".") or name == "__pycache__" or name.endswith(".unfinished")
+    return name.startswith(".") or name in ("__pycache__", OPENVINO) or name.endswith(".unfinished")
 
 
 # Raised for invalid YAML and for fields of wrong types.

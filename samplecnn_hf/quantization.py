@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from .files import AUDIO_SUFFIXES
 from .runtime import Runtime
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 MAX_CLIPS, MAX_SEGMENTS_PER_CLIP = 256, 4
 GROUP = 8  # segments
 
@@ -16,9 +16,9 @@ class CalibrationClips:
     """Segments of the recordings in a folder, in the way of onnxruntime's `CalibrationDataReader`."""
 
     def __init__(self, runtime: Runtime, folder: Path):
-        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
         if not files:
-            raise ValueError(f"there are no audio files ({', '.join(SUFFIXES)}) in {folder}")
+            raise ValueError(f"there are no audio files ({', '.join(AUDIO_SUFFIXES)}) in {folder}")
         self.files = files[:: -(-len(files) // MAX_CLIPS)]  # spread over all subfolders
         self.clips = [self._segments(runtime, file) for file in self.files]
         self.rewind()

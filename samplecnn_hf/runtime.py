@@ -19,8 +19,10 @@ import numpy as np
 
 from .audio_samplecnn import SampleCNNSegmenter
 from .events_samplecnn import check_top_k, minimum_scores, select_labels
+from .files import model_digest
 
 METADATA = ("labels", "problem_type", "thresholds", "extractor", "precision")  # of an exported file, each as JSON
+SOURCE = "source"  # in the metadata, too: digest of the model's folder. Files of earlier versions have none.
 OUTPUTS = ("logits", "segment_logits")
 GROUP_SAMPLES = 2**17  # of the segments that are classified at a time
 DEFAULT_FILES = ("onnx/model.onnx", "openvino/model.xml")  # in the folder of a model
@@ -46,7 +48,8 @@ class Runtime:
     Raises:
         ImportError: onnxruntime or openvino is not installed.
         OSError: There is no such file.
-        ValueError: The file is damaged or was not written by `samplecnn_hf.export`.
+        ValueError: The file is damaged, was not written by `samplecnn_hf.export`, or is not that of the model in its
+            folder, which was saved again.
     """
 
     def __init__(self, model: str | os.PathLike, threads: int | None = None):
@@ -60,6 +63,8 @@ class Runtime:
             raise ValueError(f"cannot load {path}: {' '.join(str(error).split())[:300]}") from error
         if missing := [name for name in METADATA if name not in metadata]:
             raise ValueError(f"{path} has no {', '.join(missing)}: export the model with `samplecnn export`")
+        if Path(model).is_dir() and metadata.get(SOURCE) not in (None, model_digest(model)):
+            raise ValueError(f"{path} is that of an earlier model in {model}: run `samplecnn export {model}` again")
         self.labels = metadata["labels"]
         self.multi_label = metadata["problem_type"] == "multi_label_classification"
         self.thresholds = metadata["thresholds"]
@@ -155,7 +160,9 @@ def _load_onnx(path: Path, threads: int | None):
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     metadata = session.get_modelmeta().custom_metadata_map
 
-    return partial(session.run, OUTPUTS), {name: json.loads(metadata[name]) for name in METADATA if name in metadata}
+    return partial(session.run, OUTPUTS), {
+        name: json.loads(metadata[name]) for name in (*METADATA, SOURCE) if name in metadata
+    }
 
 
 def _load_openvino(path: Path, threads: int | None):
@@ -165,7 +172,7 @@ def _load_openvino(path: Path, threads: int | None):
     model = core.read_model(path)
     metadata = {
         name: json.loads(model.get_rt_info(["samplecnn", name]).astype(str))
-        for name in METADATA
+        for name in (*METADATA, SOURCE)
         if model.has_rt_info(["samplecnn", name])
     }
     properties = {"INFERENCE_PRECISION_HINT": metadata.get("precision", "f32"), "PERFORMANCE_HINT": "LATENCY"}

@@ -12,6 +12,8 @@ from .modeling_samplecnn import SampleCNNForAudioClassification
 from .pipeline_samplecnn import GROUP_SAMPLES
 from .windows_samplecnn import timeline_logits
 
+MIN_GAP_SECONDS = 0.5  # between two events of a label, where live sound is shown
+
 
 class SampleCNNStream:
     """
@@ -80,11 +82,10 @@ class SampleCNNStream:
     def flush(self) -> list[dict]:
         """End the stream: the rows of its last windows, padded as in the pipeline. The next chunk starts a new one."""
         windows = self._cut(self._resampler.resample_chunk(np.empty(0, np.float32), last=True))
-        rest, length = self._rest, self.timeline.segment_length
-        if self._num_windows + len(windows) == 0 and len(rest) > 0:
-            windows = [self.timeline.fill(rest)]
-        elif not self.timeline.drop_last and len(rest) > length - self.timeline.hop_length:
-            windows.append(np.pad(rest, (0, length - len(rest)), constant_values=self.timeline.padding_value))
+        if self._num_windows + len(windows) > 0:
+            windows += self.timeline.last_segments(self._rest)
+        elif len(self._rest) > 0:
+            windows = [self.timeline.fill(self._rest)]
         rows = self._classify(windows)
         self.reset()
         return rows

@@ -80,7 +80,7 @@ def classify_tab(models: Models):
             summary = gr.Markdown(elem_id="summary")
             label = gr.Label(num_top_classes=TOP_LABELS, label="Probabilities", show_heading=False)
     with gr.Column(visible=False) as details:
-        gr.Markdown("### When: the probability of a label reaches its threshold")
+        gr.Markdown("### Events: when the probability of a label reaches its threshold")
         events = gr.Dataframe(**EVENTS_TABLE, label="Events", show_label=False, elem_id="events")
         timeline = Figure(label="Probabilities over time", show_label=False, elem_id="timeline")
         with gr.Accordion("Probabilities as a table", open=False):

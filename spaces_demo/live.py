@@ -10,7 +10,7 @@ from audio import Microphone, read_chunk, user_error
 from models import EVENTS_TABLE, MIN_GAP_SECONDS, TOP_LABELS, Classifier, Models, events_table
 from samplecnn_hf import KeywordDetector, SampleCNNStream
 from samplecnn_hf.events_samplecnn import EventDetector
-from samplecnn_hf.keywords import HOP_SECONDS, NO_KEYWORD
+from samplecnn_hf.keywords import HOP_SECONDS, is_spotter
 from samplecnn_hf.text import printable
 
 CHUNK_SECONDS = 0.5
@@ -22,12 +22,12 @@ SHOWN_EVENTS = 8
 # A chunk takes milliseconds, so it does not wait for the clips of the other tabs, which may take a minute.
 ONE_CHUNK_AT_A_TIME = {"concurrency_id": "live", "concurrency_limit": 1, "show_progress": "hidden"}
 
-NO_ROOM = f"{MAX_VISITORS} visitors are recording: please stop, and try again in two minutes."
-GAVE_WAY = "Your recording gave way to another visitor: please stop, and record again."
+NO_ROOM = f"All {MAX_VISITORS} places are in use: press Stop and try again in two minutes."
+GAVE_WAY = "Your recording was stopped for another visitor: press Stop, then record again."
 
 INTRODUCTION = (
     "Press **Record** and speak or play sounds. A model with tuned thresholds for spoken words lists each word once; "
-    "other models list when the probability of a label reaches its threshold."
+    "other models list the times at which the probability of a label reaches its threshold."
 )
 
 
@@ -73,9 +73,7 @@ class Recording:
             self.stream = SampleCNNStream(classifier.model, classifier.extractor, hop_length_s, sampling_rate)
         except ValueError as error:
             raise user_error(str(error)) from error
-        config = classifier.model.config
-        is_spotter = bool(config.thresholds) and not set(NO_KEYWORD).isdisjoint(config.labels)
-        self.track = (WordTracker if is_spotter else EventTracker)(classifier, self.stream)
+        self.track = (WordTracker if is_spotter(classifier.model.config) else EventTracker)(classifier, self.stream)
         self.scores, self.events, self.seconds, self.computing = {}, deque(maxlen=SHOWN_EVENTS), 0.0, 0.0
 
     def push(self, samples: np.ndarray):
@@ -101,9 +99,9 @@ class Recording:
     def status(self) -> str:
         hop, computing = self.stream.hop_length_s, self.computing
         return (
-            f"Heard {self.seconds:.1f} s. Delay: about **{CHUNK_SECONDS + hop + computing:.2f} s** ({CHUNK_SECONDS} s "
-            f"until a sound is sent, {hop:.2f} s until the next window, {1000 * computing:.0f} ms to classify), plus "
-            "transmission and waiting for other visitors."
+            f"Received {self.seconds:.1f} s. Delay: about **{CHUNK_SECONDS + hop + computing:.2f} s** "
+            f"({CHUNK_SECONDS} s until a sound is sent, {hop:.2f} s until the next window, "
+            f"{1000 * computing:.0f} ms to classify), plus transmission and waiting for other visitors."
         )
 
 
@@ -167,7 +165,7 @@ def live_tab(demo: gr.Blocks, models: Models):
             status = gr.Markdown(elem_id="live-status")
         with gr.Column():
             label = gr.Label(num_top_classes=TOP_LABELS, label="Now", show_heading=False, elem_id="live-label")
-            events = gr.Dataframe(**EVENTS_TABLE, label="So far, the latest first", elem_id="live-events")
+            events = gr.Dataframe(**EVENTS_TABLE, label="Events so far, newest first", elem_id="live-events")
     outputs = [label, events, status]
 
     def show(recording: Recording):

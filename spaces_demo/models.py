@@ -16,6 +16,7 @@ from samplecnn_hf.analysis import ClipExcitations, ExcitationRecorder, FilterEst
 from samplecnn_hf.events_samplecnn import reaches
 from samplecnn_hf.loading import load_classifier
 from samplecnn_hf.pipeline_samplecnn import EVENT_THRESHOLD
+from samplecnn_hf.streaming import MIN_GAP_SECONDS
 from samplecnn_hf.text import escape_markdown, printable
 
 TOP_LABELS = 5
@@ -26,7 +27,6 @@ EVENTS_TABLE = {  # options of `gr.Dataframe`
     "buttons": [],
 }
 WINDOWS_PER_SEGMENT = 3  # of a timeline: they overlap
-MIN_GAP_SECONDS = 0.5  # between two events of a label
 
 
 @dataclass(frozen=True)

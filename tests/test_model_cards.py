@@ -52,8 +52,8 @@ def test_answers_to_the_examples(folder, tmp_path):
     )
     assert run.returncode == 0, run.stderr
     for example, answers in zip(examples, json.loads(run.stdout), strict=True):
-        assert [answer["label"] for answer in answers] == [answer["label"] for answer in example["answers"]]
-        assert [a["score"] for a in answers] == pytest.approx([a["score"] for a in example["answers"]], abs=0.01)
+        assert [answer["label"] for answer in answers] == [answer["label"] for answer in example["predictions"]]
+        assert [a["score"] for a in answers] == pytest.approx([a["score"] for a in example["predictions"]], abs=0.01)
 
 
 @folders

@@ -1,8 +1,7 @@
 """
 Evaluate a model on clips: the probabilities of a clip are the mean over its segments (section IV-D).
 
-    python -m training.evaluate runs/quickstart --source speech_commands \\
-        --data_dir data/synthetic/speech_commands --split test
+    python -m training.evaluate runs/mine --source folder --data_dir MY_SOUNDS --split validation
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The numbers reported in the paper, from paper.yaml."""
+"""The numbers reported in the paper, from paper.yaml, and its names of the blocks."""
 
 from collections.abc import Mapping, Sized
 from pathlib import Path
@@ -7,11 +7,14 @@ import yaml
 
 from training.errors import DataError
 
+BLOCK_NAMES = {"basic": "Basic", "se": "SE", "res1": "Res-1", "res2": "Res-2", "rese1": "ReSE-1", "rese2": "ReSE-2"}
 PAPER: dict = yaml.safe_load(Path(__file__).with_name("paper.yaml").read_text(encoding="utf-8"))
 
 
-def paper_score(source_name: str, variant: str) -> float | None:
-    """Mean score over three runs with the recipe `paper` (Fig. 6); None if the paper does not report it."""
+def paper_score(source_name: str, variant: str, model_kwargs: dict, do_normalize: bool) -> float | None:
+    """Mean score over three runs with the recipe `paper` (Fig. 6); None for networks and inputs not in the paper."""
+    if model_kwargs or do_normalize:
+        return None
     return PAPER["figure_6"].get(source_name, {}).get(variant)
 
 

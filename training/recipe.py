@@ -44,7 +44,7 @@ class Recipe:
     recipe: str | None = option(None, "YAML file with any of the fields below; the command line overrides it.")
 
     # Data and output
-    source: str = option("folder", "Kind of data set: folder for your own, or a name in training/data/__init__.py.")
+    source: str = option("folder", "Kind of data set: folder for your own; docs/data.md lists the others.")
     data_dir: str | None = option(None, "Folder of the data set; for the source hub, its id on the Hub.")
     synthetic: bool = option(False, "Generate a small synthetic data set instead of the real one, and train on it.")
     paper_counts: bool = option(False, "Require the paper's number of clips per split (Table I).")
@@ -87,7 +87,7 @@ class Recipe:
     )
     do_normalize: bool = option(False, "Zero mean and unit variance for each segment (section VII-D).")
     mean: Annotated[float, Limits()] = option(
-        0.0, "Mean subtracted from the waveform; see training/paper.yaml for the authors'."
+        0.0, "Mean subtracted from the waveform, such as --mean=-8.5e-05; training/paper.yaml has the authors'."
     )
     std: Positive = option(1.0, "Standard deviation by which the waveform is divided.")
 
@@ -203,6 +203,11 @@ class Recipe:
             raise RecipeError("--plateau_reload needs the trained weights, not their average: set --average_decay 0")
         if self.plateau_reload and self.keep == "last":
             raise RecipeError("--plateau_reload reloads the best weights: set --keep best")
+        if self.schedule == "plateau" and self.learning_rate < self.min_learning_rate:
+            raise RecipeError(
+                f"--learning_rate {self.learning_rate} is below --min_learning_rate {self.min_learning_rate}, where "
+                "training ends"
+            )
         if self.freeze and self.pretrained is None:
             raise RecipeError("--freeze is for layers of a pretrained network: give --pretrained")
         if self.model_kwargs and self.pretrained is not None:
@@ -253,10 +258,11 @@ class Recipe:
         if self.freeze > 1 + model.config.num_blocks:
             raise RecipeError(f"--freeze must be at most {1 + model.config.num_blocks} for {self.pretrained}")
         self.adopt_extractor(extractor)
-        if self.hop_length is not None:
-            if self.hop_length > extractor.segment_length:
-                raise RecipeError(f"--hop_length must be at most {extractor.segment_length} for {self.pretrained}")
-            extractor.hop_length = self.hop_length
+        if self.hop_length is None:
+            self.hop_length = extractor.hop_length
+        elif self.hop_length > extractor.segment_length:
+            raise RecipeError(f"--hop_length must be at most {extractor.segment_length} for {self.pretrained}")
+        extractor.hop_length = self.hop_length
         return model, extractor
 
     def adopt_extractor(self, extractor: SampleCNNFeatureExtractor):
@@ -270,6 +276,12 @@ class Recipe:
         if self.synthetic:
             ensure_synthetic_data(self.source, Path(self.data_dir))
         return load_source(self.source, self.data_dir)
+
+    @property
+    def base_model(self) -> str | None:
+        """Hub id of the pretrained network. None: it is a local folder, or there is none."""
+        name = self.pretrained or ""
+        return name if name.count("/") == 1 and not os.path.exists(name) else None
 
     @property
     def inputs(self) -> tuple[str | None, ...]:
@@ -289,7 +301,7 @@ class Recipe:
         """
         ignored = MAY_CHANGE | ({"data_dir"} if published else set())
         if self.pretrained is not None:
-            ignored |= {*FROM_PRETRAINED}
+            ignored |= {*FROM_PRETRAINED} | ({"hop_length"} if self.hop_length is None else set())
         earlier = {"model_kwargs": {}, **earlier}
         for f in fields(self):
             before, now = earlier.get(f.name, f.default), getattr(self, f.name)

@@ -4,7 +4,7 @@ Make a word spotter without recordings: synthetic voices say the words, and a ne
     python -m training.spoken_words --words "marvin, stop, bonjour" --language en --output_dir runs/my_words
 
 - Generates the words, other words (`_unknown_`) and other sounds (`_silence_`) in --data_dir, unless they exist.
-- Fine-tunes a network that was trained on recordings of Arabic words, so that it knows microphones and rooms, with
+- Fine-tunes a network that was trained on recordings of Arabic words, which has learned microphones and rooms, with
   training/recipes/speech_commands/spoken_words.yaml; any of its fields can be overridden.
 - Tunes the threshold of the words for at most one false alarm per hour, and draws the DET curve.
 - With --recordings, also scores words said by people; they are never trained on.
@@ -61,9 +61,10 @@ class SpokenWordsRecipe(Recipe):
 
     @classmethod
     def load(cls, path=None, **changes) -> "SpokenWordsRecipe":
-        """As `Recipe.load`; training starts from `RECORDED`, unless the changes or the file name another network."""
-        in_file = {} if path is None else read_yaml(cls, str(path))
-        if "pretrained" not in in_file and not {"pretrained", "variant", "model_kwargs"} & changes.keys():
+        """As `Recipe.load`; training starts from `RECORDED`, unless the changes or the user's file give a network."""
+        is_own = path is not None and Path(path).resolve() != RECIPE.resolve()
+        in_file = read_yaml(cls, str(path)) if is_own else {}
+        if not {"pretrained", "variant", "model_kwargs"} & {*changes, *in_file}:
             changes["pretrained"] = os.path.relpath(RECORDED)
         return super().load(path, **changes)
 

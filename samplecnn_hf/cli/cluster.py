@@ -28,7 +28,7 @@ def run_on_ray(files: list[str], start: Callable[[], Answer], output: str, colum
 
     Raises:
         ImportError: Ray or pyarrow is not installed.
-        OSError: The folder exists.
+        OSError: The folder exists, or OUTPUT.unfinished, where the files of an interrupted command are.
         RuntimeError: A worker failed.
     """
     try:
@@ -39,9 +39,11 @@ def run_on_ray(files: list[str], start: Callable[[], Answer], output: str, colum
     import fsspec
     import pyarrow.dataset
 
-    storage, folder = fsspec.url_to_fs(output)
-    if storage.exists(folder):
-        raise OSError(f"{output} exists already: give a new folder")
+    storage, folder = fsspec.url_to_fs(output.rstrip("/"))
+    unfinished = f"{folder}.unfinished"
+    for place in (folder, unfinished):
+        if storage.exists(place):
+            raise OSError(f"{storage.unstrip_protocol(place)} exists already: remove it, or give another --output")
     schema = parquet_schema(columns)
 
     class Worker:
@@ -62,9 +64,10 @@ def run_on_ray(files: list[str], start: Callable[[], Answer], output: str, colum
         Worker, compute=workers, batch_size=FILES_PER_BLOCK, num_cpus=int(not gpus), num_gpus=int(gpus)
     )
     try:
-        data.write_parquet(folder, filesystem=storage)
+        data.write_parquet(unfinished, filesystem=storage)
     except ray.exceptions.RayError as error:
         *_, last = filter(None, str(error).splitlines())
         raise RuntimeError(f"the workers failed: {last}") from error
+    storage.mv(unfinished, folder, recursive=True)
     is_error = ~pyarrow.dataset.field("error").is_null()
     return pyarrow.dataset.dataset(folder, filesystem=storage).count_rows(filter=is_error)

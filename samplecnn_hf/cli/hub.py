@@ -25,7 +25,7 @@ def export(
     """
     Export a model to ONNX or OpenVINO.
 
-    A float32 file is compared with PyTorch before it is written. Needs the extra onnx, or openvino.
+    The outputs of a float32 file are compared with PyTorch's before it is written. Needs the extra onnx, or openvino.
 
     \b
     samplecnn export runs/quickstart

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
+from ..files import model_digest
 from ..text import one_line
 from .engines import Answer, choose_engine, classify_with_runtime, classify_with_torch, embed_with_torch
 from .inputs import Paths, find_files, is_url
@@ -26,7 +27,7 @@ Output = Annotated[
         "otherwise as lines of JSON.",
     ),
 ]
-Device = Annotated[str | None, Option("--device", help="Such as cuda or cpu (default: a GPU if there is one).")]
+Device = Annotated[str | None, Option("--device", help="Device such as cuda or cpu (default: a GPU, if any).")]
 Timestamps = Annotated[bool, Option("--timestamps", help="One result per window instead of one per file.")]
 HopLength = Annotated[
     float | None,
@@ -69,7 +70,8 @@ def classify(
     Classify audio files.
 
     Files that cannot be read are reported, and the others classified; the exit status is then 1. Results of --output
-    are written as they are computed: after an interruption, the same command continues.
+    are written as they are computed: after an interruption, the same command continues (with --engine ray it starts
+    again).
 
     \b
     samplecnn classify clip.wav recordings/ -m runs/quickstart
@@ -86,7 +88,7 @@ def classify(
             raise typer.BadParameter(f"{model} is an exported file: --engine {engine} needs the folder of a model")
         engine = Engine.runtime
     if engine is Engine.runtime and needs_torch:
-        raise typer.BadParameter("an exported model does not do --timestamps, --events and --device")
+        raise typer.BadParameter("an exported model does not support --timestamps, --events or --device")
     if engine is Engine.ray and output is None:
         raise typer.BadParameter("--engine ray needs --output, a folder to create")
     options = {"top_k": top_k, "threshold": parse_threshold(threshold)}
@@ -94,7 +96,7 @@ def classify(
         options |= {"return_timestamps": timestamps, "events": events, "hop_length_s": hop_length_s}
     files = find_files(paths)
     if engine is Engine.runtime and any(map(is_url, files)):
-        raise typer.BadParameter("an exported model does not read URLs: download the files")
+        raise typer.BadParameter("an exported model cannot read URLs: download the files")
     engine = engine or Engine(choose_engine(model, files, needs_torch))
     start = partial(classify_with_torch, model, device, **options)
     if engine is Engine.runtime:
@@ -159,6 +161,7 @@ def _run(files: list[str], start: Callable[[], Answer], output: str | None, colu
     if output is None:
         num_errors = print_rows(answer(files))
     else:
+        options |= {"weights": model_digest(options["model"])}
         num_errors = Job(Path(output), files, columns, options).run(answer)
     _finish(num_errors, len(files))
 

@@ -10,8 +10,9 @@ from typing import Annotated
 
 from typer import Argument
 
+from ..files import AUDIO_SUFFIXES
+
 # Of the files that are read in folders; the last ones need PyAV.
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".opus", ".m4a", ".aac", ".webm")
 STANDARD_INPUT = "-"
 
 Paths = Annotated[
@@ -42,9 +43,7 @@ def find_files(paths: list[str]) -> list[str]:
         elif not os.path.exists(path) and not is_url(path) and glob.has_magic(path):
             found = sorted(file for file in glob.iglob(path, recursive=True) if os.path.isfile(file))
         if not found:
-            raise OSError(
-                f"there is no audio in {path}: give files, folders or patterns ({', '.join(AUDIO_SUFFIXES)})"
-            )
+            raise OSError(f"no audio found in {path}: give files, folders or patterns ({', '.join(AUDIO_SUFFIXES)})")
         files |= dict.fromkeys(found)
     return list(files)
 

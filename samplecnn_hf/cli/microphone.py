@@ -2,7 +2,7 @@
 
 import queue
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated
 
 from typer import Option
@@ -28,37 +28,55 @@ def listen(
     """
     Listen to the microphone and print what is detected.
 
-    A label is printed when its score reaches the threshold (default: the model's thresholds, or 0.5), at most once per
-    second; _silence_ and _unknown_ are never printed. Ctrl-C ends. Needs the extra listen.
+    A label is printed when its score reaches the threshold (default: the model's thresholds, or 0.5), before its end
+    is known. A word spotter prints each word once, and neither _silence_ nor _unknown_. Press Ctrl-C to stop. Needs
+    the extra listen.
 
     \b
     samplecnn listen runs/quickstart --threshold 0.8
     """
     minimum = parse_threshold(threshold)
     sounddevice = _import_sounddevice()
-    from ..keywords import KeywordDetector
-    from ..pipeline_samplecnn import EVENT_THRESHOLD
     from ..streaming import SampleCNNStream
     from .engines import load_pipeline
 
     classifier = load_pipeline(model, device)
-    config = classifier.model.config
-    if minimum is None and config.thresholds is None:
-        minimum = EVENT_THRESHOLD
-    minimum = None if minimum == "tuned" else minimum
     try:
         rate = sounddevice.query_devices(_number_or_name(microphone), "input")["default_samplerate"]
         stream = SampleCNNStream(classifier.model, classifier.feature_extractor, hop_length_s, rate)
-        detect = KeywordDetector(config, stream.hop_length_s, minimum)
+        detect = _create_detector(classifier.model.config, stream.hop_length_s, minimum)
         for chunk in _record(sounddevice, _number_or_name(microphone), rate, seconds):
             for row in stream.push(chunk):
-                detection = {**row, **row["scores"][0]} if timestamps else detect(row)
-                if detection is not None:
+                for detection in [{**row, **row["scores"][0]}] if timestamps else detect(row):
                     _print(detection)
     except sounddevice.PortAudioError as error:
         raise OSError(f"cannot use the microphone: {error}") from error
     except KeyboardInterrupt:
         pass
+
+
+def _create_detector(config, hop_length_s: float, threshold: float | str | None) -> Callable[[dict], list[dict]]:
+    """A function from the next row of a stream to the words in it or, unless the model spots words, to new events."""
+    import numpy as np
+
+    from ..events_samplecnn import EventDetector, minimum_scores
+    from ..keywords import KeywordDetector, is_spotter
+    from ..pipeline_samplecnn import EVENT_THRESHOLD
+    from ..streaming import MIN_GAP_SECONDS
+
+    if is_spotter(config):
+        detect = KeywordDetector(config, hop_length_s, None if threshold == "tuned" else threshold)
+        return lambda row: list(filter(None, [detect(row)]))
+    if threshold is None:
+        threshold = "tuned" if config.thresholds else EVENT_THRESHOLD
+    thresholds = minimum_scores(threshold, config.thresholds, config.num_labels)
+    events = EventDetector(config.labels, thresholds, MIN_GAP_SECONDS)
+
+    def find_events(row: dict) -> list[dict]:
+        scores = {item["label"]: item["score"] for item in row["scores"]}
+        return events.push(row["timestamp"], np.array([scores[label] for label in config.labels]))
+
+    return find_events
 
 
 def _import_sounddevice():
@@ -86,7 +104,7 @@ def _record(sounddevice, microphone, rate: float, seconds: float | None) -> Iter
             pass
 
     with sounddevice.InputStream(rate, device=microphone, channels=1, dtype="float32", callback=keep):
-        print(f"listening at {rate:.0f} Hz; Ctrl-C ends", file=sys.stderr)
+        print(f"listening at {rate:.0f} Hz; press Ctrl-C to stop", file=sys.stderr)
         while seconds is None or num_samples < seconds * rate:
             if chunks.full():
                 raise RuntimeError("the model is too slow for this microphone: give a larger --hop_length_s")
@@ -99,6 +117,7 @@ def _print(detection: dict):
     start, end = detection["timestamp"]
     label, score = detection["label"], detection["score"]
     if sys.stdout.isatty():
-        print(f"{start:9.2f} {end:9.2f} s  {score:.3f}  {label}", flush=True)
+        until = " " * 9 if end is None else f"{end:9.2f}"
+        print(f"{start:9.2f} {until} s  {score:.3f}  {label}", flush=True)
     else:
         print(to_json({"start": start, "end": end, "label": label, "score": score}), flush=True)

@@ -67,7 +67,7 @@ export class LiveResults {
     this.#list.hint("Nothing was detected.");
     $("length").textContent = "Stopped";
     $("labels").replaceChildren(); // of the last window
-    return `Stopped, ${this.#list.count} detected`;
+    return `Stopped; detections: ${this.#list.count}`;
   }
 }
 

@@ -1,5 +1,6 @@
 """`samplecnn_hf.runtime` answers as the pipeline does, without torch and transformers."""
 
+import shutil
 import subprocess
 import sys
 
@@ -46,6 +47,16 @@ def test_answers_of_the_pipeline(exported, write_tone, make_tone, monkeypatch):
             answer = classify(audio, sampling_rate=rate, **options)
             assert as_dict(answer) == pytest.approx(as_dict(expected), abs=1e-4)
             assert [item["label"] for item in answer] == [item["label"] for item in expected]
+
+
+def test_a_model_that_was_saved_again_after_the_export(exported, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(exported[0], folder)
+    Runtime(folder)
+    config = folder / "config.json"
+    config.write_text(config.read_text().replace("0.2", "0.3"))  # a threshold
+    with pytest.raises(ValueError, match="is that of an earlier model in .*: run `samplecnn export .*` again"):
+        Runtime(folder)
 
 
 def test_attributes(exported):

@@ -73,7 +73,7 @@ def listen(page: Page, seconds: float):
     page.get_by_role("tab", name="Live").click()
     choose_model(page)
     page.get_by_role("button", name="Record", exact=True).click()
-    page.locator("#live-status").get_by_text("Heard").wait_for()
+    page.locator("#live-status").get_by_text("Received").wait_for()
     page.wait_for_timeout(1000 * seconds)
 
 

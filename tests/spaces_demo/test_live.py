@@ -90,7 +90,7 @@ def test_events_are_those_of_the_pipeline(space, visit, write_changes, model, ra
     assert shown(events) == expected_events(space, path, model)
     last = pipeline(space, model)(str(path), return_timestamps=True, hop_length_s=HOP_SECONDS, top_k=5)["chunks"][-1]
     assert scores(label) == pytest.approx({item["label"]: item["score"] for item in last["scores"]}, abs=1e-4)
-    assert status.startswith("Heard 6.6 s.")
+    assert status.startswith("Received 6.6 s.")
 
 
 def test_words_are_those_of_the_detector(space, visit, write_changes):
@@ -121,12 +121,12 @@ def test_each_visitor_has_a_recording(space, visit, write_changes, write_tone):
 
 def test_another_model_or_rate_starts_again(visit, make_tone):
     visitor, tone = visit(), make_tone(seconds=0.5)
-    assert visitor.send(tone, 22050)[2].startswith("Heard 0.5 s.")
-    assert visitor.send(tone, 22050)[2].startswith("Heard 1.0 s.")
+    assert visitor.send(tone, 22050)[2].startswith("Received 0.5 s.")
+    assert visitor.send(tone, 22050)[2].startswith("Received 1.0 s.")
     label, events, status = visitor.send(tone, 22050, "spotter")
-    assert scores(label).keys() == set(WORDS) and status.startswith("Heard 0.5 s.")
+    assert scores(label).keys() == set(WORDS) and status.startswith("Received 0.5 s.")
     assert all(event["from (s)"] < 0.5 for event in rows(events))
-    assert visitor.send(tone, 11025, "spotter")[2].startswith("Heard 1.0 s.")
+    assert visitor.send(tone, 11025, "spotter")[2].startswith("Received 1.0 s.")
 
 
 def test_a_recording_starts_empty(visit, make_tone):
@@ -134,13 +134,13 @@ def test_a_recording_starts_empty(visit, make_tone):
     visitor.send(make_tone(seconds=0.5), 22050)
     _, events, status = visitor.client.predict(api_name="/live_start")
     assert rows(events) == [] and status == "Listening."
-    assert visitor.send(make_tone(seconds=0.5), 22050)[2].startswith("Heard 0.5 s.")
+    assert visitor.send(make_tone(seconds=0.5), 22050)[2].startswith("Received 0.5 s.")
 
 
 def test_chunks_shorter_than_a_window(visit):
     visitor = visit()
     label, events, status = visitor.send(np.zeros(10), 22050)
-    assert label == {} and rows(events) == [] and status.startswith("Heard 0.0 s.")
+    assert label == {} and rows(events) == [] and status.startswith("Received 0.0 s.")
     assert scores(visitor.end()[0]).keys() <= set(LABELS)
 
 
@@ -188,16 +188,16 @@ def test_places_are_limited_and_freed_when_a_visitor_leaves(visit, make_tone):
     tone = make_tone(seconds=0.5)
     visitors = [visit() for _ in range(MAX_VISITORS + 1)]
     for visitor in visitors[:-1]:
-        assert visitor.send(tone, 22050)[2].startswith("Heard")
+        assert visitor.send(tone, 22050)[2].startswith("Received")
     assert visitors[-1].send(tone, 22050)[2].startswith(f"{MAX_VISITORS} visitors are recording: please stop")
-    assert visitors[0].send(tone, 22050)[2].startswith("Heard 1.0 s.")  # not disturbed
+    assert visitors[0].send(tone, 22050)[2].startswith("Received 1.0 s.")  # not disturbed
     visitors[0].leave()
     for _ in range(100):
         status = visitors[-1].send(tone, 22050)[2]
-        if status.startswith("Heard"):
+        if status.startswith("Received"):
             break
         time.sleep(0.2)
-    assert status.startswith("Heard 0.5 s.")
+    assert status.startswith("Received 0.5 s.")
 
 
 @pytest.fixture
@@ -245,16 +245,16 @@ def test_one_recording_gives_way_after_two_minutes(places):
     assert set(record_for(places, "ABCD", 30)) == {"recording"}
     assert places.push("E") == "recording"
     gave_way, *others = record_for(places, "ABCDE", 3)  # A's page goes on sending
-    assert gave_way.startswith("Your recording gave way") and set(others) == {"recording"}
+    assert gave_way.startswith("Your recording was stopped") and set(others) == {"recording"}
     places.leave("A")  # it stops
-    assert places.push("A") == "recording" and places.push("B").startswith("Your recording gave way")
+    assert places.push("A") == "recording" and places.push("B").startswith("Your recording was stopped")
 
 
 def test_idle_visitors_give_way_first(places):
     for visitor in "ABCD":
         places.push(visitor)
     assert set(record_for(places, "ABD", 60)) == {"recording"}
-    assert places.push("E") == "recording" and places.push("C").startswith("Your recording gave way")
+    assert places.push("E") == "recording" and places.push("C").startswith("Your recording was stopped")
     assert set(record_for(places, "ABDE", 1)) == {"recording"}
 
 

@@ -183,7 +183,7 @@ def test_listening(open_page):
     assert microphone_is_released(page)
     assert page.get_by_role("listitem").filter(has_text=" – ").count() > 0  # the event has an end
     assert page.get_by_role("listitem").filter(has_text="since").count() == 0
-    assert page.get_by_role("status").inner_text().startswith("Stopped, ")
+    assert page.get_by_role("status").inner_text().startswith("Stopped; ")
     for name in ("Record", "Listen"):
         assert page.get_by_role("button", name=name).is_enabled()
     start_listening(page)  # again

@@ -207,6 +207,7 @@ def test_bad_command_line_is_one_line(options, message):
 
 OVERRIDDEN = {  # further options of the command
     "arabic_modern_seed1": ("seed",),
+    "arabic_modern_seed2": ("seed",),
     "arabic_pooled": ("variant",),
     "arabic_tempo": ("pretrained", "learning_rate", "tempo"),
 }
@@ -224,6 +225,14 @@ def test_recipes_of_earlier_versions_are_understood(path):
         names = ("source", "data_dir", "output_dir", "num_epochs", *OVERRIDDEN.get(path.stem, ()))
         changes = {name: earlier[name] for name in names}
         Recipe.load(earlier["recipe"], synthetic=earlier.get("synthetic", False), **changes).check_same_run(earlier)
+
+
+@pytest.mark.parametrize(
+    "pretrained, base_model", [("org/model", "org/model"), (None, None), ("runs/x/y", None), ("tests/training", None)]
+)
+def test_base_model_is_an_id_of_the_hub(pretrained, base_model, monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[2])
+    assert Recipe(data_dir="data", output_dir="run", pretrained=pretrained).base_model == base_model
 
 
 def test_overrides_of_the_network(tmp_path):

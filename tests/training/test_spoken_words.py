@@ -70,7 +70,7 @@ def test_folder_of_a_word_spotter(command, recordings, tmp_path):
     card = (tmp_path / "run" / "README.md").read_text()
     for text in (
         "## Spotting words in a stream",
-        "### On people",
+        "### Recorded speech",
         "![DET curve](det_curve.png)",
         "| background | 1 |",
     ):
@@ -85,7 +85,7 @@ def test_folder_of_a_word_spotter(command, recordings, tmp_path):
 def test_card_without_recordings_says_so(command, tmp_path):
     main(command[0])
     card = (tmp_path / "run" / "README.md").read_text()
-    assert "It was not tried on words said by people." in card and "### On people" not in card
+    assert "It was not tried on words said by people." in card and "### Recorded speech" not in card
 
 
 def test_a_finished_run_is_not_repeated(command, capsys):

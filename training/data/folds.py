@@ -6,7 +6,7 @@ from pathlib import Path
 
 from training.data.source import Source
 from training.data.sources.folder import make_source, read_class_folders
-from training.errors import DataError
+from training.errors import DataError, RecipeError
 
 FOLD_PREFIX = "folder-fold"  # of the name of a source with one fold held out
 
@@ -25,8 +25,15 @@ def repeat_by_seed(source: Source, num_seeds: int) -> list[Repetition]:
     return [Repetition(f"seed{seed}", source, {"seed": seed}) for seed in range(num_seeds)]
 
 
-def repeat_by_fold(folds: Mapping[str, Source]) -> list[Repetition]:
-    """One repetition per fold of `load_folds`. Nothing, not even the epoch, is chosen on the fold held out."""
+def repeat_by_fold(folds: Mapping[str, Source], schedule: str) -> list[Repetition]:
+    """
+    One repetition per fold of `load_folds`. Nothing, not even the epoch, is chosen on the fold held out.
+
+    Raises:
+        RecipeError: the schedule follows the scores of the fold held out.
+    """
+    if schedule == "plateau":
+        raise RecipeError("cross-validation needs --schedule cosine: plateau follows the scores of the fold held out")
     return [Repetition(f"fold{fold}", source, {"keep": "last"}) for fold, source in folds.items()]
 
 

@@ -72,7 +72,7 @@ class NetworkResults:
 
 def check_overrides(task: Task, networks: Sequence[Network]):
     """Raise `RecipeError` if the recipe gives all networks the same value of a field in which they differ."""
-    configs = [create_config(network.variant).to_dict() for network in networks]
+    configs = [create_config(network.variant, **network.model_kwargs).to_dict() for network in networks]
     for name in task.recipe.model_kwargs:
         if any(config[name] != configs[0][name] for config in configs):
             raise RecipeError(

@@ -112,11 +112,14 @@ class Task:
 
     def repetitions(self, num_seeds: int) -> list[Repetition]:
         """The runs of each network: one per fold or seed."""
-        return repeat_by_fold(self.folds) if self.by_fold else repeat_by_seed(self.source, num_seeds)
+        if self.by_fold:
+            return repeat_by_fold(self.folds, self.recipe.schedule)
+        return repeat_by_seed(self.source, num_seeds)
 
     def paper_score(self, variant: str) -> float | None:
         """The paper's score of a network (Fig. 6): the mean of three runs with the recipe `paper`."""
-        return paper_score(self.recipe.source, variant)
+        recipe = self.recipe
+        return paper_score(recipe.source, variant, recipe.model_kwargs, recipe.do_normalize)
 
 
 def few_clips(clips: Sequence[Clip], count: int) -> list[Clip]:

@@ -23,7 +23,7 @@ def cross_validate(recipe: Recipe) -> dict:
         The scores of each fold, and mean and standard deviation of the accuracy over the folds.
 
     Raises:
-        RecipeError: an error of `train`, or other results in `output_dir`.
+        RecipeError: an error of `train`, other results in `output_dir`, or a schedule that follows the scores.
         DataError: an error of `load_folds`.
     """
     create_accelerator(recipe)
@@ -32,7 +32,7 @@ def cross_validate(recipe: Recipe) -> dict:
     sources = load_folds(recipe.source, recipe.data_dir)
     recipes = {
         fold: replace(recipe, **repetition.options, output_dir=str(Path(recipe.output_dir) / repetition.name))
-        for fold, repetition in zip(sources, repeat_by_fold(sources), strict=True)
+        for fold, repetition in zip(sources, repeat_by_fold(sources, recipe.schedule), strict=True)
     }
     if recipe.overwrite and not recipe.resume:
         for fold_recipe in recipes.values():

@@ -32,6 +32,7 @@ LOCAL_PATHS = (
     "further",
     "unknown_words",
 )
+CODE_REQUIREMENTS = ("torch", "transformers", "soundfile", "soxr")  # of the code in the folder
 DET_CURVE = "det_curve.png"
 QUICKSTART = ROOT / "docs" / "results" / "quickstart.json"  # scored on recordings, which few users have
 
@@ -71,7 +72,7 @@ def is_local(name: str, results: dict) -> bool:
     if name == "data_dir" and results["source"] == "hub":
         return os.path.exists(value.partition(":")[0])
     if name == "pretrained":
-        return value.count("/") != 1 or os.path.exists(value) or (ROOT / value).exists()
+        return value != results.get("base_model")
     return True
 
 
@@ -85,9 +86,10 @@ def render_card(model, extractor, results: dict) -> ModelCard:
     """The model card, from the config and the results."""
     public, recipe = without_local_paths(results), results["recipe"]
     name = printable(results.get("name") or Path(recipe["output_dir"]).absolute().name)
-    split = list(results["metrics"])[-1] if results["metrics"] else None  # test, or validation without one
+    split = list(results["metrics"])[-1] if results["metrics"] else None  # recordings, or test, or validation
     data, project = describe_data(results), _project()
     options = {name: value for name, value in public["recipe"].items() if not is_local(name, results)}
+    requirements = [each for each in project["dependencies"] if each.partition(">")[0] in CODE_REQUIREMENTS]
     options["model_kwargs"] = " ".join(f"{name}={value}" for name, value in options["model_kwargs"].items())
     environment = Environment(
         loader=FileSystemLoader(HERE),
@@ -98,25 +100,28 @@ def render_card(model, extractor, results: dict) -> ModelCard:
         card_data=Markdown(card_data(name, model.config, results, data).to_yaml()),
         name=name,
         quoted_name=Markdown(json.dumps(name, ensure_ascii=False)),
-        requirements=Markdown(" ".join(f'"{requirement}"' for requirement in project["dependencies"])),
+        requirements=Markdown(" ".join(f'"{requirement}"' for requirement in requirements)),
         project_url=Markdown(next(iter(project.get("urls", {}).values()), "")),
         version=__version__,
         config=model.config,
+        block=paper.BLOCK_NAMES[model.config.block_type].replace("Basic", "basic"),
         extractor=extractor,
         results=results,
         command=Markdown(printable(public["command"])),
         options=options,
-        pretrained=base_model(results) or Path(recipe["pretrained"] or "").name,
+        pretrained=results.get("base_model") or Path(recipe["pretrained"] or "").name,
         data=data,
         url=Markdown(data.get("url", "")),
         further=describe_folder(recipe["further"]) if recipe.get("further") else None,
         paper_bibtex=Markdown(PAPER_BIBTEX.read_text(encoding="utf-8").strip()),
         citation=Markdown(data.get("citation", "")),
-        paper_score=paper_score(results),
+        paper_score=paper.paper_score(
+            results["source"], recipe["variant"], recipe["model_kwargs"], recipe["do_normalize"]
+        ),
         metrics=metrics_rows(results),
         label_split=split,
         labels=results["per_label"][split] if split else [],
-        on_people=results["per_label"].get(RECORDINGS),
+        on_people=split == RECORDINGS,
         compared=compared_rows(results),
         history=history_rows(results),
         examples=example_rows(results),
@@ -148,7 +153,7 @@ def card_data(name: str, config, results: dict, data: dict) -> ModelCardData:
         tags=["samplecnn", "raw-waveform", f"{config.block_type}-blocks"],
         datasets=[data["hub"]] if "hub" in data else None,
         metrics=list(dict.fromkeys(metric.partition("@")[0] for metric in metrics if metric not in NOT_SCORES)),
-        base_model=base_model(results),
+        base_model=results.get("base_model"),
         eval_results=[
             EvalResult(
                 task_type="audio-classification",
@@ -164,11 +169,6 @@ def card_data(name: str, config, results: dict, data: dict) -> ModelCardData:
         ],
         **({"widget": widget} if widget else {}),
     )
-
-
-def base_model(results: dict) -> str | None:
-    """Hub id of the model that was fine-tuned. None: there is none, or it was a local folder."""
-    return None if is_local("pretrained", results) else results["recipe"]["pretrained"]
 
 
 def describe_data(results: dict) -> dict[str, str]:
@@ -208,13 +208,6 @@ def describe_folder(path: str) -> dict:
     """Title and, for known data sets, further facts of the data in a folder."""
     name = Path(path).absolute().name
     return {"title": name, **known_data().get(f"folder/{name}", {})}
-
-
-def paper_score(results: dict) -> float | None:
-    """The score that the paper reports for the same network, input and data set (Fig. 6)."""
-    if results["recipe"]["model_kwargs"] or results["recipe"]["do_normalize"]:
-        return None
-    return paper.paper_score(results["source"], results["recipe"]["variant"])
 
 
 def metrics_rows(results: dict) -> list[dict]:
@@ -272,7 +265,7 @@ def example_rows(results: dict) -> list[dict]:
         {
             "file": example["file"],
             "label": example["label"],
-            "answers": ", ".join(f"{answer['label']} {answer['score']:.3f}" for answer in example["answers"]),
+            "predictions": ", ".join(f"{best['label']} {best['score']:.3f}" for best in example["predictions"]),
         }
         for example in results.get("examples", [])
     ]

@@ -70,6 +70,7 @@ def collect_results(recipe: Recipe, trained: TrainedModel, data: TrainingData, a
         "date": datetime.date.today().isoformat(),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "recipe": asdict(recipe),
+        "base_model": recipe.base_model,
         "source": source.name,
         "metric": source.metric,
         "synthetic": source.synthetic,

@@ -105,15 +105,14 @@ def _pick_voices(num_voices: int | None, seed: int, language: str) -> list[str]:
 
 
 def _draw_vocoded(count: int, seed: int, language: str) -> list[VocodedSpeaker]:
-    """Draw speakers; without the voices of flite and festival there are none, which is printed."""
+    """Draw speakers. Raises `DataError` if pyworld, or flite and festival, are not installed."""
     if count == 0:
         return []
     if language != "en":
         raise DataError(f"num_vocoded must be 0: flite and festival speak English, not {language!r}")
     import_package("pyworld", world.INSTALL)
     if not (voices := debian.installed_voices()):
-        print(f"No vocoded speakers: flite and festival are not installed. Debian: {debian.INSTALL}")
-        return []
+        raise DataError(f"num_vocoded needs flite or festival, which are not installed; on Debian: {debian.INSTALL}")
     print(f"Vocoded speakers from {', '.join(voices)}")
     return vocoded.draw_speakers(count, voices, seed)
 

@@ -8,6 +8,7 @@ other word is in two splits.
 """
 
 import argparse
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -79,7 +80,7 @@ def write_spoken_words(
         "num_vocoded": num_vocoded,
         "takes": takes,
         "hours": hours,
-        "unknown_words": unknown_words,
+        "unknown_words": _digest(unknown_words),
         "seed": seed,
     }
     if takes is None:
@@ -108,9 +109,20 @@ def ensure_spoken_words(folder: Path, **options) -> None:
         if not folder.exists():
             write_spoken_words(folder, **options)
     made_with = folder / OPTIONS_FILE
-    options["words"] = list(options["words"])
+    options |= {"words": list(options["words"]), "unknown_words": _digest(options["unknown_words"])}
     if not made_with.is_file() or json.loads(made_with.read_text(encoding="utf-8")) != options:
         raise DataError(f"{folder} was made with other words or options: delete it, or give another --data_dir")
+
+
+def _digest(path: str | None) -> str | None:
+    """Identifies the content of a file. None: there is no file."""
+    return None if path is None else hashlib.sha256(_existing(path).read_bytes()).hexdigest()
+
+
+def _existing(path: str | Path) -> Path:
+    if not Path(path).is_file():
+        raise DataError(f"{path} is not a file: give a text file with words other than the keywords")
+    return Path(path)
 
 
 def read_unknown_words(path: str | None, language: str) -> list[str]:
@@ -122,10 +134,7 @@ def read_unknown_words(path: str | None, language: str) -> list[str]:
         except LookupError as error:
             raise DataError(f"wordfreq has no words of {language!r}: give --unknown_words FILE") from error
     else:
-        file = UNKNOWN_WORDS if path is None else Path(path)
-        if not file.is_file():
-            raise DataError(f"{file} is not a file: give a text file with words other than the keywords")
-        text = file.read_text(encoding="utf-8")
+        text = (UNKNOWN_WORDS if path is None else _existing(path)).read_text(encoding="utf-8")
     found = [word for word in dict.fromkeys(text.lower().split()) if word.isalpha()]
     splits = {assign_split(word) for word in found}
     if len(splits) < 3:

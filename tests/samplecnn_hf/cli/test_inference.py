@@ -152,7 +152,7 @@ def test_embeddings_are_computed_by_the_gpu_if_there_is_one(folder, run, monkeyp
     [
         (["--engine=torch"], "--engine torch needs the folder of a model"),
         (["--engine=ray", "-o", "out"], "--engine ray needs the folder of a model"),
-        (["http://127.0.0.1/clip.wav"], "an exported model does not read URLs"),
+        (["http://127.0.0.1/clip.wav"], "an exported model cannot read URLs"),
     ],
 )
 def test_what_an_exported_file_cannot_do(folder, tmp_path, capsys, words, message):
@@ -209,7 +209,7 @@ def test_interrupted_commands_continue(folder, run, pretrained, tmp_path, monkey
         (["--threshold=high"], "--threshold is a number from 0 to 1, or tuned; got high"),
         (["--threshold=7"], "--threshold is a number from 0 to 1, or tuned; got 7"),
         (["--threshold=nan"], "--threshold is a number from 0 to 1, or tuned; got nan"),
-        (["--engine=runtime", "--events"], "an exported model does not do --timestamps, --events and --device"),
+        (["--engine=runtime", "--events"], "an exported model does not support --timestamps, --events or --device"),
         (["--top_k=0"], "Invalid value for '--top_k'"),
     ],
 )
@@ -296,6 +296,6 @@ def test_options_of_an_exported_model(folder, exported, run, capsys):
     assert len(run("classify", file, "--timestamps", "--top_k=1")[0]) == 2  # by PyTorch
     with pytest.raises(SystemExit, match="2"):
         cli.main(["classify", file, "--events", "-m", str(exported / "onnx" / "model.onnx")])
-    assert "an exported model does not do" in capsys.readouterr().err
+    assert "an exported model does not support" in capsys.readouterr().err
     cli.main(["benchmark", str(exported), "--seconds=0"])
     assert capsys.readouterr().out.splitlines()[-1].startswith("onnxruntime, cpu ")

@@ -35,7 +35,7 @@ def test_find_files(folder, paths, found):
 
 @pytest.mark.parametrize("path", ["empty", "sounds/*.ogg"])
 def test_no_audio(folder, path):
-    with pytest.raises(OSError, match="^there is no audio in .*: give files, folders or patterns"):
+    with pytest.raises(OSError, match="^no audio found in .*: give files, folders or patterns"):
         find_files(["sounds", path])
 
 
@@ -48,7 +48,7 @@ def test_remote_files():
         assert find_files(["memory://sounds"]) == find_files(["memory://sounds/**/*.[wf]*"]) == audio
         assert find_files(["memory://nowhere.wav"]) == ["memory://nowhere.wav"]
         assert open_audio(audio[1]).read() == b"/sounds/deep/a.flac"
-        with pytest.raises(OSError, match="^there is no audio in memory://sounds/[*].mp3"):
+        with pytest.raises(OSError, match="^no audio found in memory://sounds/[*].mp3"):
             find_files(["memory://sounds/*.mp3"])
     finally:
         storage.rm("/sounds", recursive=True)

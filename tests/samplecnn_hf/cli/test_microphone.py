@@ -59,7 +59,7 @@ def fake(monkeypatch, sound):
 
 def rows(capsys):
     out, err = capsys.readouterr()
-    assert err == "listening at 44100 Hz; Ctrl-C ends\n"
+    assert err == "listening at 44100 Hz; press Ctrl-C to stop\n"
     return [json.loads(line) for line in out.splitlines()]
 
 
@@ -79,8 +79,10 @@ def test_windows_are_those_of_the_pipeline(pretrained, fake, sound, capsys):
 
 def test_detections(pretrained, fake, capsys):
     cli.main(["listen", str(pretrained), "--threshold=0.01", HOP])
-    (detection,) = rows(capsys)  # at most one per second
-    assert detection["start"] == 0
+    labels = SampleCNNAudioClassificationPipeline.from_pretrained(pretrained).model.config.labels
+    detections = rows(capsys)
+    assert [row["label"] for row in detections] == labels  # once each: the events last until the end
+    assert {(row["start"], row["end"]) for row in detections} == {(0, None)}
     cli.main(["listen", str(pretrained), "--threshold=0.999", HOP])
     assert rows(capsys) == []
 
@@ -94,7 +96,7 @@ def test_time_limit(pretrained, fake, capsys):
     ("words", "message"),
     [
         (["--microphone=none"], "cannot use the microphone: No input device matching 'none'"),
-        (["--threshold=tuned"], "the model has no tuned thresholds: "),
+        (["--threshold=tuned"], "this model has no tuned thresholds, "),
         (["--hop_length_s=9"], "hop_length_s must be from one sample to one segment"),
     ],
 )

@@ -50,7 +50,7 @@ def test_data_without_folds(tmp_path):
 def test_repetitions(tmp_path):
     write(tmp_path, [f"{name}/{fold}-{name}.ogg" for name in ("dog", "rain") for fold in (1, 2)])
     folds = load_folds("folder", tmp_path)
-    by_fold, by_seed = repeat_by_fold(folds), repeat_by_seed(folds["1"], 2)
+    by_fold, by_seed = repeat_by_fold(folds, "cosine"), repeat_by_seed(folds["1"], 2)
     assert [(run.name, run.source.name, run.options) for run in by_fold] == [
         ("fold1", "folder-fold1", {"keep": "last"}),
         ("fold2", "folder-fold2", {"keep": "last"}),

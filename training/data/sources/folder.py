@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
+from samplecnn_hf.files import AUDIO_SUFFIXES
 from training.data.source import Clip, Source
 from training.data.sources.speech_commands import assign_split
 from training.data.tables import check_paths, raise_if_any, read_table
 from training.errors import DataError
 
-AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".mp3"}
 SPLIT_NAMES = {"train": ("train",), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
 
 Examples = dict[str, list[tuple[Path, str]]]  # by split: audio file and class name

@@ -3,8 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
+from samplecnn_hf.files import AUDIO_SUFFIXES
 from training.data.source import Clip, Source
-from training.data.sources.folder import AUDIO_SUFFIXES, read_class_folders
+from training.data.sources.folder import read_class_folders
 from training.data.sources.speech_commands import BACKGROUND_NOISE, NO_KEYWORD, SILENCE, UNKNOWN
 from training.errors import DataError
 
@@ -21,7 +22,7 @@ def add_recordings(source: Source, folder: Path) -> Source:
         DataError: no such folder, or no recordings of a keyword.
     """
     _check_folder(folder)
-    found = list(read_class_folders(folder))
+    found = list(read_class_folders(folder.absolute()))
     if not {name for _, name in found} & set(source.labels):
         words = ", ".join(label for label in source.labels if label not in NO_KEYWORD)
         raise DataError(f"{folder} holds no recordings of {words}: lay it out as <word>/*.wav")

@@ -8,9 +8,8 @@ from scipy.stats import ttest_ind
 from training.experiments.experiment import GridExperiment
 from training.experiments.grid import Network, mean_and_sd
 from training.experiments.plots import plot_scores
-from training.paper import PAPER
+from training.paper import BLOCK_NAMES, PAPER
 
-BLOCKS = {"basic": "Basic", "se": "SE", "res1": "Res-1", "res2": "Res-2", "rese1": "ReSE-1", "rese2": "ReSE-2"}
 BEST = ("se", "res2", "rese2")
 
 
@@ -19,7 +18,7 @@ class Figure6(GridExperiment):
     title = "Fig. 6: six convolutional blocks, with the t-tests between the three best of the paper, section V-B"
 
     def networks(self, task):
-        variants = {block: task.variant(block_type) for block_type, block in BLOCKS.items()}
+        variants = {block: task.variant(block_type) for block_type, block in BLOCK_NAMES.items()}
         return [Network(variant, {"block": block}, task.paper_score(variant)) for block, variant in variants.items()]
 
     def tables(self, task, trained):

@@ -4,12 +4,11 @@ from dataclasses import dataclass
 
 from samplecnn_hf import create_config
 from training.experiments.experiment import GridExperiment
-from training.experiments.figures.figure_6 import BLOCKS
 from training.experiments.grid import Network, score_row
 from training.experiments.plots import plot_scores, plot_trade_off
 from training.experiments.task import Task
 from training.options import option
-from training.paper import PAPER
+from training.paper import BLOCK_NAMES, PAPER
 
 ALPHAS = [2.0**exponent for exponent in range(-4, 5)]
 
@@ -29,7 +28,7 @@ class Table3(GridExperiment):
             for row in PAPER["table_3"]
         ]
         if self.alphas:
-            known = {network.columns["alpha"] for network in networks if network.columns["block"] == BLOCKS["se"]}
+            known = {network.columns["alpha"] for network in networks if network.columns["block"] == BLOCK_NAMES["se"]}
             networks += [_network(task, "se", {"se_ratio": alpha}, {}) for alpha in ALPHAS if alpha not in known]
         return networks
 
@@ -59,7 +58,7 @@ def _network(task: Task, block_type: str, kwargs: dict, paper: dict) -> Network:
     kwargs = {name: float(value) for name, value in kwargs.items()}  # 1 and 1.0 are one network, with one name
     variant = task.variant(block_type)
     alpha = kwargs.get("se_ratio", create_config(variant).se_ratio) if "se" in block_type else None
-    columns = {"block": BLOCKS[block_type], "alpha": alpha, "paper: time": paper.get("time")}
+    columns = {"block": BLOCK_NAMES[block_type], "alpha": alpha, "paper: time": paper.get("time")}
     return Network(variant, columns, paper.get("score"), kwargs)
 
 

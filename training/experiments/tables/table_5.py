@@ -3,11 +3,10 @@
 from statistics import fmean
 
 from training.experiments.experiment import GridExperiment
-from training.experiments.figures.figure_6 import BLOCKS
 from training.experiments.grid import Network, NetworkResults
 from training.experiments.plots import plot_differences, plot_scores
 from training.experiments.task import Task
-from training.paper import PAPER
+from training.paper import BLOCK_NAMES, PAPER
 
 
 class Table5(GridExperiment):
@@ -24,7 +23,7 @@ class Table5(GridExperiment):
             paper = next((row for row in PAPER["table_5"] if (row["dataset"], row["variant"]) == key), {})
             for kind, value in (("normalized", True), ("plain", False)):
                 changes = {} if task.recipe.do_normalize == value else {"do_normalize": value}
-                columns = {"block": BLOCKS[block_type], "input": kind}
+                columns = {"block": BLOCK_NAMES[block_type], "input": kind}
                 score = paper.get(kind, {})
                 networks.append(
                     Network(variant, columns, score.get("mean"), paper_sd=score.get("sd"), recipe_changes=changes)
@@ -32,7 +31,7 @@ class Table5(GridExperiment):
         return networks
 
     def tables(self, task, trained):
-        normalized, plain = (results for results in trained if results.network.columns["block"] == BLOCKS["se"])
+        normalized, plain = (results for results in trained if results.network.columns["block"] == BLOCK_NAMES["se"])
         rows = label_differences(task, plain, normalized)
         return super().tables(task, trained) | ({"figure_11": rows} if rows else {})
 
