@@ -167,8 +167,19 @@ class SampleCNNSegmenter:
                 if count == self.max_segments:
                     return
                 rest = rest[hop_length:]
-        if not self.drop_last and len(rest) > length - hop_length:
-            yield np.pad(rest, (0, length - len(rest)), constant_values=self.padding_value)
+        yield from self.last_segments(rest)
+
+    def last_segments(self, rest: np.ndarray) -> list[np.ndarray]:
+        """
+        The last segment, padded, or none if the complete ones hold all samples.
+
+        Args:
+            rest: The samples from one hop after the start of the last complete segment on.
+        """
+        length = self.segment_length
+        if self.drop_last or len(rest) <= length - (self.hop_length or length):
+            return []
+        return [np.pad(rest, (0, length - len(rest)), constant_values=self.padding_value)]
 
     def normalize(self, segments):
         """Apply `mean`, `std` and `do_normalize` to float segments [..., samples], a numpy array or a torch tensor."""

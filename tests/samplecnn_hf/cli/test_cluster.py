@@ -40,7 +40,7 @@ def test_every_file_is_answered_once_although_a_node_dies(two_nodes, pretrained,
     parts_when_killed = []
 
     def kill_half_way():
-        while len(parts := list((tmp_path / "out").glob("*.parquet"))) < 3:
+        while len(parts := list((tmp_path / "out.unfinished").glob("*.parquet"))) < 3:
             time.sleep(0.05)
         cluster.remove_node(second, allow_graceful=False)
         parts_when_killed.extend(parts)
@@ -68,10 +68,12 @@ def test_ray_needs_an_output(pretrained, tmp_path, capsys):
     assert "--engine ray needs --output" in capsys.readouterr().err
 
 
-def test_an_output_that_exists(write_tone, pretrained, tmp_path):
+@pytest.mark.parametrize("existing", ["out", "out.unfinished"])
+def test_an_output_that_exists(write_tone, pretrained, tmp_path, existing):
     pytest.importorskip("ray", reason="needs the extra ray")
-    with pytest.raises(SystemExit, match="^error: .* exists already: give a new folder$"):
-        cli.main(["classify", str(write_tone()), "-m", str(pretrained), "--engine=ray", "-o", str(tmp_path)])
+    (tmp_path / existing).mkdir()
+    with pytest.raises(SystemExit, match="^error: .* exists already: remove it, or give another --output$"):
+        cli.main(["classify", str(write_tone()), "-m", str(pretrained), "--engine=ray", "-o", str(tmp_path / "out")])
 
 
 def test_without_ray(write_tone, pretrained, tmp_path, monkeypatch):
