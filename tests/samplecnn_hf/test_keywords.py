@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from samplecnn_hf import KeywordDetector, SampleCNNConfig
-from samplecnn_hf.keywords import detections
+from samplecnn_hf.keywords import detections, is_spotter
 
 LABELS = ["_silence_", "_unknown_", "go", "stop"]
 
@@ -29,6 +29,19 @@ def rows_of(scores):
 def detect_all(scores, **options):
     detect = KeywordDetector(options.pop("config", config()), **options)
     return [found for row in rows_of(scores) if (found := detect(row)) is not None]
+
+
+@pytest.mark.parametrize(
+    ("spotter", "expected"),
+    [
+        (config(), True),
+        (config(thresholds=None), False),
+        (config(thresholds=[0.5, 0.5], labels=["go", "stop"]), False),
+        (config(thresholds=[0.5, 0.5], labels=["go", "_unknown_"]), True),
+    ],
+)
+def test_spotters_have_thresholds_and_labels_that_are_no_keywords(spotter, expected):
+    assert is_spotter(spotter) == expected
 
 
 def test_detections_are_apart():

@@ -205,6 +205,8 @@ def test_excluded_files(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
     (tmp_path / "link.txt").symlink_to("b/c.txt")
+    (tmp_path / "openvino").mkdir()
+    (tmp_path / "openvino" / "model.bin").write_bytes(b"weights")
     assert list_files(tmp_path) == ["a.txt", "b/c.txt", "link.txt"]
 
 

@@ -185,6 +185,7 @@ def test_bad_option_names_itself(option):
         ([*REQUIRED, "--pretrained=run", "--mean=1", "--max_segments=4"], "do not pass --max_segments and --mean$"),
         ([*REQUIRED, "--plateau_reload", "--average_decay=0.9"], "--average_decay 0"),
         ([*REQUIRED, "--plateau_reload", "--keep=last"], "--keep best"),
+        ([*REQUIRED, "--learning_rate=5e-6"], "--learning_rate 5e-06 is below --min_learning_rate"),
         (
             [*REQUIRED, "--source=million_song", "--synthetic"],
             "can be made for .*speech_commands; not for million_song",

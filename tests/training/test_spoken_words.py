@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,9 @@ def test_the_network_to_start_from(tmp_path):
     assert pretrained(variant="se-8") is None
     (tmp_path / "mine.yaml").write_text("source: speech_commands\npretrained: runs/mine\n")
     assert pretrained(tmp_path / "mine.yaml") == "mine"
+    (tmp_path / "mine.yaml").write_text("source: speech_commands\nvariant: res2-8\n")
+    assert pretrained(tmp_path / "mine.yaml") is None
+    assert pretrained(os.path.relpath(spoken_words.RECIPE)) == "samplecnn-arabic-speech-commands"
 
 
 @pytest.mark.slow

@@ -193,6 +193,10 @@ def test_interrupted_commands_continue(folder, run, pretrained, tmp_path, monkey
     assert status == "interrupted: run the same command again" and "c.wav" in err and not output.exists()
     monkeypatch.setattr(inference, "_watch", watch)
     assert run(command, *words, "--timestamps")[2].startswith("error: ")  # other options
+    config = (pretrained / "config.json").read_text()
+    (pretrained / "config.json").write_text(config + "\n")
+    assert "holds an unfinished job with other weights" in run(command, *words)[2]  # another model of this name
+    (pretrained / "config.json").write_text(config)
     rows, err, status = run(command, *words)
     assert rows == [] and status == 1
     assert "continuing after 3 of 4 files" in err and "1 of 4 files could not be read" in err

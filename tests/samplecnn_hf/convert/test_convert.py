@@ -5,13 +5,14 @@ import torch
 from transformers import AutoFeatureExtractor, AutoModelForAudioClassification, PreTrainedConfig
 
 from samplecnn_hf import SampleCNNConfig, cli, create_config
-from samplecnn_hf.convert import convert_checkpoint, read_labels
+from samplecnn_hf.convert import STATISTICS, convert_checkpoint, read_labels
 from samplecnn_hf.convert.files import ConvertError
 
 pytest.importorskip("h5py", reason="needs h5py: pip install 'samplecnn-hf[convert]'")
 pytest.importorskip("keras", reason="needs Keras: pip install keras")
 
 from tests.samplecnn_hf.convert.networks import KerasNetwork, PlainNetwork  # noqa: E402
+from training.paper import PAPER  # noqa: E402
 
 # Keras with its torch backend on NumPy 2
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -263,3 +264,7 @@ def test_command(tmp_path, capsys, save_state):
     assert AutoModelForAudioClassification.from_pretrained(output).config.labels == ["a", "b", "c"]
     with pytest.raises(SystemExit, match="^error: .* exists already: [^\n]+$"):
         cli.main([*command, "--problem_type", SINGLE])
+
+
+def test_statistics_are_those_of_the_paper():
+    assert list(STATISTICS.values()) == list(PAPER["input_constants"].values())

@@ -2,7 +2,7 @@ import pytest
 
 from training.data import load_source
 from training.data.folds import load_folds, repeat_by_fold, repeat_by_seed
-from training.errors import DataError
+from training.errors import DataError, RecipeError
 
 
 def write(folder, names):
@@ -59,3 +59,9 @@ def test_repetitions(tmp_path):
         ("seed0", folds["1"], {"seed": 0}),
         ("seed1", folds["1"], {"seed": 1}),
     ]
+
+
+def test_a_schedule_that_follows_the_scores_of_the_fold(tmp_path):
+    write(tmp_path, [f"{name}/{fold}-{name}.ogg" for name in ("dog", "rain") for fold in (1, 2)])
+    with pytest.raises(RecipeError, match="cross-validation needs --schedule cosine"):
+        repeat_by_fold(load_folds("folder", tmp_path), "plateau")

@@ -70,6 +70,14 @@ def test_overlapping_segments_in_evaluation(options, tmp_path):
     assert json.loads((tmp_path / "tuned" / "preprocessor_config.json").read_text())["hop_length"] == 729
 
 
+def test_the_hop_of_the_pretrained_network_is_recorded(options, pretrained, tmp_path):
+    config = pretrained / "preprocessor_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"hop_length": 729}))
+    train.main([*options, "--num_epochs=1"])
+    assert json.loads((tmp_path / "tuned" / "results.json").read_text())["recipe"]["hop_length"] == 729
+    train.main([*options, "--num_epochs=1", "--resume"])  # is the same run
+
+
 def test_more_layers_than_there_are(options, tmp_path):
     with pytest.raises(SystemExit, match="^error: --freeze must be at most 6 for "):
         train.main([*options, "--freeze=7"])

@@ -147,6 +147,19 @@ def test_faulty_arguments(tmp_path, arguments, message):
     assert not list(tmp_path.iterdir())
 
 
+def test_other_words_that_were_edited(tmp_path, monkeypatch):
+    monkeypatch.setattr(spoken_words, "write_spoken_commands", lambda folder, *_: folder.mkdir())
+    monkeypatch.setattr(spoken_words, "_plan_pieces", lambda *_: [])
+    file, built_in = tmp_path / "other.txt", spoken_words.UNKNOWN_WORDS.read_text()
+    file.write_text(built_in)
+    options = {**OPTIONS, "unknown_words": str(file)}
+    ensure_spoken_words(tmp_path / "words", **options)
+    ensure_spoken_words(tmp_path / "words", **options)
+    file.write_text(built_in + " zyzzyva")
+    with pytest.raises(DataError, match="was made with other words or options"):
+        ensure_spoken_words(tmp_path / "words", **options)
+
+
 def test_language_without_a_voice(tmp_path):
     with pytest.raises(DataError, match="espeak-ng does not speak 'xx': choose one of"):
         write_spoken_commands(tmp_path / "words", ("go",), language="xx")
