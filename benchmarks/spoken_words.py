@@ -148,7 +148,7 @@ def plot(rows: list[dict], path: Path):
     axes.set(yticks=[i + 0.2 for i in range(len(rows))], yticklabels=[row["name"] for row in rows], xlim=(0, 100))
     axes.set(xlabel="accuracy on words said by people (%)")
     axes.invert_yaxis()
-    axes.legend()
+    figure.legend(loc="outside lower right", ncols=2)
     figure.savefig(path, dpi=150)
 
 
