@@ -79,7 +79,7 @@ def load_model(pretrained: str, labels: list[str], loader: DataLoader) -> Sample
         id2label=dict(enumerate(labels)),
         label2id={label: i for i, label in enumerate(labels)},
         problem_type="single_label_classification",
-        ignore_mismatched_sizes=True,  # a new output layer
+        ignore_mismatched_sizes=True,  # a new output layer, if the number of labels differs
         batch_norm_momentum=0.1,  # statistics follow the new sounds within few steps
     )
     # All batch norms, those of the frozen layers included, start with the statistics of the new sounds.
@@ -92,6 +92,14 @@ def accuracy(predicted) -> dict[str, float]:
     return {"accuracy": float((predicted.predictions.argmax(-1) == predicted.label_ids).mean())}
 
 
+def read_license(pretrained: str) -> str:
+    """License of the pretrained model, and thus of the new one."""
+    card = Path(pretrained) / "README.md"
+    if Path(pretrained).exists() and not card.exists():
+        return "apache-2.0"
+    return ModelCard.load(card if card.exists() else pretrained).data.license or "apache-2.0"
+
+
 def write_card(output: Path, pretrained: str, sounds: str, splits: dict[str, list[Path]], scores: dict[str, float]):
     """Write the model card: origin of the model, and accuracy on each split."""
     results = [
@@ -100,7 +108,7 @@ def write_card(output: Path, pretrained: str, sounds: str, splits: dict[str, lis
     ]
     data = ModelCardData(
         model_name=output.name,
-        license="apache-2.0",
+        license=read_license(pretrained),
         library_name="transformers",
         pipeline_tag="audio-classification",
         tags=["samplecnn", "raw-waveform"],

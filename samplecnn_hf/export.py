@@ -34,6 +34,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from .audio_samplecnn import SampleCNNSegmenter
 from .files import model_digest, write_file
@@ -162,12 +163,10 @@ def _output_file(model_id, output, format: str, dtype: str) -> Path:
 
 
 def _export(model: SampleCNNForAudioClassification, segment_length: int, metadata: dict[str, str]) -> bytes:
-    model = copy.deepcopy(model)
-    model.config.return_dict = False
     batch, segments = torch.export.Dim("batch"), torch.export.Dim("segments")
     with _quiet():
         program = torch.onnx.export(
-            model,
+            _Logits(copy.deepcopy(model)),
             (torch.zeros(2, 3, segment_length), torch.ones(2, 3, dtype=torch.int64)),
             input_names=["input_values", "attention_mask"],
             output_names=["logits", "segment_logits"],
@@ -182,6 +181,18 @@ def _export(model: SampleCNNForAudioClassification, segment_length: int, metadat
     for name, value in metadata.items():
         model_proto.metadata_props.add(key=name, value=value)
     return model_proto.SerializeToString()
+
+
+class _Logits(nn.Module):
+    """The outputs of an exported file."""
+
+    def __init__(self, model: SampleCNNForAudioClassification):
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_values: torch.Tensor, attention_mask: torch.Tensor):
+        outputs = self.model(input_values, attention_mask=attention_mask, return_dict=True)
+        return outputs.logits, outputs.segment_logits
 
 
 def _log_sigmoid(x):
@@ -223,7 +234,7 @@ def _compare(runtime: Runtime, model: SampleCNNForAudioClassification, tolerance
         input_values = 0.1 * torch.randn(batch, segments, runtime.segment_length, generator=generator)
         mask = torch.ones(batch, segments, dtype=torch.int64)
         mask[1:, -1] = 0
-        ours = model(input_values, mask, return_dict=False)
+        ours = _Logits(model)(input_values, mask)
         exported = runtime.outputs(input_values.numpy(), mask.numpy())
         for expected, logits in zip(ours, exported, strict=True):
             expected = runtime.probabilities(expected.numpy())

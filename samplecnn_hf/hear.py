@@ -99,7 +99,7 @@ def get_scene_embeddings(audio: torch.Tensor, model: HearModel) -> torch.Tensor:
     _check(audio)
     clips = [clip.numpy(force=True) for clip in audio]
     features = model.feature_extractor(clips, sampling_rate=model.sample_rate, return_tensors="pt").to(audio.device)
-    return model.samplecnn(**features, output_last_hidden_state=False).pooler_output.float()
+    return model.samplecnn(**features, return_dict=True, output_last_hidden_state=False).pooler_output.float()
 
 
 def _check(audio: torch.Tensor):

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from huggingface_hub import ModelCard
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers.utils import logging
@@ -14,6 +15,7 @@ from .feature_extraction_samplecnn import SampleCNNFeatureExtractor
 from .modeling_samplecnn import SampleCNNForAudioClassification, SampleCNNModel
 from .text import one_line
 
+CARD = "README.md"
 CLASSIFIER_PREFIX = "classifier."  # of the names of the classifier's weights
 # Raised by `from_pretrained` for damaged weights and for wrong types in JSON. RecursionError is a RuntimeError.
 LOADING_ERRORS = (
@@ -98,6 +100,20 @@ def load_for_fine_tuning(
     """
     with loading(model_id):
         return _load(model_id, **config)[:2]
+
+
+def model_license(model_id: str | os.PathLike | None) -> str | None:
+    """
+    Return the license on the card of a model. None: there is no model, no card or no license.
+
+    Raises:
+        OSError: The card of a model on the Hub cannot be read.
+    """
+    path = Path(model_id or "", CARD)
+    if model_id is None or (Path(model_id).is_dir() and not path.is_file()):
+        return None
+    with loading(model_id):
+        return ModelCard.load(path if path.is_file() else model_id).data.license
 
 
 def _load(model_id: str | os.PathLike, **config):

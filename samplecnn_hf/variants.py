@@ -18,6 +18,8 @@ training/experiments/figures/figure_4.py compares both alternatives.
 import dataclasses
 import difflib
 
+from huggingface_hub.errors import StrictDataclassError
+
 from .configuration_samplecnn import BLOCK_TYPES, SampleCNNConfig
 
 # The paper's two families (Table I): 59,049 samples and 9 blocks for music, 22,050 and 8 for speech and scenes.
@@ -105,7 +107,10 @@ def create_config(variant: str, **overrides) -> SampleCNNConfig:
     for name in overrides:
         fields = [field.name for field in dataclasses.fields(SampleCNNConfig)]
         _check_name("field", name, ["num_labels", *fields], "see SampleCNNConfig")
-    return SampleCNNConfig(**{**_VARIANTS[variant], **overrides})
+    try:
+        return SampleCNNConfig(**{**_VARIANTS[variant], **overrides})
+    except StrictDataclassError as error:
+        raise ValueError(str(error.__cause__ or error)) from error
 
 
 def _check_name(kind: str, name: str, known: list[str], advice: str):

@@ -5,7 +5,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal
 
-from huggingface_hub.errors import StrictDataclassError
 from transformers import PreTrainedConfig
 
 from samplecnn_hf import (
@@ -15,7 +14,7 @@ from samplecnn_hf import (
     create_config,
 )
 from samplecnn_hf.configuration_samplecnn import BOUNDS
-from samplecnn_hf.loading import load_for_fine_tuning
+from samplecnn_hf.loading import load_for_fine_tuning, model_license
 from training.data import load_source
 from training.data.source import Source
 from training.errors import RecipeError
@@ -24,6 +23,7 @@ from training.synthetic.sources import SYNTHETIC_SOURCES, ensure_synthetic_data
 
 ROOT = Path(__file__).parents[1]
 # Options that may change when a run is resumed: the weights do not depend on them.
+DEFAULT_LICENSE = "apache-2.0"
 MAY_CHANGE = {"recipe", "output_dir", "overwrite", "resume", "cache_dir", "threads", "paper_counts"}
 MAY_CHANGE |= {"license", "data_license", "language"}
 # Options of the feature extractor, and all that a pretrained network decides.
@@ -53,7 +53,9 @@ class Recipe:
     overwrite: bool = option(False, "Replace the model in output_dir once the new one is complete.")
     resume: bool = option(False, "Resume an interrupted run, if there is one, after its last finished epoch.")
 
-    license: str = option("apache-2.0", "License of the weights, as a license id of the Hub.")
+    license: str | None = option(
+        None, "License of the weights, as a license id of the Hub; by default the pretrained model's, or apache-2.0."
+    )
     data_license: str | None = option(None, "License of the data; by default the known license of the data set.")
     language: str | None = option(None, "Language code of speech data for the model card, such as ar.")
 
@@ -215,8 +217,8 @@ class Recipe:
         if self.pretrained is None:
             try:  # invalid values are reported now, not after the data are decoded
                 self.create_feature_extractor(self.create_config(["a", "b"], "single_label_classification"))
-            except (ValueError, StrictDataclassError) as error:
-                raise RecipeError(str(error.__cause__ or error)) from error
+            except ValueError as error:
+                raise RecipeError(str(error)) from error
 
     def create_config(self, labels: list[str], problem_type: str) -> SampleCNNConfig:
         """Configuration of a new network for these labels."""
@@ -244,6 +246,8 @@ class Recipe:
 
     def create_model(self, source: Source) -> tuple[SampleCNNForAudioClassification, SampleCNNFeatureExtractor]:
         """A new or pretrained network for the labels of `source`, and its feature extractor."""
+        if self.license is None:
+            self.license = model_license(self.pretrained) or DEFAULT_LICENSE
         if self.pretrained is None:
             config = self.create_config(source.labels, source.problem_type)
             return SampleCNNForAudioClassification(config), self.create_feature_extractor(config)

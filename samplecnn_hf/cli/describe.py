@@ -22,7 +22,8 @@ def info(model: Model):
         raise ValueError(f"{model} is not a SampleCNN: its config.json has model_type {config.get('model_type')!r}")
     weights = _find(model, "model.safetensors")
     rate, length = inputs["sampling_rate"], inputs["segment_length"]
-    labels = [label for _, label in sorted(config["id2label"].items(), key=lambda item: int(item[0]))]
+    id2label = config.get("id2label", {"0": "LABEL_0", "1": "LABEL_1"})  # the default is not saved
+    labels = [label for _, label in sorted(id2label.items(), key=lambda item: int(item[0]))]
     rows = {
         "network": f"{config['num_blocks']} {config['block_type']} blocks, {config['front_end']} front end",
         "parameters": _describe_weights(weights),

@@ -211,3 +211,22 @@ def test_channels_double_at_the_third_block_and_at_the_last(num_blocks, channels
 )
 def test_shortest_input(variant, min_samples):
     assert create_config(variant).min_samples == min_samples
+
+
+def test_names_of_labels_are_enough():
+    config = SampleCNNConfig(id2label={0: "dog", 1: "cat"})
+    assert config.label2id == {"dog": 0, "cat": 1}
+
+
+def test_new_names_at_loading(tmp_path):
+    SampleCNNConfig(id2label={0: "dog", 1: "cat"}).save_pretrained(tmp_path)
+    config = SampleCNNConfig.from_pretrained(tmp_path, id2label={0: "rain", 1: "wind"})
+    assert config.label2id == {"rain": 0, "wind": 1}
+
+
+def test_one_label_is_for_several_labels_per_clip(tmp_path):
+    assert SampleCNNConfig(num_labels=1, problem_type="multi_label_classification").num_labels == 1
+    SampleCNNConfig().save_pretrained(tmp_path)
+    for create in (SampleCNNConfig, lambda **fields: SampleCNNConfig.from_pretrained(tmp_path, **fields)):
+        with pytest.raises(REFUSALS, match="needs two labels|num_labels > 1"):
+            create(num_labels=1)

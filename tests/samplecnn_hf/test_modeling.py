@@ -255,7 +255,7 @@ def test_last_hidden_state_is_left_out_on_request(make_model):
 
 
 def test_extras_only_when_asked_for(tiny_model):
-    assert set(tiny_model(noise(1, 1458)).keys()) == {"logits", "segment_logits"}
+    assert set(tiny_model(noise(1, 1458)).keys()) == {"logits", "segment_logits", "pooler_output"}
     assert set(tiny_model.samplecnn(noise(1, 1458)).keys()) == {
         "last_hidden_state",
         "pooler_output",
@@ -266,10 +266,11 @@ def test_extras_only_when_asked_for(tiny_model):
 def test_tuple_output(tiny_model):
     waveform, labels = noise(2, 1458), torch.tensor([0, 1])
     expected = tiny_model(waveform, labels=labels)
-    loss, logits, segment_logits = tiny_model(waveform, labels=labels, return_dict=False)
+    loss, logits, segment_logits, embedding = tiny_model(waveform, labels=labels, return_dict=False)
     assert torch.equal(loss, expected.loss)
     assert torch.equal(logits, expected.logits)
     assert torch.equal(segment_logits, expected.segment_logits)
+    assert torch.equal(embedding, tiny_model.samplecnn(waveform).pooler_output)
 
 
 @pytest.mark.parametrize(

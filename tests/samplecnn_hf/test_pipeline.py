@@ -156,6 +156,18 @@ def test_tuple(pipe, tone):
     assert pipe((tone, tone[:100])) == pipe([tone, tone[:100]])
 
 
+def test_column_of_datasets(pipe, tone):
+    datasets = pytest.importorskip("datasets")
+    column = datasets.Dataset.from_dict({"audio": [{"array": tone, "sampling_rate": RATE}] * 2})["audio"]
+    assert pipe(column) == pipe([tone, tone], sampling_rate=RATE)
+
+
+def test_a_model_that_returns_tuples(pipe, tone):
+    expected = pipe(tone)
+    pipe.model.config.return_dict = False
+    assert pipe(tone) == expected
+
+
 def test_torch_dataset(pipe, write_tone, tone, expected, assert_same):
     rows = [{"audio": str(write_tone(f"{i}.flac"))} for i in range(5)]
     answers = list(pipe(KeyDataset(rows, "audio"), batch_size=2))
@@ -308,5 +320,6 @@ def test_from_pretrained(tmp_path, tiny_model, tiny_extractor, tone, expected):
     answer = pipe(tone)
     assert len(answer) == 3
     assert scores(answer) == pytest.approx({label: scores(expected)[label] for label in scores(answer)}, abs=1e-5)
-    pipe = SampleCNNAudioClassificationPipeline.from_pretrained(tmp_path, dtype=torch.bfloat16)
-    assert pipe.model.dtype == torch.bfloat16
+    for name in ("dtype", "torch_dtype"):
+        pipe = SampleCNNAudioClassificationPipeline.from_pretrained(tmp_path, **{name: torch.bfloat16})
+        assert pipe.model.dtype == torch.bfloat16

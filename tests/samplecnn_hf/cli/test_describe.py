@@ -2,7 +2,13 @@ import json
 
 import pytest
 
-from samplecnn_hf import cli, list_variants
+from samplecnn_hf import (
+    SampleCNNFeatureExtractor,
+    SampleCNNForAudioClassification,
+    cli,
+    create_config,
+    list_variants,
+)
 
 
 def test_variants(capsys):
@@ -25,6 +31,13 @@ def test_info(pretrained, tiny_model, capsys):
         "files": str(pretrained),
         "exported": "none",
     }
+
+
+def test_info_about_a_model_with_default_labels(tmp_path, capsys):
+    SampleCNNForAudioClassification(create_config("test-se")).save_pretrained(tmp_path)
+    SampleCNNFeatureExtractor(segment_length=1458).save_pretrained(tmp_path)
+    cli.main(["info", str(tmp_path)])
+    assert "2: LABEL_0, LABEL_1" in capsys.readouterr().out
 
 
 def test_info_shows_thresholds_and_exported_files(pretrained, capsys):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
 
 from samplecnn_hf import SampleCNNForAudioClassification
 from training import train
@@ -76,6 +77,13 @@ def test_the_hop_of_the_pretrained_network_is_recorded(options, pretrained, tmp_
     train.main([*options, "--num_epochs=1"])
     assert json.loads((tmp_path / "tuned" / "results.json").read_text())["recipe"]["hop_length"] == 729
     train.main([*options, "--num_epochs=1", "--resume"])  # is the same run
+
+
+@pytest.mark.parametrize("options_of_the_run, license", [([], "cc-by-nc-3.0"), (["--license=mit"], "mit")])
+def test_the_license_is_that_of_the_pretrained_network(options, pretrained, tmp_path, options_of_the_run, license):
+    (pretrained / "README.md").write_text("---\nlicense: cc-by-nc-3.0\n---\n")
+    train.main([*options, "--num_epochs=1", *options_of_the_run])
+    assert ModelCard.load(tmp_path / "tuned" / "README.md").data.license == license
 
 
 def test_more_layers_than_there_are(options, tmp_path):
