@@ -37,9 +37,19 @@ def fold(convolution: nn.Module, norm: nn.Module) -> tuple[torch.Tensor, torch.T
     if not isinstance(convolution, (nn.Conv1d, nn.Linear)) or not isinstance(norm, (nn.BatchNorm1d, nn.BatchNorm2d)):
         names = f"{type(convolution).__name__} and {type(norm).__name__}"
         raise ValueError(f"{names} cannot be optimized for inference: merge adapters first (merge_and_unload)")
-    scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
-    weight = convolution.weight.double() * scale.view(-1, *[1] * (convolution.weight.dim() - 1))
-    return weight, norm.bias.double() + scale * (convolution.bias.double() - norm.running_mean.double())
+    weight, bias, scale, shift, mean, variance = (
+        tensor.detach().cpu().double()  # Apple's GPUs have no float64
+        for tensor in (
+            convolution.weight,
+            convolution.bias,
+            norm.weight,
+            norm.bias,
+            norm.running_mean,
+            norm.running_var,
+        )
+    )
+    scale = scale / (variance + norm.eps).sqrt()
+    return weight * scale.view(-1, *[1] * (weight.dim() - 1)), shift + scale * (bias - mean)
 
 
 def frozen(value: torch.Tensor, dtype: torch.dtype) -> nn.Parameter:

@@ -61,12 +61,14 @@ class SampleCNNClassifierOutput(ModelOutput):
         logits (`torch.Tensor` of shape `(batch, num_labels)`): Their softmax (sigmoid for a multi-label model) is the
             mean of the segments' probabilities.
         segment_logits (`torch.Tensor` of shape `(batch, segments, num_labels)`): Logits of the segments.
+        pooler_output (`torch.Tensor` of shape `(batch, hidden_size)`): Clip embedding, as in `SampleCNNModelOutput`.
         hidden_states, excitations (`tuple`): As in `SampleCNNModelOutput`.
     """
 
     loss: torch.FloatTensor | None = None
     logits: torch.FloatTensor | None = None
     segment_logits: torch.FloatTensor | None = None
+    pooler_output: torch.FloatTensor | None = None
     hidden_states: tuple[torch.FloatTensor, ...] | None = None
     excitations: tuple[torch.FloatTensor, ...] | None = None
 
@@ -123,14 +125,14 @@ class SampleCNNPreTrainedModel(PreTrainedModel):
         from .inference_samplecnn import folded_modules, keep_freed_memory
 
         keep_freed_memory()
-        dtype = self.dtype if dtype is None else dtype
+        device, dtype = self.device, self.dtype if dtype is None else dtype
         models = [module for module in self.modules() if isinstance(module, SampleCNNPreTrainedModel)]
         for parent, name, module in [replacement for model in models for replacement in folded_modules(model, dtype)]:
             setattr(parent, name, module)
         self.eval().requires_grad_(False)
         for model in models:
             model.is_optimized = True
-        return self.to(dtype)
+        return self.to(device, dtype)
 
     def train(self, mode: bool = True):
         if mode and self.is_optimized:
@@ -248,6 +250,9 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
             output_hidden_states (`bool`, *optional*): Return the output of the front end and of all blocks.
             output_excitations (`bool`, *optional*): Return the excitations of the squeeze-and-excitation blocks.
             output_last_hidden_state (`bool`, *optional*): `False` to omit it, which saves memory for long clips.
+
+        Raises:
+            ValueError: A shape is invalid, the segments are too short, or all segments of a clip are masked.
         """
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
@@ -332,8 +337,8 @@ def _masked_mean(x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
     """Mean over the real segments: [batch, segments, features] -> [batch, features]."""
     if mask is None:
         return x.mean(1)
-    weights = mask.unsqueeze(-1).to(x.dtype)
-    return (x * weights).sum(1) / weights.sum(1)
+    weights = mask.unsqueeze(-1).float()
+    return ((x * weights).sum(1) / weights.sum(1)).to(x.dtype)  # the sum may exceed float16
 
 
 def _log_mean_exp(x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
@@ -384,6 +389,9 @@ class SampleCNNForAudioClassification(SampleCNNPreTrainedModel):
                 `(batch, num_labels)` of zeros and ones.
 
         The other arguments are those of `SampleCNNModel`.
+
+        Raises:
+            ValueError: As in `SampleCNNModel`.
         """
         outputs = self.samplecnn(
             input_values,
@@ -401,6 +409,7 @@ class SampleCNNForAudioClassification(SampleCNNPreTrainedModel):
             loss=self.loss_function(labels, logits, self.config) if labels is not None else None,
             logits=logits,
             segment_logits=segment_logits,
+            pooler_output=outputs.pooler_output,
             hidden_states=outputs.hidden_states,
             excitations=outputs.excitations,
         )

@@ -11,11 +11,15 @@ from contextlib import nullcontext
 from itertools import islice
 from numbers import Real
 
-import httpx
 import numpy as np
 import torch
 from transformers import AudioClassificationPipeline
 from transformers.pipelines.base import ChunkPipeline
+
+try:  # the one that huggingface_hub needs: httpx before its version 2
+    import httpx2 as httpx
+except ImportError:
+    import httpx
 
 from .events_samplecnn import (
     check_top_k,
@@ -48,8 +52,8 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
 
     An input is any clip that `SampleCNNFeatureExtractor` accepts (an audio file as path, bytes or binary file object,
     or a waveform), an http(s) URL of a file, a dict with a waveform (`"array"` or `"raw"`) and its `"sampling_rate"`,
-    or an audio feature of `datasets`, decoded or not. A list (or tuple, generator, torch dataset) of inputs gives a
-    list of outputs; `batch_size` sets how many are classified at a time.
+    or an audio feature of `datasets`, decoded or not. A list of inputs (or a tuple, column of `datasets`, generator or
+    torch dataset) gives a list of outputs; `batch_size` sets how many are classified at a time.
 
     Scores are probabilities: softmax, or sigmoid for a multi-label model. The following arguments can be passed to
     the constructor or to the call:
@@ -117,15 +121,17 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
             "force_download": force_download,
             "local_files_only": local_files_only,
         }
+        dtype = kwargs.pop("torch_dtype", dtype)  # the name in older code, which Pipeline would ignore
         model = SampleCNNForAudioClassification.from_pretrained(model_id, dtype=dtype, **hub)
         extractor = SampleCNNFeatureExtractor.from_pretrained(model_id, **hub)
         return cls(model=model.optimize_for_inference(), feature_extractor=extractor, **kwargs)
 
     def __call__(self, inputs, **kwargs):
-        if isinstance(inputs, (list, tuple)):
+        if isinstance(inputs, Sequence) and not isinstance(inputs, (str, bytes, bytearray, memoryview)):
             if len(inputs) == 0:
                 raise ValueError("there is no audio: the list of inputs is empty")
-            inputs = list(inputs)  # transformers treats a tuple as one input
+            if not isinstance(inputs, list):  # transformers treats a tuple, or a column of `datasets`, as one input
+                return list(super().__call__((inputs[i] for i in range(len(inputs))), **kwargs))
         return super().__call__(inputs, **kwargs)
 
     def _sanitize_parameters(self, **kwargs):
@@ -208,7 +214,7 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
             timeline = timeline_extractor(self.feature_extractor, hop_length_s)
             segment_logits = timeline_logits(self.model, timeline, input_values, mask, in_timeline)
         else:
-            segment_logits = self.model(input_values, attention_mask=mask).segment_logits
+            segment_logits = self.model(input_values, attention_mask=mask, return_dict=True).segment_logits
         return {"segment_logits": segment_logits, **model_inputs}
 
     def postprocess(
@@ -315,7 +321,7 @@ def download(url: str):
     def work():
         try:
             outcome.append(_fetch(url, deadline=time.monotonic() + DOWNLOAD_SECONDS))
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+        except Exception as error:  # of any kind: httpx raises ImportError for some proxies
             outcome.append(error)
 
     # In a thread: the timeout of a socket restarts with each byte, and a DNS lookup has none.

@@ -105,7 +105,7 @@ class SampleCNNConfig(PreTrainedConfig):
     """
 
     model_type = "samplecnn"
-    keys_to_ignore_at_inference = ["segment_logits", "hidden_states", "excitations"]
+    keys_to_ignore_at_inference = ["segment_logits", "pooler_output", "hidden_states", "excitations"]
 
     sampling_rate: int = 22050
     segment_length: int = 59049
@@ -163,6 +163,8 @@ class SampleCNNConfig(PreTrainedConfig):
             if dtype is not None and str(dtype).removeprefix("torch.") not in DTYPES:
                 raise ValueError(f"{name} must be one of {', '.join(DTYPES)}; got {dtype!r}")
         try:
+            if self.id2label is not None and self.label2id is None:
+                self.label2id = {label: int(i) for i, label in self.id2label.items()}
             super().__post_init__(**kwargs)
             self.to_json_string(use_diff=False)
         except (AttributeError, TypeError) as error:
@@ -181,6 +183,8 @@ class SampleCNNConfig(PreTrainedConfig):
     def from_dict(cls, config_dict, **kwargs):
         if "num_labels" in kwargs or "id2label" in kwargs:  # new labels need new thresholds
             kwargs.setdefault("thresholds", None)
+        if kwargs.get("id2label") is not None:
+            kwargs.setdefault("label2id", {label: int(i) for i, label in kwargs["id2label"].items()})
         loaded = super().from_dict(config_dict, **kwargs)
         config = loaded[0] if isinstance(loaded, tuple) else loaded
         config.validate()  # kwargs were assigned one by one
@@ -211,6 +215,8 @@ class SampleCNNConfig(PreTrainedConfig):
 
     def validate_labels(self):
         """Check that `id2label` numbers the outputs."""
+        if self.num_labels == 1 and not self.multi_label:
+            raise ValueError("a single-label model needs two labels: with one, its probability is always 1")
         if self.id2label is not None and sorted(self.id2label) != list(range(len(self.id2label))):
             raise ValueError(f"id2label must number the labels 0, 1, 2...; got {sorted(self.id2label)[:10]}")
 
