@@ -1,5 +1,5 @@
 # Every target works in a fresh checkout with Python >= 3.11 and pip (the static demo also needs npm).
-#   another Python:      make test PYTHON=python3.12
+#   another Python:      make test PYTHON=python3.12   (when .venv does not exist yet)
 #   torch without CUDA:  PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make test
 
 PYTHON ?= python3
@@ -21,7 +21,7 @@ static_demo: runs/static_demo  ## serve the page that classifies in the browser
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory runs/static_demo 8000
 
 # One process per core, about 1.5 GB each. worksteal keeps most test files in one process, so that they share fixtures.
-test: .venv/.installed  ## run all tests in parallel, without the network
+test: .venv/.installed  ## run all tests in parallel; without a network, those of transformers are skipped
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
 
 style: .venv/.installed  ## format the code and fix lint errors

@@ -184,15 +184,13 @@ def test_timelines():
     assert f"memory for {benchmark['memory_seconds'] // 60} minutes" in text
 
 
-@pytest.mark.parametrize("data", ["arabic_speech_commands", "esc10"])
-@pytest.mark.parametrize("name", ["figure_6", "figure_7", "figure_8", "figure_9", "figure_10"])
-def test_figures_on_recordings(data, name):
-    folder = ROOT / "docs" / "experiments"
-    result = load(f"docs/experiments/{data}/{name}.json")
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "experiments").glob("*/*.json")), ids=lambda path: path.stem)
+def test_pages_of_experiments(path):
+    name, result = path.stem, load(path)
     assert not result["quick"] and result.get("runs", {}).get("finished") == result.get("runs", {}).get("planned")
-    assert (folder / data / f"{name}.md").read_text() == page(result, EXPERIMENTS[name].title, [name])
-    assert (folder / data / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-    assert f"({data}/{name}.md)" in (folder / "README.md").read_text()
+    assert path.with_suffix(".md").read_text() == page(result, EXPERIMENTS[name].title, [name])
+    assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    assert f"({path.parent.name}/{name}.md)" in (path.parents[1] / "README.md").read_text()
 
 
 def test_checkpoints():
