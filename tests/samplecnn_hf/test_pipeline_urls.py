@@ -162,8 +162,9 @@ BAD = {
 @pytest.mark.parametrize("path", BAD)
 def test_bad_addresses_are_one_line(pipe, server, monkeypatch, path):
     monkeypatch.setattr(module, "MAX_DOWNLOAD_BYTES", 2**20)
-    monkeypatch.setattr(module, "DOWNLOAD_SECONDS", 1)
-    monkeypatch.setattr(module, "SILENT_SECONDS", 0.5)
+    if path in ("drip", "drip_headers", "silent"):  # on a busy machine, the others may take longer
+        monkeypatch.setattr(module, "DOWNLOAD_SECONDS", 1)
+        monkeypatch.setattr(module, "SILENT_SECONDS", 0.5)
     url = f"{server}/{path}"
     with pytest.raises((OSError, ValueError), match=BAD[path]) as error:
         pipe(url)
