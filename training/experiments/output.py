@@ -78,7 +78,9 @@ def page(result: dict, title: str, figures: Iterable[str]) -> str:
 
 def markdown(result: dict, title: str) -> str:
     """The tables of a result, with what was measured and, for a grid, how many of its runs are finished."""
-    summary = [f"{description(result)}.", PAPER_NOTE]
+    summary = [f"{description(result)}."]
+    if any("paper" in column for rows in result["tables"].values() for column in rows[0]):
+        summary.append(PAPER_NOTE)
     if "runs" in result:
         finished, planned = result["runs"]["finished"], result["runs"]["planned"]
         summary.append(

@@ -55,6 +55,20 @@ def plot_differences(rows: list[dict], column: str) -> Figure:
     return figure
 
 
+def plot_changes(rows: list[dict], label: str, column: str) -> Figure:
+    """Plot one horizontal bar per row, from the highest value of `column` to the lowest, named by column `label`."""
+    rows = sorted((row for row in rows if row[column] is not None), key=lambda row: row[column])
+    figure, axes = _subplots((7, 0.25 * len(rows) + 1.5))
+    values = [row[column] for row in rows]
+    bars = axes.barh(range(len(rows)), values, color=[COLORS[0] if value >= 0 else COLORS[1] for value in values])
+    axes.bar_label(bars, fmt="%+.3f", padding=3, fontsize=8)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(rows)), [plot_text(row[label]) for row in rows])
+    axes.margins(x=0.15)
+    axes.set(xlabel=column)
+    return figure
+
+
 def _subplots(size: tuple[float, float]) -> tuple[Figure, Axes]:
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()

@@ -10,7 +10,7 @@ from training.experiments.output import page
 
 @pytest.mark.parametrize("name", NASTY_NAMES)
 def test_names_are_shown_as_they_are(name):
-    rows = [{"model": name, "block": 1, "deviation": 0.5}]
+    rows = [{"model": name, "block": 1, "deviation": 0.5, "paper": "rises"}]
     result = {"what": f"network {name}", "quick": False, "command": f"figure_8 {name}", "tables": {"figure_8": rows}}
     tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(page(result, "Fig. 8", ["figure_8"]))
     assert "html_block" not in {token.type for token in tokens}

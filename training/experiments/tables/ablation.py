@@ -2,7 +2,7 @@
 
 from training.experiments.experiment import GridExperiment
 from training.experiments.grid import Network
-from training.experiments.plots import plot_scores
+from training.experiments.plots import plot_changes
 
 AS_GIVEN = "none"
 # Changes of recipe fields. One that the recipe has already is left out.
@@ -56,4 +56,5 @@ class Ablation(GridExperiment):
         return {self.name: [{column: row[column] for column in [*columns, "difference"]} for row in rows]}
 
     def plots(self, tables):
-        return {self.name: plot_scores(tables[self.name], x="change", line=False)}
+        _, *changes = tables[self.name]
+        return {self.name: plot_changes(changes, "change", "difference")}
