@@ -14,13 +14,15 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.common import in_new_process, write_results
+from benchmarks.inference import VARIANT as LIMITED_VARIANT
+from benchmarks.inference import convolution_gflop, convolution_limit
 from benchmarks.plain import PlainSampleCNN
 from samplecnn_hf import SampleCNNConfig, SampleCNNForAudioClassification, create_config
 from training.loop.augment import Augment
 from training.loop.hardware import prepare_cpu
 from training.recipe import Recipe
 
-VARIANTS, BATCH_SIZE, WARMUP_STEPS, STEPS, ROUNDS = ("se-8", "se-9", "se-8-strided4"), 23, 3, 8, 3
+VARIANTS, BATCH_SIZE, WARMUP_STEPS, STEPS, ROUNDS = ("se-8", "se-9", "se-8-strided4"), 23, 2, 6, 3
 RECIPE = "training/recipes/speech_commands/modern.yaml"  # its network and augmentation
 BASELINE, FASTEST = "plain Conv1d, float32", "ours, bf16, freed memory kept (training/train.py)"
 # Arguments of `measure`: model class, bfloat16 autocast, keep freed memory.
@@ -87,6 +89,11 @@ def compare(variant: str) -> dict:
     }
 
 
+def training_limit() -> float:
+    """Segments of `LIMITED_VARIANT` per second that the fastest convolution allows, three forward passes per step."""
+    return in_new_process(convolution_limit, "bf16") / convolution_gflop() / 3
+
+
 def compare_augmentation() -> dict:
     """Time of the recipe's augmentation as a share of its training step, augmentation included."""
     recipe = Recipe.load(RECIPE, data_dir="data", output_dir="runs")
@@ -104,6 +111,7 @@ def main():
         "batch_size": BATCH_SIZE,
         "machine": f"{torch.get_num_threads()} threads, {platform.machine()}, torch {torch.__version__}",
         "networks": {variant: compare(variant) for variant in VARIANTS},
+        "convolution_limit": {"network": LIMITED_VARIANT, "segments_per_second": round(training_limit(), 1)},
         "augmentation": compare_augmentation(),
     }
     write_results("training_step", results)

@@ -135,9 +135,15 @@ def test_preparation():
 
 def test_training_step():
     benchmark = load("benchmarks/results/training_step.json")
-    table = rows("docs/speed.md", "Training step")
-    for name, speed in benchmark["segments_per_second"].items():
-        assert table[name] == [str(speed), str(benchmark["ratio_to_plain_float32"][name])]
+    table, networks = rows("docs/speed.md", "Training step"), benchmark["networks"]
+    for name in networks["se-9"]["segments_per_second"]:
+        values = [(net["segments_per_second"][name], net["ratio_to_plain_float32"][name]) for net in networks.values()]
+        assert table[name] == [str(value) for pair in values for value in pair]
+    limit, text = benchmark["convolution_limit"], read("docs/speed.md")
+    *_, fastest = networks[limit["network"]]["segments_per_second"].values()
+    share = f"{fastest / limit['segments_per_second']:.0%} of the {limit['segments_per_second']} segments per second"
+    assert f"For `{limit['network']}`, the last row is {share}" in text
+    assert f"take {benchmark['augmentation']['share_of_step']:.0%} of its training step" in text
 
 
 def test_inference():

@@ -19,4 +19,5 @@ def test_results(tiny, results):
         assert list(speeds) == list(training_step.CONFIGURATIONS)
     assert all(speed > 0 for speed in network["segments_per_second"].values())
     assert network["ratio_to_plain_float32"][training_step.BASELINE] == 1
+    assert written["convolution_limit"]["segments_per_second"] > 0
     assert 0 < written["augmentation"]["share_of_step"] < 1
