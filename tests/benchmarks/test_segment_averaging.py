@@ -11,7 +11,9 @@ def test_results(tmp_path, write_tone, results, monkeypatch):
         for i in range(8):
             write_tone(f"data/{name}/{i % 2 + 1}-{i}.wav", seconds=0.2)
     data, runs = str(tmp_path / "data"), str(tmp_path / "runs")
-    cross_validate.main([f"--data_dir={data}", f"--output_dir={runs}", "--variant=test-se", "--num_epochs=1"])
+    cross_validate.main(
+        [f"--data_dir={data}", f"--output_dir={runs}", "--variant=test-se", "--num_epochs=1", "--schedule=cosine"]
+    )
     segment_averaging.main([runs, data])
     written = results("segment_averaging")
     assert written["folds"] == 2 and list(written["mean"]) == list(segment_averaging.SEGMENTS)

@@ -189,7 +189,7 @@ def test_places_are_limited_and_freed_when_a_visitor_leaves(visit, make_tone):
     visitors = [visit() for _ in range(MAX_VISITORS + 1)]
     for visitor in visitors[:-1]:
         assert visitor.send(tone, 22050)[2].startswith("Received")
-    assert visitors[-1].send(tone, 22050)[2].startswith(f"{MAX_VISITORS} visitors are recording: please stop")
+    assert visitors[-1].send(tone, 22050)[2].startswith(f"All {MAX_VISITORS} places are in use: press Stop")
     assert visitors[0].send(tone, 22050)[2].startswith("Received 1.0 s.")  # not disturbed
     visitors[0].leave()
     for _ in range(100):
@@ -285,9 +285,9 @@ def page(space, browser):
 def seconds_heard(page, at_least=0.0) -> float:
     """Wait until the page shows that it heard as much."""
     while True:
-        status = page.locator("#live-status").get_by_text("Heard")
+        status = page.locator("#live-status").get_by_text("Received")
         status.wait_for()
-        seconds = float(re.search(r"Heard ([\d.]+) s", status.inner_text())[1])
+        seconds = float(re.search(r"Received ([\d.]+) s", status.inner_text())[1])
         if seconds >= at_least:
             return seconds
         page.wait_for_timeout(100)

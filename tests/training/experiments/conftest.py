@@ -61,7 +61,8 @@ def on_tones(tiny_networks, tones, tmp_path, folders):
     """Options: the tones as a user's own data, for one epoch."""
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(
-        "variant: se-8\nbatch_size: 8\nlearning_rate: 0.01\noptimizer: adamw\nbatch_norm_momentum: 0.1\n"
+        "variant: se-8\nbatch_size: 8\nlearning_rate: 0.01\noptimizer: adamw\nschedule: cosine\n"
+        "batch_norm_momentum: 0.1\n"
     )
     return ["--source=folder", f"--data_dir={tones}", f"--recipe={recipe}", "--num_epochs=1", *folders]
 
