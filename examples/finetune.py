@@ -25,6 +25,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 import samplecnn_hf
 from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassification
+from samplecnn_hf.loading import model_license
 
 NUM_EPOCHS = 12
 BATCH_SIZE = 16
@@ -92,14 +93,6 @@ def accuracy(predicted) -> dict[str, float]:
     return {"accuracy": float((predicted.predictions.argmax(-1) == predicted.label_ids).mean())}
 
 
-def read_license(pretrained: str) -> str:
-    """License of the pretrained model, and thus of the new one."""
-    card = Path(pretrained) / "README.md"
-    if Path(pretrained).exists() and not card.exists():
-        return "apache-2.0"
-    return ModelCard.load(card if card.exists() else pretrained).data.license or "apache-2.0"
-
-
 def write_card(output: Path, pretrained: str, sounds: str, splits: dict[str, list[Path]], scores: dict[str, float]):
     """Write the model card: origin of the model, and accuracy on each split."""
     results = [
@@ -108,7 +101,7 @@ def write_card(output: Path, pretrained: str, sounds: str, splits: dict[str, lis
     ]
     data = ModelCardData(
         model_name=output.name,
-        license=read_license(pretrained),
+        license=model_license(pretrained) or "apache-2.0",
         library_name="transformers",
         pipeline_tag="audio-classification",
         tags=["samplecnn", "raw-waveform"],

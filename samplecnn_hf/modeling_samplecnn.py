@@ -1,11 +1,11 @@
 """SampleCNN: convolutional networks with filters of 3 samples on the raw waveform.
 
 T. Kim, J. Lee and J. Nam, "Comparison and Analysis of SampleCNN Architectures for Audio Classification", IEEE JSTSP
-2019. Body and classifier; `layers_samplecnn.py` holds the front ends and the blocks.
+2019. Body and classifier; `layers_samplecnn.py` holds the front ends and the blocks, `segments_samplecnn.py` how the
+segments of clips are packed and averaged.
 """
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +24,7 @@ from .layers_samplecnn import (
     at_least_float32,
     batch_norm,
 )
+from .segments_samplecnn import Clips, log_mean_exp, masked_mean
 
 # For inference. On a CPU, the feature maps of more than two segments do not fit in the cache.
 CPU_SEGMENTS_AT_A_TIME = 2
@@ -166,36 +167,6 @@ def _uniform_bound(module: nn.Conv1d | nn.Linear, initializer: str) -> float:
     return math.sqrt(3 * scale / (kernel_size * in_channels**2))
 
 
-class _Clips:
-    """Converts between unpacked [*shape, ...] and packed segments [segments to compute, ...] of a batch.
-
-    Padding is not computed, which excludes it from batch statistics. A compiled graph cannot depend on the number of
-    real segments: in inference it computes the padding, too, and sets it to zero.
-    """
-
-    def __init__(self, shape: torch.Size, mask: torch.Tensor | None = None, training: bool = False):
-        self.shape, self.mask = shape, mask if mask is None else mask.bool()
-        self.drops_padding = mask is not None and (training or not torch.compiler.is_compiling())
-
-    def pack(self, x: torch.Tensor) -> torch.Tensor:
-        return x[self.mask] if self.drops_padding else x.flatten(0, len(self.shape) - 1)
-
-    def unpack(self, x: torch.Tensor) -> torch.Tensor:
-        if self.drops_padding:
-            unpacked = x.new_zeros(*self.shape, *x.shape[1:])
-            unpacked[self.mask] = x
-            return unpacked
-        x = x.unflatten(0, self.shape)
-        return x if self.mask is None else x.masked_fill(~self.mask.view(*self.shape, *[1] * (x.dim() - 2)), 0)
-
-    def split(self, x: torch.Tensor, size: int) -> Iterable[torch.Tensor]:
-        """Yield `pack(x)` in groups of up to `size` segments, without a copy of all of them."""
-        segments = x.flatten(0, len(self.shape) - 1)
-        if not self.drops_padding:
-            return segments.split(size)
-        return (segments[indices] for indices in self.mask.flatten().nonzero().squeeze(1).split(size))
-
-
 class SampleCNNModel(SampleCNNPreTrainedModel):
     """SampleCNN without a classifier: front end and blocks, from waveforms to embeddings."""
 
@@ -260,11 +231,11 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
 
         wanted = {"segment_embeddings": True, "last_hidden_state": output_last_hidden_state}
         wanted |= {"hidden_states": output_hidden_states, "excitations": output_excitations}
-        features = self._run(input_values, _Clips(input_values.shape[:2], attention_mask, self.training), wanted)
+        features = self._run(input_values, Clips(input_values.shape[:2], attention_mask, self.training), wanted)
         segment_embeddings = features["segment_embeddings"][0]
         return SampleCNNModelOutput(
             last_hidden_state=features["last_hidden_state"][0] if output_last_hidden_state else None,
-            pooler_output=_masked_mean(segment_embeddings, attention_mask),
+            pooler_output=masked_mean(segment_embeddings, attention_mask),
             segment_embeddings=segment_embeddings,
             hidden_states=tuple(features["hidden_states"]) if output_hidden_states else None,
             excitations=tuple(features["excitations"]) if output_excitations else None,
@@ -275,7 +246,7 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
         if self.training or torch.compiler.is_compiling() or (wanted["hidden_states"] and torch.is_grad_enabled()):
             return self._run_together(clips.pack(input_values), clips, wanted)
         size = CPU_SEGMENTS_AT_A_TIME if input_values.device.type == "cpu" else SEGMENTS_AT_A_TIME
-        groups = [self._run_together(x, _Clips(x.shape[:1]), wanted) for x in clips.split(input_values, size)]
+        groups = [self._run_together(x, Clips(x.shape[:1]), wanted) for x in clips.split(input_values, size)]
         return {
             name: [clips.unpack(torch.cat(parts)) for parts in zip(*(group[name] for group in groups), strict=True)]
             for name in wanted
@@ -333,22 +304,6 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
         return input_values, mask
 
 
-def _masked_mean(x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-    """Mean over the real segments: [batch, segments, features] -> [batch, features]."""
-    if mask is None:
-        return x.mean(1)
-    weights = mask.unsqueeze(-1).float()
-    return ((x * weights).sum(1) / weights.sum(1)).to(x.dtype)  # the sum may exceed float16
-
-
-def _log_mean_exp(x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-    """log(mean(exp(x))) over the real segments: [batch, segments, labels] -> [batch, labels]."""
-    if mask is None:
-        return x.logsumexp(1) - torch.ones_like(x).sum(1).log()  # a tensor: the dimension stays dynamic in exports
-    mask = mask.bool().unsqueeze(-1)
-    return x.masked_fill(~mask, -torch.inf).logsumexp(1) - mask.sum(1).log()
-
-
 class SampleCNNClassificationHead(nn.Module):
     """Two dense layers with dropout before the last; the first has the size of the embedding (section IV-D)."""
 
@@ -402,7 +357,7 @@ class SampleCNNForAudioClassification(SampleCNNPreTrainedModel):
             output_last_hidden_state=False,
         )
         embeddings = outputs.segment_embeddings
-        clips = _Clips(embeddings.shape[:2], attention_mask, self.training)
+        clips = Clips(embeddings.shape[:2], attention_mask, self.training)
         segment_logits = clips.unpack(at_least_float32(self.classifier(clips.pack(embeddings))))
         logits = self.average_segments(segment_logits, attention_mask)
         return SampleCNNClassifierOutput(
@@ -417,9 +372,9 @@ class SampleCNNForAudioClassification(SampleCNNPreTrainedModel):
     def average_segments(self, segment_logits: torch.Tensor, attention_mask: torch.Tensor | None = None):
         """[batch, segments, labels] -> logits [batch, labels] of the mean of the segments' probabilities (IV-D)."""
         if self.config.multi_label:
-            log_odds = _log_mean_exp(F.logsigmoid(segment_logits), attention_mask)
-            return log_odds - _log_mean_exp(F.logsigmoid(-segment_logits), attention_mask)
-        return _log_mean_exp(segment_logits.log_softmax(-1), attention_mask)
+            log_odds = log_mean_exp(F.logsigmoid(segment_logits), attention_mask)
+            return log_odds - log_mean_exp(F.logsigmoid(-segment_logits), attention_mask)
+        return log_mean_exp(segment_logits.log_softmax(-1), attention_mask)
 
 
 # Save the code with models.

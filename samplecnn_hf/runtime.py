@@ -63,7 +63,8 @@ class Runtime:
             raise ValueError(f"cannot load {path}: {' '.join(str(error).split())[:300]}") from error
         if missing := [name for name in METADATA if name not in metadata]:
             raise ValueError(f"{path} has no {', '.join(missing)}: export the model with `samplecnn export`")
-        if Path(model).is_dir() and metadata.get(SOURCE) not in (None, model_digest(model)):
+        source = metadata.get(SOURCE) if Path(model).is_dir() else None
+        if source is not None and source != model_digest(model):
             raise ValueError(f"{path} is that of an earlier model in {model}: run `samplecnn export {model}` again")
         self.labels = metadata["labels"]
         self.multi_label = metadata["problem_type"] == "multi_label_classification"

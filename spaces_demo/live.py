@@ -8,7 +8,7 @@ import numpy as np
 
 from audio import Microphone, read_chunk, user_error
 from models import EVENTS_TABLE, MIN_GAP_SECONDS, TOP_LABELS, Classifier, Models, events_table
-from samplecnn_hf import KeywordDetector, SampleCNNStream
+from samplecnn_hf import KeywordDetector, SampleCNNConfig, SampleCNNStream
 from samplecnn_hf.events_samplecnn import EventDetector
 from samplecnn_hf.keywords import HOP_SECONDS, is_spotter
 from samplecnn_hf.text import printable
@@ -31,28 +31,11 @@ INTRODUCTION = (
 )
 
 
-class EventTracker:
-    """Finds events in the rows of a stream, as `EventDetector` does."""
+class WordDetector:
+    """`KeywordDetector` with the interface of `EventDetector`."""
 
-    def __init__(self, classifier: Classifier, stream: SampleCNNStream):
-        self.labels = classifier.model.config.labels
-        self.detector = EventDetector(self.labels, classifier.thresholds, MIN_GAP_SECONDS)
-
-    def __call__(self, row: dict) -> list[dict]:
-        """Returns the events that start with a row; later calls update them."""
-        scores = {item["label"]: item["score"] for item in row["scores"]}
-        return self.detector.push(row["timestamp"], np.array([scores[label] for label in self.labels]))
-
-    def finish(self):
-        """End the stream, and with it the events that last until then."""
-        self.detector.finish()
-
-
-class WordTracker:
-    """Finds spoken words in the rows of a stream, as `KeywordDetector` does."""
-
-    def __init__(self, classifier: Classifier, stream: SampleCNNStream):
-        self.detect = KeywordDetector(classifier.model.config, stream.hop_length_s)
+    def __init__(self, config: SampleCNNConfig, hop_length_s: float):
+        self.detect = KeywordDetector(config, hop_length_s)
 
     def __call__(self, row: dict) -> list[dict]:
         detection = self.detect(row)
@@ -73,7 +56,11 @@ class Recording:
             self.stream = SampleCNNStream(classifier.model, classifier.extractor, hop_length_s, sampling_rate)
         except ValueError as error:
             raise user_error(str(error)) from error
-        self.track = (WordTracker if is_spotter(classifier.model.config) else EventTracker)(classifier, self.stream)
+        config = classifier.model.config
+        if is_spotter(config):
+            self.track = WordDetector(config, self.stream.hop_length_s)
+        else:
+            self.track = EventDetector(config.labels, classifier.thresholds, MIN_GAP_SECONDS)
         self.scores, self.events, self.seconds, self.computing = {}, deque(maxlen=SHOWN_EVENTS), 0.0, 0.0
 
     def push(self, samples: np.ndarray):

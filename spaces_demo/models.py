@@ -13,9 +13,8 @@ from audio import read_clip, user_error
 from plots import timeline_figure
 from samplecnn_hf import SampleCNNAudioClassificationPipeline, SampleCNNFeatureExtractor
 from samplecnn_hf.analysis import ClipExcitations, ExcitationRecorder, FilterEstimates, estimate_filters, input_rms
-from samplecnn_hf.events_samplecnn import reaches
+from samplecnn_hf.events_samplecnn import event_thresholds, reaches
 from samplecnn_hf.loading import load_classifier
-from samplecnn_hf.pipeline_samplecnn import EVENT_THRESHOLD
 from samplecnn_hf.streaming import MIN_GAP_SECONDS
 from samplecnn_hf.text import escape_markdown, printable
 
@@ -82,7 +81,7 @@ class Classifier:
             model=self.model, feature_extractor=self.extractor, device="cpu", top_k=None
         )
         self.hop_length_s = self.extractor.segment_length / self.extractor.sampling_rate / WINDOWS_PER_SEGMENT
-        self.thresholds = self.model.config.thresholds or [EVENT_THRESHOLD] * self.model.config.num_labels
+        self.thresholds = event_thresholds(self.model.config)
 
     def probabilities(self, path: str | None) -> dict[str, float]:
         """Label probabilities for an audio file, the value of a `gr.Label`. Raises `gr.Error` if it cannot be read."""

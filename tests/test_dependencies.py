@@ -42,17 +42,15 @@ def installed_with(names: list[str]) -> set[str]:
     return found
 
 
-def imported(body: list[ast.stmt]) -> Iterator[str]:
-    """Packages that are imported unconditionally when the module is; of alternatives (`try`), one must be there."""
+def imports(body: list[ast.stmt]) -> Iterator[set[str]]:
+    """The packages of each import when a module is imported; of alternatives (`try`), one must be there."""
     for node in body:
         if isinstance(node, ast.Import):
-            yield from (alias.name.partition(".")[0] for alias in node.names)
+            yield from ({alias.name.partition(".")[0]} for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            yield node.module.partition(".")[0]
-
-
-def imports(path: Path) -> set[str]:
-    return set(imported(ast.parse(path.read_text()).body)) - set(sys.stdlib_module_names)
+            yield {node.module.partition(".")[0]}
+        elif isinstance(node, ast.Try):
+            yield set().union(*imports(node.body), *imports([each for h in node.handlers for each in h.body]))
 
 
 @pytest.mark.parametrize(
@@ -67,14 +65,6 @@ def test_imports_are_declared(paths, requirements):
     declared = installed_with([re.match(r"[\w.-]+", requirement)[0] for requirement in requirements])
     distributions = packages_distributions()
     for path in paths:
-        for name in imports(path) - OF_EXTRAS:
-            assert declared & {normalized(each) for each in distributions[name]}, f"{path} imports {name}"
-
-
-def test_one_of_the_alternatives_is_there():
-    """httpx or httpx2, as huggingface_hub needs."""
-    (alternatives,) = [
-        node for node in ast.parse((PACKAGE / "pipeline_samplecnn.py").read_text()).body if isinstance(node, ast.Try)
-    ]
-    names = {*imported(alternatives.body), *imported(alternatives.handlers[0].body)}
-    assert names == {"httpx", "httpx2"} and names & installed_with(["transformers"])
+        for names in imports(ast.parse(path.read_text()).body):
+            found = {normalized(each) for name in names for each in distributions.get(name, ())}
+            assert names & (sys.stdlib_module_names | OF_EXTRAS) or found & declared, f"{path} imports {names}"

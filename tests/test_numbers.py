@@ -199,6 +199,17 @@ def test_pages_of_experiments(path):
     assert f"({path.parent.name}/{name}.md)" in (path.parents[1] / "README.md").read_text()
 
 
+def test_what_the_checkpoints_show():
+    text = read("docs/experiments/README.md")
+    music, words = (
+        load(f"docs/experiments/samplecnn-{name}/figure_10.json")["tables"]["figure_10"][0]
+        for name in ("music-tags-synthetic", "arabic-speech-commands")
+    )
+    assert f"channel magnitude rises (r = {music['r of magnitude and RMS']:.2f})" in text
+    assert f"excitation falls (r = {music['r of excitation and RMS']:.2f}) with loudness" in text
+    assert f"do not depend on loudness (r = {words['r of excitation and RMS']:.2f})" in text
+
+
 def test_checkpoints():
     table, text = rows("docs/results.md"), read("docs/results.md")
     for path in ROOT.glob("model_cards/*/results.json"):
@@ -233,3 +244,8 @@ def test_spoken_words():
             scores[f"{run['name']}; their batch norm statistics"] = run["statistics_of_recordings"]
         for name, row in scores.items():
             assert table[name] == [f"{100 * row[key]:.1f} %" for key in ("accuracy", "mean_accuracy", "ten_words")]
+    scores = {run["name"]: 100 * run["accuracy"] for run in load("benchmarks/results/spoken_words.json")}
+    voices, augmented, vocoded, formants, _, pretrained, _ = scores.values()
+    text = read("docs/spoken_words.md")
+    assert f"here of another language: {pretrained - formants:.0f} points" in text
+    assert f"add {formants - vocoded:.0f} points, and the other augmentation {augmented - voices:.0f}." in text

@@ -4,7 +4,7 @@ Make a word spotter without recordings: synthetic voices say the words, and a ne
     python -m training.spoken_words --words "marvin, stop, bonjour" --language en --output_dir runs/my_words
 
 - Generates the words, other words (`_unknown_`) and other sounds (`_silence_`) in --data_dir, unless they exist.
-- Fine-tunes a network that was trained on recordings of Arabic words, which has learned microphones and rooms, with
+- Fine-tunes a network that was trained on recordings of Arabic words, with their microphones and rooms, with
   training/recipes/speech_commands/spoken_words.yaml; any of its fields can be overridden.
 - Tunes the threshold of the words for at most one false alarm per hour, and draws the DET curve.
 - With --recordings, also scores words said by people; they are never trained on.

@@ -23,6 +23,7 @@ except ImportError:
 
 from .events_samplecnn import (
     check_top_k,
+    event_thresholds,
     find_events,
     minimum_scores,
     select_labels,
@@ -38,7 +39,6 @@ EVENTS = ("median_filter_s", "minimum_event_length_s", "minimum_event_gap_s")
 PARAMETERS = ("top_k", "threshold", "function_to_apply", *PREPROCESS, *EVENTS)
 ON_ERROR = ("raise", "return")
 GROUP_SAMPLES = 2**20  # of the segments per forward pass: 4 MiB
-EVENT_THRESHOLD = 0.5  # of models without tuned thresholds
 
 MAX_DOWNLOAD_BYTES = 2**28
 DOWNLOAD_SECONDS = 120  # in total, including redirects
@@ -131,7 +131,7 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
             if len(inputs) == 0:
                 raise ValueError("there is no audio: the list of inputs is empty")
             if not isinstance(inputs, list):  # transformers treats a tuple, or a column of `datasets`, as one input
-                return list(super().__call__((inputs[i] for i in range(len(inputs))), **kwargs))
+                return list(super().__call__((audio for audio in inputs), **kwargs))
         return super().__call__(inputs, **kwargs)
 
     def _sanitize_parameters(self, **kwargs):
@@ -258,7 +258,7 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
                 for timestamp, row in zip(timestamps.tolist(), rows, strict=True)
             ]
         if events:
-            thresholds = lowest_scores or self._lowest_scores("tuned" if config.thresholds else EVENT_THRESHOLD)
+            thresholds = lowest_scores or event_thresholds(config)
             output["events"] = find_events(timeline_scores, timestamps, config.labels, thresholds, **event_options)
         return output
 

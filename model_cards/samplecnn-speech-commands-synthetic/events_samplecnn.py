@@ -11,6 +11,7 @@ from numbers import Integral, Real
 import numpy as np
 
 MAX_HOP_CHANGE = 0.02  # relative, by rounding
+EVENT_THRESHOLD = 0.5  # of models without tuned thresholds
 
 
 def timeline_extractor(extractor, hop_length_s: float | None = None):
@@ -165,9 +166,30 @@ def select_labels(scores, labels: list[str], top_k: int | None, lowest_scores) -
     return rows
 
 
+def event_thresholds(config, threshold: float | str | None = None) -> list[float]:
+    """
+    Lowest score of an event, per label.
+
+    Args:
+        config: The configuration of the model.
+        threshold: As in `minimum_scores`; by default the tuned thresholds, or 0.5 where the model has none.
+
+    Raises:
+        ValueError: As in `minimum_scores`.
+    """
+    if threshold is None:
+        threshold = "tuned" if config.thresholds else EVENT_THRESHOLD
+    return minimum_scores(threshold, config.thresholds, config.num_labels)
+
+
 class EventDetector:
     """
     Finds events in successive windows: runs of windows in which the score of a label reaches its threshold.
+
+        detect = EventDetector(model.config.labels, event_thresholds(model.config))
+        for row in stream.push(chunk):
+            for event in detect(row):
+                print(event["label"], event["timestamp"])
 
     A window stands for the time that is closer to its center than to that of any other window. The terms are those
     of DCASE's sed_eval and dcase_util: an event is a label with an onset and an offset.
@@ -185,6 +207,11 @@ class EventDetector:
         self._active = np.zeros(len(labels), bool)
         self._previous = None  # timestamp
         self._window_length_s = None  # of the first window: an incomplete last one is shorter
+
+    def __call__(self, row: dict) -> list[dict]:
+        """`push` a row `{"timestamp": (start, end), "scores": [...]}` of a stream, with the scores of all labels."""
+        scores = {item["label"]: item["score"] for item in row["scores"]}
+        return self.push(row["timestamp"], np.array([scores[label] for label in self.labels]))
 
     def push(self, timestamp: tuple[float, float], scores: np.ndarray) -> list[dict]:
         """

@@ -57,26 +57,14 @@ def listen(
 
 def _create_detector(config, hop_length_s: float, threshold: float | str | None) -> Callable[[dict], list[dict]]:
     """A function from the next row of a stream to the words in it or, unless the model spots words, to new events."""
-    import numpy as np
-
-    from ..events_samplecnn import EventDetector, minimum_scores
+    from ..events_samplecnn import EventDetector, event_thresholds
     from ..keywords import KeywordDetector, is_spotter
-    from ..pipeline_samplecnn import EVENT_THRESHOLD
     from ..streaming import MIN_GAP_SECONDS
 
-    if is_spotter(config):
-        detect = KeywordDetector(config, hop_length_s, None if threshold == "tuned" else threshold)
-        return lambda row: list(filter(None, [detect(row)]))
-    if threshold is None:
-        threshold = "tuned" if config.thresholds else EVENT_THRESHOLD
-    thresholds = minimum_scores(threshold, config.thresholds, config.num_labels)
-    events = EventDetector(config.labels, thresholds, MIN_GAP_SECONDS)
-
-    def find_events(row: dict) -> list[dict]:
-        scores = {item["label"]: item["score"] for item in row["scores"]}
-        return events.push(row["timestamp"], np.array([scores[label] for label in config.labels]))
-
-    return find_events
+    if not is_spotter(config):
+        return EventDetector(config.labels, event_thresholds(config, threshold), MIN_GAP_SECONDS)
+    detect = KeywordDetector(config, hop_length_s, None if threshold == "tuned" else threshold)
+    return lambda row: list(filter(None, [detect(row)]))
 
 
 def _import_sounddevice():

@@ -23,6 +23,7 @@ MODEL_FILES = [
     "model.safetensors",
     "modeling_samplecnn.py",
     "pipeline_samplecnn.py",
+    "segments_samplecnn.py",
     "windows_samplecnn.py",
     "preprocessor_config.json",
 ]

@@ -33,6 +33,7 @@ HUB_FILES = [
     "layers_samplecnn.py",
     "modeling_samplecnn.py",
     "pipeline_samplecnn.py",
+    "segments_samplecnn.py",
     "windows_samplecnn.py",
 ]
 

@@ -44,21 +44,10 @@ def plot_trade_off(rows: list[dict], x: str, label: str) -> Figure:
     return figure
 
 
-def plot_differences(rows: list[dict], column: str) -> Figure:
-    """Plot one bar per label: column `column` of the rows, in their order."""
-    figure, axes = _subplots((max(7, 0.2 * len(rows)), 4.5))
-    values = [row[column] for row in rows]
-    axes.bar(range(len(rows)), values, color=[COLORS[0] if value >= 0 else COLORS[1] for value in values])
-    axes.axhline(0, color="black", linewidth=0.8)
-    axes.set_xticks(range(len(rows)), [plot_text(row["label"]) for row in rows], rotation=90)
-    axes.set(ylabel=f"{rows[0]['score']}: {column}")
-    return figure
-
-
-def plot_changes(rows: list[dict], label: str, column: str) -> Figure:
+def plot_differences(rows: list[dict], label: str, column: str) -> Figure:
     """Plot one horizontal bar per row, from the highest value of `column` to the lowest, named by column `label`."""
     rows = sorted((row for row in rows if row[column] is not None), key=lambda row: row[column])
-    figure, axes = _subplots((7, 0.25 * len(rows) + 1.5))
+    figure, axes = _subplots((7, max(3, 0.25 * len(rows) + 1.5)))
     values = [row[column] for row in rows]
     bars = axes.barh(range(len(rows)), values, color=[COLORS[0] if value >= 0 else COLORS[1] for value in values])
     axes.bar_label(bars, fmt="%+.3f", padding=3, fontsize=8)

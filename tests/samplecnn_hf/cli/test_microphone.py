@@ -87,6 +87,17 @@ def test_detections(pretrained, fake, capsys):
     assert rows(capsys) == []
 
 
+def test_words_of_a_spotter(pretrained, fake, capsys):
+    file = pretrained / "config.json"
+    config = json.loads(file.read_text())
+    labels = [*list(config["id2label"].values())[:-1], "_unknown_"]
+    config |= {"id2label": dict(enumerate(labels)), "label2id": {name: i for i, name in enumerate(labels)}}
+    file.write_text(json.dumps(config | {"thresholds": [0.01] * len(labels)}))
+    cli.main(["listen", str(pretrained), HOP])
+    (detection,) = rows(capsys)  # at most one per second
+    assert detection["start"] == 0 and detection["label"] in labels[:-1]
+
+
 def test_time_limit(pretrained, fake, capsys):
     cli.main(["listen", str(pretrained), "--timestamps", "--seconds=0.3", HOP])
     assert rows(capsys)[-1]["end"] == pytest.approx(0.3, abs=0.06)

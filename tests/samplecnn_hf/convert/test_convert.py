@@ -200,6 +200,7 @@ def test_folder_is_complete(tmp_path, save_state):
         "layers_samplecnn.py",
         "modeling_samplecnn.py",
         "pipeline_samplecnn.py",
+        "segments_samplecnn.py",
         "windows_samplecnn.py",
     }
     assert [path.name for path in folder.parent.iterdir()] == ["converted"]

@@ -41,7 +41,7 @@ class Sizes(Analysis):
         return [{"label": network.name, "score": "parameters", "size": size}], {}
 
     def plot(self, rows, arrays):
-        return plot_differences(rows, "size")
+        return plot_differences(rows, "label", "size")
 
 
 @pytest.fixture(autouse=True)

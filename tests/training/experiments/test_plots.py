@@ -18,4 +18,4 @@ def test_names_are_shown_as_they_are(name):
     shown = shorten(printable(name), 40).strip()
     assert shown in drawn(plot_scores([row(name), row("other")], x="name"))
     assert shown in drawn(plot_trade_off([row(name, **{"time / basic": 1.0})], x="time / basic", label="name"))
-    assert shown in drawn(plot_differences([row(name, score="accuracy", difference=0.1)], "difference"))
+    assert shown in drawn(plot_differences([row(name, difference=0.1)], "label", "difference"))

@@ -2,7 +2,7 @@
 
 from training.experiments.experiment import GridExperiment
 from training.experiments.grid import Network
-from training.experiments.plots import plot_changes
+from training.experiments.plots import plot_differences
 
 AS_GIVEN = "none"
 # Changes of recipe fields. One that the recipe has already is left out.
@@ -57,4 +57,4 @@ class Ablation(GridExperiment):
 
     def plots(self, tables):
         _, *changes = tables[self.name]
-        return {self.name: plot_changes(changes, "change", "difference")}
+        return {self.name: plot_differences(changes, "change", "difference")}

@@ -38,7 +38,7 @@ class Table5(GridExperiment):
     def plots(self, tables):
         figures = {"table_5": plot_scores(tables["table_5"], x="block", series="input", line=False)}
         if "figure_11" in tables:
-            figures["figure_11"] = plot_differences(tables["figure_11"], "plain - normalized")
+            figures["figure_11"] = plot_differences(tables["figure_11"], "label", "plain - normalized")
         return figures
 
 
