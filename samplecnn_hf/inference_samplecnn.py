@@ -4,13 +4,14 @@ Like those of `layers_samplecnn.py`, they pass on feature maps [segments, channe
 memory, where max-pooling is a maximum over rows. Convolutions of many frames run in pieces, which stay in the cache.
 """
 
-from functools import reduce
+import copy
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from .configuration_samplecnn import KERNEL_SIZE
+from .layers_samplecnn import at_least_float32, frame_waveform
 
 CPU_PIECE_BYTES = 6 * 2**20  # of the output of a convolution
 LARGEST_KEPT_BLOCK = 2**25 - 2**13  # bytes; glibc never keeps blocks of more than 32 MiB, with their headers
@@ -75,7 +76,7 @@ class FoldedStem(nn.Module):
     def __init__(self, stem: nn.Module, dtype: torch.dtype):
         super().__init__()
         weight, bias = fold(stem.conv, stem.norm)
-        self.weight, self.bias = frozen(weight[:, 0].T, dtype), frozen(bias, dtype)
+        self.weight = frozen(torch.cat([weight[:, 0].T, bias[None]]), dtype)  # [kernel_size + 1, channels]
         (self.kernel_size,), (self.stride,), (self.padding,) = (
             stem.conv.kernel_size,
             stem.conv.stride,
@@ -84,15 +85,19 @@ class FoldedStem(nn.Module):
         self.pool = 1 if isinstance(stem.pool, nn.Identity) else stem.pool.kernel_size[1]
 
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
-        frames = F.pad(waveform, (self.padding, self.padding)).unfold(1, self.kernel_size, self.stride)
-        num_rows, channels = frames.shape[1] // self.pool, len(self.bias)
-        output = self.weight.new_empty(len(waveform), num_rows, channels)
+        frames = frame_waveform(waveform, self.kernel_size, self.stride, self.padding)
+        frames = F.pad(frames, (0, 1), value=1)  # the factor of the bias; addmm would first fill the output with it
+        num_rows = frames.shape[1] // self.pool
+        output = self.weight.new_empty(len(waveform), num_rows, self.weight.shape[1])
         size = _rows_per_piece(output, self.pool)
         for n in range(len(waveform)):
             for i in range(0, num_rows, size):
                 rows = slice(i, min(i + size, num_rows))
-                piece = torch.addmm(self.bias, frames[n, self.pool * rows.start : self.pool * rows.stop], self.weight)
-                torch.clamp_min(_pool(piece[None], self.pool)[0], 0, out=output[n, rows])
+                piece = frames[n, self.pool * rows.start : self.pool * rows.stop]
+                if self.pool == 1:
+                    _rectify(torch.mm(piece, self.weight, out=output[n, rows]))
+                else:
+                    _pool_and_rectify((piece @ self.weight)[None], self.pool, out=output[n : n + 1, rows])
         return _to_map(output)
 
 
@@ -108,12 +113,14 @@ class FoldedConvolution(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.stride > self.weight.shape[3]:  # as in SampleCNNConv1d
             x = x[..., : x.shape[3] // self.stride * self.stride]
+        if self.pool == 1:
+            y = self.convolve(x)
+            return _to_map(_rectify(y) if self.relu else y)
         num_rows = x.shape[3] // self.pool
         output = x.new_empty(len(x), num_rows, len(self.bias))
         size = _rows_per_piece(output, self.pool)
-        if self.pool == 1 or num_rows <= size:
-            y = _pool(self.convolve(x), self.pool)
-            return _to_map(y.clamp_min_(0) if self.relu else y)
+        if num_rows <= size:
+            return _to_map(_pool_and_rectify(self.convolve(x), self.pool, out=output))
         for n in range(len(x)):
             for i in range(0, num_rows, size):
                 # Pieces overlap by a frame on both sides, where the output is not used.
@@ -121,7 +128,7 @@ class FoldedConvolution(nn.Module):
                 first, stop = self.pool * rows.start, self.pool * rows.stop
                 start = max(0, first - 1)
                 piece = self.convolve(x[n : n + 1, ..., start : stop + 1])[:, first - start : stop - start]
-                torch.clamp_min(_pool(piece, self.pool)[0], 0, out=output[n, rows])
+                _pool_and_rectify(piece, self.pool, out=output[n : n + 1, rows])
         return _to_map(output)
 
     def convolve(self, x: torch.Tensor) -> torch.Tensor:
@@ -136,14 +143,46 @@ def _rows_per_piece(output: torch.Tensor, pool: int) -> int:
     return max(1, CPU_PIECE_BYTES // (pool * output.shape[2] * output.element_size()))
 
 
-def _pool(x: torch.Tensor, size: int) -> torch.Tensor:
-    """Max-pooling of [segments, frames, channels]."""
-    # In bf16, `amax` takes nearly twice as long.
-    return reduce(torch.maximum, x[:, : x.shape[1] // size * size].unflatten(1, (-1, size)).unbind(2))
+def _comparable(x: torch.Tensor) -> torch.Tensor:
+    """A view for comparisons that end in ReLU.
+
+    The bits of bf16 numbers, as int16, have the order of positive numbers and the sign of negative ones. CPUs compare
+    int16 several times as fast, but NaN may become 0: the model checks its weights and inputs.
+    """
+    return x.view(torch.int16) if x.dtype == torch.bfloat16 and x.device.type == "cpu" else x
+
+
+def _rectify(x: torch.Tensor) -> torch.Tensor:
+    """ReLU, in place."""
+    _comparable(x).clamp_min_(0)
+    return x
+
+
+def _pool_and_rectify(x: torch.Tensor, size: int, out: torch.Tensor) -> torch.Tensor:
+    """Max-pooling of [segments, frames, channels] and ReLU."""
+    first, *others = _comparable(x[:, : x.shape[1] // size * size]).unflatten(1, (-1, size)).unbind(2)
+    result = _comparable(out)
+    torch.clamp_min(first, 0, out=result)
+    for rows in others:
+        torch.maximum(result, rows, out=result)
+    return out
 
 
 def _to_map(x: torch.Tensor) -> torch.Tensor:
     return x.transpose(1, 2).unsqueeze(2)
+
+
+class InplaceSqueezeExcitation(nn.Module):
+    """`SampleCNNSqueezeExcitation` in place, its dense layers in float32: faster than bf16 for single vectors."""
+
+    def __init__(self, se: nn.Module, dtype: torch.dtype):
+        super().__init__()
+        self.se = copy.deepcopy(se).to(torch.promote_types(dtype, torch.float32))
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        magnitude = at_least_float32(x[:, :, 0]).mean(2).to(self.se.squeeze.weight.dtype)
+        excitation = self.se.excitation(magnitude).to(x.dtype)
+        return x.mul_(excitation[:, :, None, None]), excitation
 
 
 class FoldedBlock(nn.Module):
@@ -153,7 +192,7 @@ class FoldedBlock(nn.Module):
         super().__init__()
         strided = isinstance(block.pool, nn.Identity)
         self.stride, self.pool = (KERNEL_SIZE, 1) if strided else (1, KERNEL_SIZE)
-        self.se = block.se
+        self.se = None if block.se is None else InplaceSqueezeExcitation(block.se, dtype)
         self.fold(block, dtype)
 
     def fold(self, block: nn.Module, dtype: torch.dtype):
@@ -161,16 +200,11 @@ class FoldedBlock(nn.Module):
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         x = self.convolve(x)
-        return (x, None) if self.se is None else self.rescale(x)
+        return (x, None) if self.se is None else self.se(x)
 
     def convolve(self, x: torch.Tensor) -> torch.Tensor:
         """The block up to its squeeze-and-excitation."""
         return self.conv(x)
-
-    def rescale(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """As the module, in place."""
-        excitation = self.se.excitation(x[:, :, 0].mean(2))
-        return x.mul_(excitation[:, :, None, None]), excitation
 
 
 class FoldedResidualBlock(FoldedBlock):
@@ -198,9 +232,13 @@ class FoldedResidualBlock(FoldedBlock):
             return super().forward(x)
         residual, excitation = self.last(x if self.first is None else self.first(x)), None
         if self.se is not None:
-            residual, excitation = self.rescale(residual)
+            residual, excitation = self.se(residual)
         residual += x if self.shortcut is None else self.shortcut(x)
-        return _to_map(_pool(residual[:, :, 0].transpose(1, 2), self.pool).clamp_min_(0)), excitation
+        rows = residual[:, :, 0].transpose(1, 2)
+        if self.pool == 1:
+            return _to_map(_rectify(rows)), excitation
+        output = rows.new_empty(len(rows), rows.shape[1] // self.pool, rows.shape[2])
+        return _to_map(_pool_and_rectify(rows, self.pool, out=output)), excitation
 
 
 def folded_modules(model: nn.Module, dtype: torch.dtype) -> list[tuple[nn.Module, str, nn.Module]]:

@@ -42,7 +42,9 @@ def at_least_float32(x: torch.Tensor) -> torch.Tensor:
 
 def frame_waveform(waveform: torch.Tensor, frame_length: int, hop_length: int, padding: int) -> torch.Tensor:
     """Cut [segments, samples] into frames [segments, frames, frame_length]."""
-    return F.pad(waveform, (padding, padding)).unfold(-1, frame_length, hop_length)
+    if padding > 0:
+        waveform = F.pad(waveform, (padding, padding))
+    return waveform.unfold(-1, frame_length, hop_length)
 
 
 class SampleCNNStem(nn.Module):

@@ -118,22 +118,26 @@ class SampleCNNPreTrainedModel(PreTrainedModel):
             The model.
 
         Raises:
-            ValueError: The model has layers that cannot be folded, such as adapters.
+            ValueError: The model has layers that cannot be folded, such as adapters, or weights that are not finite.
             RuntimeError: The model is optimized already.
         """
         if self.is_optimized:
             raise RuntimeError("the model is optimized for inference already")
+        if not all(value.isfinite().all() for value in self.state_dict().values()):
+            raise ValueError("the weights are not finite: a damaged file, or training that diverged")
         from .inference_samplecnn import folded_modules, keep_freed_memory
 
         keep_freed_memory()
         device, dtype = self.device, self.dtype if dtype is None else dtype
         models = [module for module in self.modules() if isinstance(module, SampleCNNPreTrainedModel)]
-        for parent, name, module in [replacement for model in models for replacement in folded_modules(model, dtype)]:
+        replacements = [replacement for model in models for replacement in folded_modules(model, dtype)]
+        self.to(dtype)
+        for parent, name, module in replacements:
             setattr(parent, name, module)
         self.eval().requires_grad_(False)
         for model in models:
             model.is_optimized = True
-        return self.to(device, dtype)
+        return self.to(device)
 
     def train(self, mode: bool = True):
         if mode and self.is_optimized:
@@ -223,7 +227,8 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
             output_last_hidden_state (`bool`, *optional*): `False` to omit it, which saves memory for long clips.
 
         Raises:
-            ValueError: A shape is invalid, the segments are too short, or all segments of a clip are masked.
+            ValueError: A shape is invalid, the segments are too short, or all segments of a clip are masked; a sample
+                is NaN or infinite (only checked if the model is optimized for inference and on a CPU).
         """
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
@@ -254,6 +259,9 @@ class SampleCNNModel(SampleCNNPreTrainedModel):
 
     def _run_together(self, segments, clips, wanted):
         """[segments, samples] -> unpacked tensors by name."""
+        if self.is_optimized and segments.device.type == "cpu" and not torch.compiler.is_compiling():
+            if not segments.sum(dtype=torch.float32).isfinite():
+                raise ValueError("input_values hold NaN or infinite samples")
         features, pooled = {name: [] for name in wanted}, []
 
         def keep(name: str, x: torch.Tensor) -> torch.Tensor:

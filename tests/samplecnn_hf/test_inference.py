@@ -45,15 +45,30 @@ def test_a_body_alone(make_model, generator):
     assert_same_outputs(make_model("test-rese1", SampleCNNModel), torch.randn(2, 1458, generator=generator))
 
 
-def test_bf16(tiny_model, generator):
+@pytest.mark.parametrize("variant", [name for name in list_variants() if name.startswith("test-")])
+@pytest.mark.parametrize("strided", [0, 3])
+def test_bf16(make_model, generator, variant, strided):
+    model = make_model(variant, num_strided_convolutions=strided)
     clips = 0.3 * torch.randn(2, 1458, generator=generator)
     with torch.no_grad():
-        expected = tiny_model(clips).logits.softmax(-1)
-        model = tiny_model.optimize_for_inference(torch.bfloat16)
+        expected = model(clips).logits.softmax(-1)
+        model.optimize_for_inference(torch.bfloat16)
         logits = model(clips).logits
-    assert {x.dtype for x in model.parameters()} == {torch.bfloat16}
-    assert logits.dtype == torch.float32
+    assert model.dtype == torch.bfloat16 and logits.dtype == torch.float32
     torch.testing.assert_close(logits.softmax(-1), expected, rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_numbers_that_are_not_finite(tiny_model, dtype, value):
+    clips = torch.zeros(2, 1458)
+    clips[1, 700] = value
+    optimized = copy.deepcopy(tiny_model).optimize_for_inference(dtype)
+    with pytest.raises(ValueError, match="input_values hold NaN or infinite samples"):
+        optimized(clips)
+    nn.init.constant_(tiny_model.classifier.out_proj.bias, value)
+    with pytest.raises(ValueError, match="the weights are not finite"):
+        tiny_model.optimize_for_inference(dtype)
 
 
 def test_the_model_is_frozen(tmp_path, tiny_model):
