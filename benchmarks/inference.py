@@ -85,6 +85,8 @@ def peer(name: str, device: str):
 def exported(path: str, device: str):
     from samplecnn_hf.runtime import Runtime
 
+    # OpenVINO would start a process to send usage statistics, which imports this file again, during the measurement.
+    sys.modules["openvino_telemetry"] = None
     runtime = Runtime(path)
 
     def run(segments):
