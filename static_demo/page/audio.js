@@ -2,9 +2,16 @@
 
 export const MAX_SECONDS = 600;
 
+const MICROPHONE_ERRORS = {
+  NotAllowedError: "Access to the microphone was denied: please allow it in the address bar",
+  NotFoundError: "No microphone was found: please connect one",
+  NotReadableError: "The microphone is in use: please close the other program and try again",
+};
+
 /** An error whose message is shown to the user: what is wrong, and what to do. */
 export class AudioError extends Error {}
 
+const START_MILLISECONDS = 2000;
 const TOO_LONG = `The audio is longer than ${MAX_SECONDS / 60} minutes: please choose a shorter file.`;
 
 /** Decode a file of any format that the browser supports: Float32Array at `samplingRate` (Hz). */
@@ -74,12 +81,20 @@ export async function capture(onBlock, { samplingRate, onDisconnect }) {
     recorder.port.onmessage = ({ data }) => context.state !== "closed" && onBlock(data);
     stream = await openMicrophone();
     stream.getAudioTracks()[0].onended = onDisconnect;
+    await start(context);
     source(context, stream).connect(recorder).connect(context.destination); // plays silence
   } catch (error) {
     await stop();
     throw error;
   }
   return { samplingRate: context.sampleRate, stop };
+}
+
+/** Some browsers start sound only after a recent click, and then never resolve `resume()`. */
+async function start(context) {
+  const tooLate = new Promise((resolve) => setTimeout(resolve, START_MILLISECONDS));
+  await Promise.race([context.resume(), tooLate]);
+  if (context.state !== "running") throw new AudioError("The browser did not start the microphone: please press the button again.");
 }
 
 function source(context, stream) {
@@ -98,9 +113,8 @@ async function openMicrophone() {
   try {
     return await navigator.mediaDevices.getUserMedia({ audio });
   } catch (error) {
-    const denied = "Access to the microphone was denied: please allow it in the address bar, or choose a file.";
-    const missing = "No microphone was found: please connect one, or choose a file.";
-    throw new AudioError(error.name === "NotAllowedError" ? denied : missing);
+    if (error.name in MICROPHONE_ERRORS) throw new AudioError(`${MICROPHONE_ERRORS[error.name]}, or choose a file.`);
+    throw error;
   }
 }
 

@@ -14,6 +14,19 @@ export const spotsKeywords = ({ labels, thresholds }) => thresholds !== null && 
 /** A threshold of 1 is never reached. */
 const reaches = (score, threshold) => score >= threshold && threshold < 1;
 
+/**
+ * Limits in seconds of the time that each of successive windows { start, end } stands for: it is closer to the center of
+ * the window than to that of another. The last window may be shorter than the others.
+ */
+export function windowEdges(windows) {
+  const seconds = windows[0].end - windows[0].start;
+  const middles = windows.slice(1).map(({ start }, i) => middle(windows[i].start, start, seconds));
+  return [windows[0].start, ...middles, windows.at(-1).end];
+}
+
+/** The time between the centers of two windows. */
+const middle = (start, nextStart, seconds) => (start + nextStart + seconds) / 2;
+
 /** Finds the times at which a label reaches its threshold, as `find_events` in events_samplecnn.py. */
 export class EventDetector {
   #labels;
@@ -31,8 +44,8 @@ export class EventDetector {
   /** Add a window. Returns the events that last, whose `end` is null, and those that ended. */
   push(window) {
     if (this.#previous === null) this.#seconds = window.end - window.start;
-    // A window stands for the time that is closer to its center than to that of another window.
-    const edge = this.#previous === null ? window.start : (this.#previous.start + window.start + this.#seconds) / 2;
+    const previous = this.#previous;
+    const edge = previous === null ? window.start : middle(previous.start, window.start, this.#seconds);
     this.#previous = window;
     return window.probabilities.flatMap((score, label) => {
       const reached = reaches(score, this.#thresholds[label]);

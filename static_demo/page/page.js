@@ -12,13 +12,23 @@ let openingMicrophone = false;
 let stopMicrophone = null; // while recording or listening; resolves to the recording, if there is one
 
 async function load() {
+  $("about").textContent = "Loading the model…";
   if (typeof WebAssembly !== "object") throw new AudioError("This browser does not support WebAssembly, which runs the model: please use another browser.");
-  const { loadClassifier } = await import("./classifier.js");
-  const classifier = await loadClassifier();
+  const classifier = await loadModel();
   const { sampling_rate, segment_length } = classifier.settings;
   const seconds = formatSeconds(segment_length / sampling_rate);
   $("about").textContent = `SampleCNN: ${classifier.labels.length} labels, raw waveform, segments of ${seconds}`;
   return classifier;
+}
+
+async function loadModel() {
+  try {
+    const { loadClassifier } = await import("./classifier.js");
+    return await loadClassifier();
+  } catch (error) {
+    console.error(error);
+    throw new AudioError("The model could not be loaded: please check the connection and reload the page.");
+  }
 }
 
 /** Abort the previous work. Returns the signal that aborts the new one. */
@@ -64,7 +74,7 @@ function showError(error) {
   setStatus("");
   if (!(error instanceof AudioError)) console.error(error);
   $("error").textContent =
-    error instanceof AudioError ? error.message : `Unexpected error: ${error.message}`;
+    error instanceof AudioError ? error.message : `Unexpected error: ${error.message}. Please reload the page.`;
 }
 
 /**
@@ -76,6 +86,7 @@ async function toggleMicrophone(button, open) {
   if (stopMicrophone) return finishMicrophone();
   openingMicrophone = true;
   const signal = startWork();
+  setStatus("Opening the microphone…");
   try {
     const { begin, stop } = await open(signal);
     if (signal.aborted) return await stop(); // a file was chosen in the meantime
@@ -110,11 +121,12 @@ function showUse(button, stop) {
   const clock = setInterval(() => ($("clock").textContent = formatSeconds((performance.now() - start) / 1000)), 100);
   button.textContent = "Stop";
   other.disabled = true;
+  $("file").disabled = button === $("record"); // a file would end the recording, which is not classified yet
   return () => {
     clearInterval(clock);
     $("clock").textContent = "";
     button.textContent = name;
-    other.disabled = false;
+    other.disabled = $("file").disabled = false;
     return stop();
   };
 }
@@ -135,6 +147,7 @@ async function openListener(signal) {
   setStatus("Loading the model…");
   const classifier = await loading;
   signal.throwIfAborted();
+  setStatus("Opening the microphone…");
   let results; // before the first window, there is begin()
   let skipped = 0;
   const stop = await listen(classifier, {
@@ -175,8 +188,11 @@ for (const type of ["dragenter", "dragover", "dragleave", "drop"]) {
     event.preventDefault(); // the browser would open the file instead
     const leaves = type === "drop" || (type === "dragleave" && !event.relatedTarget);
     $("audio").classList.toggle("dragging", !leaves);
-    if (type === "drop" && event.dataTransfer.files.length) classify(event.dataTransfer.files[0]);
+    if (type === "drop" && event.dataTransfer.files.length && !$("file").disabled) classify(event.dataTransfer.files[0]);
   });
 }
 
-loading.catch(showError);
+loading.catch((error) => {
+  $("about").textContent = "";
+  showError(error);
+});

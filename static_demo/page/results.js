@@ -1,7 +1,7 @@
 // Results of a file and of the microphone: probabilities, timeline and events.
 
 import { $, element } from "./dom.js";
-import { EventDetector, keywords, spotsKeywords } from "./events.js";
+import { EventDetector, keywords, spotsKeywords, windowEdges } from "./events.js";
 import { drawTimeline, formatSeconds } from "./timeline.js";
 
 const TOP_LABELS = 5;
@@ -19,20 +19,23 @@ export function showClip(name, numSamples, { clip, segments, starts }, classifie
   $("length").textContent = formatSeconds(seconds) + cut;
   const top = showLabels(labels, clip, TOP_LABELS);
 
-  $("over-time").hidden = segments.length === 1;
-  const times = starts.map((start) => start / sampling_rate);
-  const tracks = top.map((i) => ({ label: labels[i], probabilities: segments.map((p) => p[i]) }));
-  drawTimeline($("timeline"), tracks, times, end);
+  const windows = segments.map((probabilities, i) => {
+    const start = starts[i] / sampling_rate;
+    return { start, end: Math.min(start + segment_length / sampling_rate, end), probabilities };
+  });
 
+  $("over-time").hidden = segments.length === 1;
+  const tracks = labels.map((label, i) => ({ label, probabilities: segments.map((p) => p[i]) }));
+  const peak = ({ probabilities }) => Math.max(...probabilities);
+  tracks.sort((a, b) => peak(b) - peak(a));
+  drawTimeline($("timeline"), tracks.slice(0, TOP_LABELS), windowEdges(windows));
+
+  $("results").hidden = false; // the list below measures its size
   const detector = new EventDetector(classifier);
   const list = new EventList("Events", "No label reaches its threshold.");
   $("detections").hidden = segments.length === 1;
-  segments.forEach((probabilities, i) => {
-    const window = { start: times[i], end: Math.min(times[i] + segment_length / sampling_rate, end), probabilities };
-    list.show(detector.push(window));
-  });
+  for (const window of windows) list.show(detector.push(window));
   list.show(detector.flush());
-  $("results").hidden = false;
   return `${name}: ${labels[top[0]]}, ${percent(clip[top[0]])}`;
 }
 
@@ -117,6 +120,8 @@ class EventList {
       item.querySelector(".percent").textContent = percent(score);
       Object.assign(item.dataset, { start, end: end ?? "", probability: score });
     }
+    const list = $("events");
+    list.tabIndex = list.scrollHeight > list.clientHeight ? 0 : -1; // scrolls with the keyboard
   }
 
   #add(event) {

@@ -157,7 +157,9 @@ def test_the_browser_resamples_the_microphone(open_page, rate):
             const { capture } = await import("./audio.js");
             const blocks = [];
             const { stop } = await capture((block) => blocks.push(...block), { samplingRate });
-            while (blocks.length < samplingRate) await new Promise((resolve) => setTimeout(resolve, 50));
+            for (let i = 0; blocks.length < samplingRate && i < 200; i++) {
+                await new Promise((resolve) => setTimeout(resolve, 50));
+            }
             await stop();
             return blocks.slice(-samplingRate / 2);
         }""",
@@ -268,12 +270,23 @@ def test_browser_that_does_not_resample(open_page):
     assert microphone_is_released(page)
 
 
+def test_browser_that_does_not_start_the_sound(open_page):
+    suspend = """
+        AudioContext.prototype.resume = () => new Promise(() => {});
+        Object.defineProperty(BaseAudioContext.prototype, "state", { get: () => "suspended" });
+    """
+    page = open_page(WATCH_MICROPHONE + suspend)
+    page.get_by_role("button", name="Listen").click()
+    assert error_on(page) == "The browser did not start the microphone: please press the button again."
+    assert microphone_is_released(page)
+
+
 def test_error_while_listening(open_page):
     page = open_page(WATCH_MICROPHONE)
     head = "async classifySegments(segments) {"
     serve_changed(page, "classifier.js", lambda text: text.replace(head, head + "throw new Error('out of memory');"))
     page.get_by_role("button", name="Listen").click()
-    assert error_on(page) == "Unexpected error: out of memory"
+    assert error_on(page) == "Unexpected error: out of memory. Please reload the page."
     page.get_by_role("button", name="Listen").wait_for()
     assert microphone_is_released(page)
 

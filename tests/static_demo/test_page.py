@@ -1,6 +1,7 @@
 """The page in Chromium: same probabilities as the pipeline, no requests to other hosts."""
 
 import itertools
+import re
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,20 @@ def test_timeline(open_page, write_sound):
     highest = {name: rows.nth(i).get_attribute("aria-label") for i, name in enumerate(page_labels(page))}
     assert highest["low"].endswith(("at 0.0 s", "at 0.1 s", "at 0.2 s", "at 0.3 s"))
     assert highest[list(LABELS)[3]].endswith(("at 0.3 s", "at 0.4 s", "at 0.5 s", "at 0.6 s"))
+
+
+@pytest.mark.parametrize("site", ["single_label_classification", "multi_label_classification"], indirect=True)
+def test_timeline_and_events_have_the_same_times(open_page, site, write_sound):
+    page = open_page()
+    file = write_sound(pitches=(300, 6000, 300, 1000), seconds=0.7)
+    choose(page, file)
+    wait_for_answer(page, file.name)
+    path = page.locator("#timeline path").first.get_attribute("d")
+    steps = {float(step) for step in re.findall(r"H([\d.]+)", path)}
+    times = {time for event in shown_events(page) for time in event["timestamp"]} - {0.0}
+    assert len(times) >= 4
+    for time in times:
+        assert min(abs(time - step) for step in steps) < 1e-6
 
 
 def page_labels(page) -> list[str]:
@@ -217,7 +232,11 @@ def test_too_long(open_page, tmp_path):
 @pytest.mark.parametrize("button", ["Record", "Listen"])
 @pytest.mark.parametrize(
     ("error", "message"),
-    [("NotAllowedError", "Access to the microphone was denied"), ("NotFoundError", "No microphone")],
+    [
+        ("NotAllowedError", "Access to the microphone was denied"),
+        ("NotFoundError", "No microphone"),
+        ("NotReadableError", "The microphone is in use"),
+    ],
 )
 def test_no_microphone(open_page, button, error, message):
     page = open_page(f"navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', '{error}'));")
@@ -227,6 +246,25 @@ def test_no_microphone(open_page, button, error, message):
     assert not page.locator("#results").is_visible()
     for name in ("Record", "Listen"):
         assert page.get_by_role("button", name=name).is_enabled()
+
+
+def test_a_file_cannot_replace_a_recording(open_page):
+    page = open_page()
+    page.get_by_role("button", name="Record").click()
+    page.get_by_text("Recording…").wait_for()
+    assert page.get_by_label("Choose a file").is_disabled()
+    page.wait_for_timeout(500)
+    page.get_by_role("button", name="Stop").click()
+    wait_for_answer(page, "Recording")
+    assert page.get_by_label("Choose a file").is_enabled()
+
+
+def test_a_model_that_cannot_be_loaded(open_page):
+    page = open_page()
+    page.route("**/model.onnx", lambda route: route.abort())
+    page.reload()
+    assert error_on(page) == "The model could not be loaded: please check the connection and reload the page."
+    assert not page.get_by_text("Loading the model…").is_visible()
 
 
 def test_browser_without_webassembly(open_page):
