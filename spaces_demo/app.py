@@ -24,12 +24,13 @@ from transformers.utils.logging import disable_progress_bar
 
 from audio import MAX_FILE_SIZE, MAX_MINUTES, AudioInput
 from live import live_tab
-from models import EVENTS_TABLE, TOP_LABELS, Models, events_table
+from models import EVENTS_TABLE, NO_EVENT, TOP_LABELS, Models, events_table
 from plots import Figure, excitations_figure, filters_figure
 from samplecnn_hf.text import one_line
 
 FOLDER = Path(__file__).parent
-EXAMPLES = sorted(str(path) for path in (FOLDER / "examples").iterdir())
+EXAMPLES = FOLDER / "examples"
+SPOKEN_WORDS = EXAMPLES / "three_words.flac"
 MAX_FILTER_LAYER = 4  # higher layers take minutes
 UPLOAD_LIFETIME = 600  # seconds
 # A network uses all cores, so one clip is processed at a time; MAX_QUEUE further requests wait.
@@ -56,15 +57,16 @@ CSS = """
 
 
 def build_demo(models: Models) -> gr.Blocks:
-    """The page with its four tabs; every button is also an endpoint of the API (`gradio_client`)."""
+    """The page with its tabs; every button is also an endpoint of the API (`gradio_client`)."""
     with gr.Blocks(title="SampleCNN", delete_cache=(UPLOAD_LIFETIME, UPLOAD_LIFETIME)) as demo:
         gr.Markdown(INTRODUCTION)
         with gr.Tab("Classify"):
             classify_tab(models)
         with gr.Tab("Live"):
             live_tab(demo, models)
-        with gr.Tab("Compare models"):
-            compare_tab(models)
+        if len(models.names) > 1:
+            with gr.Tab("Compare models"):
+                compare_tab(models)
         with gr.Tab("Inspect the network"):
             inspect_tab(models)
     return demo
@@ -75,16 +77,19 @@ def classify_tab(models: Models):
         with gr.Column():
             audio, model = audio_input(), models.dropdown()
             button = gr.Button("Classify", variant="primary")
-            gr.Examples(EXAMPLES, audio, label="Examples")
         with gr.Column():
             summary = gr.Markdown(elem_id="summary")
             label = gr.Label(num_top_classes=TOP_LABELS, label="Probabilities", show_heading=False)
     with gr.Column(visible=False) as details:
         gr.Markdown("### Events: when the probability of a label reaches its threshold")
-        events = gr.Dataframe(**EVENTS_TABLE, label="Events", show_label=False, elem_id="events")
+        with gr.Column() as some_events:
+            events = gr.Dataframe(**EVENTS_TABLE, label="Events", show_label=False, elem_id="events")
+        with gr.Column() as no_events:
+            gr.Markdown(NO_EVENT)
         timeline = Figure(label="Probabilities over time", show_label=False, elem_id="timeline")
         with gr.Accordion("Probabilities as a table", open=False):
             table = gr.Dataframe(label="One row per window of one segment", interactive=False)
+    show_examples(models, audio, model)
 
     def classify(audio: str, model: str):
         """Classify an audio file: summary, label probabilities, events, and probabilities over time (plot, table)."""
@@ -95,20 +100,22 @@ def classify_tab(models: Models):
             events_table(prediction.events),
             prediction.timeline(),
             prediction.table(),
+            gr.Column(visible=bool(prediction.events)),
+            gr.Column(visible=not prediction.events),
             gr.Column(visible=len(prediction.starts) > 1),
         )
 
-    outputs = [summary, label, events, timeline, table, details]
+    outputs = [summary, label, events, timeline, table, some_events, no_events, details]
     button.click(classify, [audio, model], outputs, api_name="classify", **ONE_AT_A_TIME)
 
 
 def compare_tab(models: Models):
-    audio = audio_input()
+    audio, names = audio_input(), ("First model", "Second model")
     with gr.Row():
-        dropdowns = [models.dropdown(index) for index in (0, -1)]
+        dropdowns = [models.dropdown(name, index) for name, index in zip(names, (0, -1), strict=True)]
     button = gr.Button("Compare", variant="primary")
     with gr.Row():
-        labels = [gr.Label(num_top_classes=TOP_LABELS, label=title) for title in ("First model", "Second model")]
+        labels = [gr.Label(num_top_classes=TOP_LABELS, label=name) for name in names]
 
     def compare(audio: str, first: str, second: str):
         """Classify an audio file with two models and return the label probabilities of each."""
@@ -123,11 +130,15 @@ def inspect_tab(models: Models):
         with gr.Column():
             audio, model = audio_input(), models.dropdown()
             excitations_button = gr.Button("Show excitations", variant="primary")
+            excitations_plot = Figure(
+                label="Excitation per block and channel", show_label=False, elem_id="excitations"
+            )
         with gr.Column():
             layer = gr.Slider(1, MAX_FILTER_LAYER, value=3, step=1, label="Layer (1: first convolution)")
             filters_button = gr.Button("Show filters")
-    excitations_plot = Figure(label="Excitation per block and channel", show_label=False, elem_id="excitations")
-    filters_plot = Figure(label="Spectra of the estimated filters of a layer", show_label=False, elem_id="filters")
+            filters_plot = Figure(
+                label="Spectra of the estimated filters of a layer", show_label=False, elem_id="filters"
+            )
 
     def excitations(audio: str, model: str):
         """Plot the excitations of every squeeze-and-excitation block for an audio file."""
@@ -143,6 +154,16 @@ def inspect_tab(models: Models):
 
     excitations_button.click(excitations, [audio, model], excitations_plot, api_name="excitations", **ONE_AT_A_TIME)
     filters_button.click(filters, [model, layer], filters_plot, api_name="filters", **ONE_AT_A_TIME)
+
+
+def show_examples(models: Models, audio: AudioInput, model: gr.Dropdown):
+    """Examples of the models, which also choose the model; those of this folder if the models have none."""
+    own = [[path, name] for name in models.names if (path := models[name].example())]
+    if own:
+        own += [[str(SPOKEN_WORDS), name] for name in models.names if models[name].is_spotter]
+        gr.Examples(own, [audio, model], label="Examples")
+    else:
+        gr.Examples(sorted(map(str, EXAMPLES.iterdir())), audio, label="Examples")
 
 
 def audio_input() -> AudioInput:

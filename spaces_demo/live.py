@@ -2,16 +2,17 @@
 
 import time
 from collections import deque
+from threading import Lock
 
 import gradio as gr
 import numpy as np
 
 from audio import Microphone, read_chunk, user_error
-from models import EVENTS_TABLE, MIN_GAP_SECONDS, TOP_LABELS, Classifier, Models, events_table
+from models import EVENTS_TABLE, Classifier, Models, by_label, events_table
 from samplecnn_hf import KeywordDetector, SampleCNNConfig, SampleCNNStream
 from samplecnn_hf.events_samplecnn import EventDetector
-from samplecnn_hf.keywords import HOP_SECONDS, is_spotter
-from samplecnn_hf.text import printable
+from samplecnn_hf.keywords import HOP_SECONDS
+from samplecnn_hf.streaming import MIN_GAP_SECONDS
 
 CHUNK_SECONDS = 0.5
 MAX_VISITORS = 4
@@ -19,6 +20,7 @@ IDLE_SECONDS = 15  # without a chunk, after which a visitor's place is free
 GUARANTEED_SECONDS = 120  # afterwards, a recording gives way to a new visitor if all places are taken
 REMEMBERED = 64  # visitors whose recording gave way, and whose page may go on sending
 SHOWN_EVENTS = 8
+SHOWN_LABELS = 3  # of the latest window; leaves room for the events on a phone
 # A chunk takes milliseconds, so it does not wait for the clips of the other tabs, which may take a minute.
 ONE_CHUNK_AT_A_TIME = {"concurrency_id": "live", "concurrency_limit": 1, "show_progress": "hidden"}
 
@@ -57,7 +59,7 @@ class Recording:
         except ValueError as error:
             raise user_error(str(error)) from error
         config = classifier.model.config
-        if is_spotter(config):
+        if classifier.is_spotter:
             self.track = WordDetector(config, self.stream.hop_length_s)
         else:
             self.track = EventDetector(config.labels, classifier.thresholds, MIN_GAP_SECONDS)
@@ -81,14 +83,14 @@ class Recording:
     def _add(self, rows: list[dict]):
         for row in rows:
             self.events.extend(self.track(row))
-            self.scores = {printable(item["label"]): item["score"] for item in row["scores"]}
+            self.scores = by_label(row["scores"])
 
     def status(self) -> str:
         hop, computing = self.stream.hop_length_s, self.computing
         return (
             f"Received {self.seconds:.1f} s. Delay: about **{CHUNK_SECONDS + hop + computing:.2f} s** "
-            f"({CHUNK_SECONDS} s until a sound is sent, {hop:.2f} s until the next window, "
-            f"{1000 * computing:.0f} ms to classify), plus transmission and waiting for other visitors."
+            f"({CHUNK_SECONDS} + {hop:.2f} s until a window is complete, {1000 * computing:.0f} ms to classify), "
+            "plus transmission and waiting."
         )
 
 
@@ -103,6 +105,7 @@ class Recordings:
         self.models = models
         self.running: dict[str, Recording] = {}  # by session, the oldest first
         self.gave_way: deque[str] = deque(maxlen=REMEMBERED)  # their next chunks must not displace others
+        self.lock = Lock()  # visitors leave while chunks are classified
 
     def push(self, visitor: str, model: str, sampling_rate: int, samples: np.ndarray) -> Recording:
         """
@@ -111,22 +114,24 @@ class Recordings:
         Raises:
             NoPlaceError: all places are taken, or the recording gave way to that of another visitor.
         """
-        if visitor in self.gave_way:
-            raise NoPlaceError(GAVE_WAY)
-        recording = self.running.get(visitor)
-        if recording is None or (recording.model, recording.sampling_rate) != (model, sampling_rate):
-            recording = Recording(model, self.models[model], sampling_rate)
-            self.running.pop(visitor, None)
-            self._make_room()
-            self.running[visitor] = recording
+        with self.lock:
+            if visitor in self.gave_way:
+                raise NoPlaceError(GAVE_WAY)
+            recording = self.running.get(visitor)
+            if recording is None or (recording.model, recording.sampling_rate) != (model, sampling_rate):
+                recording = Recording(model, self.models[model], sampling_rate)
+                self.running.pop(visitor, None)
+                self._make_room()
+                self.running[visitor] = recording
         recording.push(samples)
         return recording
 
     def remove(self, visitor: str) -> Recording | None:
         """Remove a visitor's recording, if there is one; the next chunk may start a new one."""
-        if visitor in self.gave_way:
-            self.gave_way.remove(visitor)
-        return self.running.pop(visitor, None)
+        with self.lock:
+            if visitor in self.gave_way:
+                self.gave_way.remove(visitor)
+            return self.running.pop(visitor, None)
 
     def _make_room(self):
         """Free the place of an idle visitor or of the oldest recording. Raises `NoPlaceError` if none may be freed."""
@@ -142,8 +147,37 @@ class Recordings:
         self.gave_way.append(leaving)
 
 
+class Endpoints:
+    """What the page calls. The outputs are the label probabilities of the latest window, events, and status."""
+
+    def __init__(self, models: Models):
+        self.recordings = Recordings(models)
+
+    def start(self, request: gr.Request):
+        self.recordings.remove(request.session_hash)
+        return None, events_table([]), "Listening."
+
+    def listen(self, path: str, model: str, request: gr.Request):
+        """Add a chunk of audio to the visitor's recording: latest label probabilities, events, and delay."""
+        try:
+            recording = self.recordings.push(request.session_hash, model, *read_chunk(path))
+        except NoPlaceError as error:
+            return gr.skip(), gr.skip(), str(error)
+        return recording.scores, events_table(reversed(recording.events)), recording.status()
+
+    def end(self, request: gr.Request):
+        """End the visitor's recording: no label, its events, and its length."""
+        recording = self.recordings.remove(request.session_hash)
+        if recording is None:
+            return gr.skip(), gr.skip(), gr.skip()
+        recording.end()
+        return None, events_table(reversed(recording.events)), f"Stopped after {recording.seconds:.1f} s."
+
+    def leave(self, request: gr.Request):
+        self.recordings.remove(request.session_hash)
+
+
 def live_tab(demo: gr.Blocks, models: Models):
-    recordings = Recordings(models)
     gr.Markdown(INTRODUCTION)
     with gr.Row():
         with gr.Column():
@@ -151,42 +185,16 @@ def live_tab(demo: gr.Blocks, models: Models):
             model = models.dropdown()
             status = gr.Markdown(elem_id="live-status")
         with gr.Column():
-            label = gr.Label(num_top_classes=TOP_LABELS, label="Now", show_heading=False, elem_id="live-label")
             events = gr.Dataframe(**EVENTS_TABLE, label="Events so far, newest first", elem_id="live-events")
-    outputs = [label, events, status]
-
-    def show(recording: Recording):
-        return recording.scores, events_table(reversed(recording.events)), recording.status()
-
-    def start(request: gr.Request):
-        recordings.remove(request.session_hash)
-        return None, events_table([]), "Listening."
-
-    def listen(path: str, model: str, request: gr.Request):
-        """Add a chunk of audio to the visitor's recording: latest label probabilities, events, and delay."""
-        try:
-            return show(recordings.push(request.session_hash, model, *read_chunk(path)))
-        except NoPlaceError as error:
-            return gr.skip(), gr.skip(), str(error)
-
-    def end(request: gr.Request):
-        """End the visitor's recording: outputs as those of a chunk."""
-        recording = recordings.remove(request.session_hash)
-        if recording is None:
-            return gr.skip(), gr.skip(), gr.skip()
-        recording.end()
-        return show(recording)
-
-    def leave(request: gr.Request):
-        recordings.remove(request.session_hash)
-
+            label = gr.Label(num_top_classes=SHOWN_LABELS, label="Now", show_heading=False, elem_id="live-label")
+    endpoints, outputs = Endpoints(models), [label, events, status]
     queued = {**ONE_CHUNK_AT_A_TIME, "api_visibility": "undocumented"}
     # gradio 6.31 ignores `stream_every` in tabs that are not open when the page loads.
     set_length = f"() => ({{__type__: 'update', stream_every: {CHUNK_SECONDS}}})"
     microphone.start_recording(None, None, microphone, js=set_length, api_visibility="private")
-    microphone.start_recording(start, None, outputs, api_name="live_start", **queued)
+    microphone.start_recording(endpoints.start, None, outputs, api_name="live_start", **queued)
     microphone.stream(
-        listen,
+        endpoints.listen,
         [microphone, model],
         outputs,
         stream_every=CHUNK_SECONDS,
@@ -194,5 +202,5 @@ def live_tab(demo: gr.Blocks, models: Models):
         api_name="live",
         **queued,
     )
-    microphone.stop_recording(end, None, outputs, api_name="live_end", **queued)
-    demo.unload(leave)
+    microphone.stop_recording(endpoints.end, None, outputs, api_name="live_end", **queued)
+    demo.unload(endpoints.leave)

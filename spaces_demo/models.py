@@ -14,11 +14,13 @@ from plots import timeline_figure
 from samplecnn_hf import SampleCNNAudioClassificationPipeline, SampleCNNFeatureExtractor
 from samplecnn_hf.analysis import ClipExcitations, ExcitationRecorder, FilterEstimates, estimate_filters, input_rms
 from samplecnn_hf.events_samplecnn import event_thresholds, reaches
+from samplecnn_hf.keywords import is_spotter
 from samplecnn_hf.loading import load_classifier
 from samplecnn_hf.streaming import MIN_GAP_SECONDS
 from samplecnn_hf.text import escape_markdown, printable
 
 TOP_LABELS = 5
+NO_EVENT = "No label reaches its threshold."
 EVENTS_TABLE = {  # options of `gr.Dataframe`
     "headers": ["label", "from (s)", "to (s)", "score"],
     "datatype": ["str", "number", "number", "number"],
@@ -34,7 +36,7 @@ class Prediction:
     A model's prediction for a clip, from the output of the pipeline.
 
     Attributes:
-        summary: the predicted label or labels, in Markdown.
+        summary: the predicted label, labels or words, in Markdown.
         probabilities: of the clip by label, the highest first.
         events: those of the pipeline.
         labels: label names in the order of the model's outputs, each on one line.
@@ -76,12 +78,18 @@ class Classifier:
     """A model and its feature extractor, loaded without executing code from the model repository."""
 
     def __init__(self, model_id: str):
+        self.folder = Path(model_id)  # that of a Hub id does not exist
         self.model, self.extractor = load_classifier(model_id)
         self.pipeline = SampleCNNAudioClassificationPipeline(
             model=self.model, feature_extractor=self.extractor, device="cpu", top_k=None
         )
         self.hop_length_s = self.extractor.segment_length / self.extractor.sampling_rate / WINDOWS_PER_SEGMENT
         self.thresholds = event_thresholds(self.model.config)
+        self.is_spotter = is_spotter(self.model.config)
+
+    def example(self) -> str | None:
+        """The first of the example sounds in the folder of the model, if there are any."""
+        return min(map(str, (self.folder / "examples").glob("*.*")), default=None)
 
     def probabilities(self, path: str | None) -> dict[str, float]:
         """Label probabilities for an audio file, the value of a `gr.Label`. Raises `gr.Error` if it cannot be read."""
@@ -101,7 +109,7 @@ class Classifier:
         middles = starts[1:] + (chunks[0]["timestamp"][1] - output["hop_length_s"]) / 2
         scores = [{item["label"]: item["score"] for item in chunk["scores"]} for chunk in chunks]
         return Prediction(
-            self.summary(by_label(output["scores"]), is_long=len(chunks) > 1),
+            self.summary(by_label(output["scores"]), output["events"] if len(chunks) > 1 else None),
             by_label(output["scores"]),
             output["events"],
             [printable(label) for label in config.labels],
@@ -117,15 +125,23 @@ class Classifier:
         except ValueError as error:
             raise user_error(str(error)) from error
 
-    def summary(self, probabilities: dict[str, float], is_long: bool) -> str:
-        """The best label or, for a multi-label model, those that reach their threshold (0.5 unless tuned)."""
-        bold = {label: f"**{escape_markdown(label)}**" for label in probabilities}
-        if not self.model.config.multi_label:
+    def summary(self, probabilities: dict[str, float], events: list[dict] | None) -> str:
+        """
+        The best label; of a multi-label model, those that reach their threshold (0.5 unless tuned); of a spotter, the
+        words of a clip with several windows (`events` is not `None`).
+        """
+        if self.is_spotter and events is not None:
+            detected = [printable(event["label"]) for event in events]
+        elif self.model.config.multi_label:
+            thresholds = dict(zip(map(printable, self.model.config.labels), self.thresholds, strict=True))
+            detected = [label for label, value in probabilities.items() if reaches(value, thresholds[label])]
+        else:
             best = next(iter(probabilities))
-            return f"{bold[best]}, with a probability of {probabilities[best]:.0%}{', on average' * is_long}"
-        thresholds = dict(zip(map(printable, self.model.config.labels), self.thresholds, strict=True))
-        detected = [bold[label] for label, value in probabilities.items() if reaches(value, thresholds[label])]
-        return f"Detected: {', '.join(detected)}" if detected else "No label reaches its threshold."
+            average = "" if events is None else ", on average"
+            return f"**{escape_markdown(best)}**, with a probability of {probabilities[best]:.0%}{average}"
+        if not detected:
+            return NO_EVENT
+        return f"Detected: {', '.join(f'**{escape_markdown(label)}**' for label in detected)}"
 
     @cached_property
     def recorder(self) -> ExcitationRecorder:
@@ -155,9 +171,10 @@ class Models:
     """The classifiers of the demo by name: a Hub id, or the name of a local folder."""
 
     def __init__(self, model_ids: Sequence[str]):
-        self.classifiers = {self.name(model_id): Classifier(model_id) for model_id in model_ids}
-        if len(self.classifiers) < len(model_ids):
-            raise ValueError(f"two models have the same name: {', '.join(map(self.name, model_ids))}")
+        names = [self.name(model_id) for model_id in model_ids]
+        if repeated := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"two models have the same name, {repeated[0]}: rename a folder")
+        self.classifiers = {name: Classifier(model_id) for name, model_id in zip(names, model_ids, strict=True)}
 
     @staticmethod
     def name(model_id: str) -> str:
@@ -167,8 +184,8 @@ class Models:
     def names(self) -> list[str]:
         return list(self.classifiers)
 
-    def dropdown(self, index: int = 0) -> gr.Dropdown:
-        return gr.Dropdown(self.names, value=self.names[index], label="Model")
+    def dropdown(self, label: str = "Model", index: int = 0) -> gr.Dropdown:
+        return gr.Dropdown(self.names, value=self.names[index], label=label)
 
     def __getitem__(self, name: str) -> Classifier:
         """Look up by name only: text from a visitor is never used as a path or Hub id."""

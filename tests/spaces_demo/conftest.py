@@ -48,7 +48,7 @@ class Space:
 
 
 @pytest.fixture(scope="session")
-def space(tmp_path_factory, make_model):
+def space(tmp_path_factory, make_model, make_tone):
     """A demo of tiny models: single- and multi-label, without SE blocks, with hostile label names, a word spotter."""
     pytest.importorskip("gradio", reason="the demo needs gradio: pip install -e '.[demo]'")
     folder = tmp_path_factory.mktemp("space")
@@ -56,7 +56,9 @@ def space(tmp_path_factory, make_model):
     tags = {"problem_type": "multi_label_classification", "thresholds": [0.5] * len(LABELS)}
     save(folder / "words", make_model("test-se", **names), scale=24)
     save(folder / "tags", make_model("test-se", **names, **tags), max_segments=2)
-    save(folder / "basic", make_model("test-basic", **names))
+    save(folder / "basic", make_model("test-basic", **names), scale=1)
+    (folder / "basic" / "examples").mkdir()
+    soundfile.write(folder / "basic" / "examples" / "beep.wav", make_tone(seconds=0.4), 22050)
     save(folder / "hostile", make_model("test-se", **hostile))
     thresholds = [1.0, 1.0, 0.3, 0.3, 0.3]
     save(folder / "spotter", make_model("test-se", **with_labels(WORDS), thresholds=thresholds), scale=24)

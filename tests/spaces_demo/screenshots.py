@@ -10,15 +10,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import soundfile
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 SPOTTER = "samplecnn-speech-commands-synthetic"
-WORDS = ("left", "seven", "happy")  # of its examples, which are synthetic voices
-PAUSE_SECONDS = 0.8
 COLORS = 256
 SIZE = {"width": 1000, "height": 700}
 
@@ -33,7 +30,7 @@ def main(argv: list[str] | None = None):
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
         words = Path(folder) / "three_words.wav"
-        samples, rate = spoken_words()
+        samples, rate = soundfile.read(ROOT / "spaces_demo" / "examples" / "three_words.flac")
         soundfile.write(words, samples, rate)
         arguments = [
             "--no-sandbox",
@@ -50,15 +47,6 @@ def main(argv: list[str] | None = None):
         listen(page, len(samples) / rate)
         save(page, args.output_dir / "space_live.png")
         browser.close()
-
-
-def spoken_words() -> tuple[np.ndarray, int]:
-    """Words with pauses between them: samples (samples,) and their sampling rate."""
-    pieces = []
-    for word in WORDS:
-        samples, rate = soundfile.read(ROOT / "model_cards" / SPOTTER / "examples" / f"{word}.wav")
-        pieces += [np.zeros(round(PAUSE_SECONDS * rate)), samples]
-    return np.concatenate(pieces), rate
 
 
 def classify(page: Page, path: Path):

@@ -60,6 +60,12 @@ def test_probabilities_are_those_of_the_pipeline(client, space, write_tone, mode
     assert list(probabilities.values()) == pytest.approx([answer["score"] for answer in expected], abs=1e-5)
 
 
+def test_summary_of_spoken_words(client, write_changes, write_tone):
+    summary, _, events, _ = classify(client, write_changes(), "spotter")
+    assert summary == "Detected: " + ", ".join(f"**{event['label']}**" for event in events)
+    assert classify(client, write_tone(seconds=0.05), "spotter")[0].endswith("%")  # a single window
+
+
 def test_summary(client, write_tone):
     path = write_tone(seconds=0.2)
     summary, probabilities, *_ = classify(client, path)

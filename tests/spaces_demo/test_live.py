@@ -14,7 +14,7 @@ from gradio_client.exceptions import AppError
 from samplecnn_hf import KeywordDetector, SampleCNNStream
 from tests.conftest import LABELS
 from tests.spaces_demo.conftest import SEGMENT_SECONDS, WORDS
-from tests.spaces_demo.test_api import pipeline, rows, scores
+from tests.spaces_demo.test_api import not_a_number, pipeline, rows, scores, text
 
 pytestmark = pytest.mark.slow
 
@@ -35,11 +35,13 @@ class Visitor:
         return self.client.predict(handle_file(str(self.chunk)), model, api_name="/live")
 
     def record(self, path, model, chunk_seconds=0.3):
-        """Send a file in chunks, and return what is shown at the end of the recording."""
+        """Send a file in chunks. Returns the last label, and the events and the status at the end."""
         samples, rate = soundfile.read(path, dtype="int16")
         for start in range(0, len(samples), round(chunk_seconds * rate)):
-            self.send(samples[start : start + round(chunk_seconds * rate)], rate, model)
-        return self.end()
+            label = self.send(samples[start : start + round(chunk_seconds * rate)], rate, model)[0]
+        no_label, events, status = self.end()
+        assert no_label == {}
+        return label, events, status
 
     def end(self):
         return self.client.predict(api_name="/live_end")
@@ -86,11 +88,9 @@ def latest(events):
 @pytest.mark.parametrize("model, rate", [("words", 22050), ("tags", 22050), ("tags", 48000), ("words", 16000)])
 def test_events_are_those_of_the_pipeline(space, visit, write_changes, model, rate):
     path = write_changes(rate)
-    label, events, status = visit().record(path, model)
+    _, events, status = visit().record(path, model)
     assert shown(events) == expected_events(space, path, model)
-    last = pipeline(space, model)(str(path), return_timestamps=True, hop_length_s=HOP_SECONDS, top_k=5)["chunks"][-1]
-    assert scores(label) == pytest.approx({item["label"]: item["score"] for item in last["scores"]}, abs=1e-4)
-    assert status.startswith("Received 6.6 s.")
+    assert status == "Stopped after 6.6 s."
 
 
 def test_words_are_those_of_the_detector(space, visit, write_changes):
@@ -99,9 +99,13 @@ def test_words_are_those_of_the_detector(space, visit, write_changes):
     stream = SampleCNNStream(classifier.model, classifier.feature_extractor, HOP_SECONDS)
     detect = KeywordDetector(classifier.model.config, stream.hop_length_s)
     samples = soundfile.read(path, dtype="float32")[0]
-    found = [detection for row in stream.push(samples) + stream.flush() if (detection := detect(row))]
+    shown_rows, last_rows = stream.push(samples), stream.flush()
+    found = [detection for row in shown_rows + last_rows if (detection := detect(row))]
     assert len(found) == 7
-    assert shown(visit().record(path, "spotter")[1]) == latest(found)
+    label, events, _ = visit().record(path, "spotter")
+    assert shown(events) == latest(found)
+    best = shown_rows[-1]["scores"][:3]
+    assert scores(label) == pytest.approx({item["label"]: item["score"] for item in best}, abs=1e-4)
 
 
 def test_each_visitor_has_a_recording(space, visit, write_changes, write_tone):
@@ -114,9 +118,8 @@ def test_each_visitor_has_a_recording(space, visit, write_changes, write_tone):
             visitor.send(np.array_split(samples, 4)[part], rate, model)
         classified = visitors[0].client.predict(handle_file(str(tone)), "basic", api_name="/classify")
         assert scores(classified[1])
-    for visitor, (label, events, _) in zip(visitors, alone, strict=True):
-        ended = visitor.end()
-        assert scores(ended[0]) == scores(label) and shown(ended[1]) == shown(events)
+    for visitor, (_, events, _) in zip(visitors, alone, strict=True):
+        assert shown(visitor.end()[1]) == shown(events)
 
 
 def test_another_model_or_rate_starts_again(visit, make_tone):
@@ -124,7 +127,7 @@ def test_another_model_or_rate_starts_again(visit, make_tone):
     assert visitor.send(tone, 22050)[2].startswith("Received 0.5 s.")
     assert visitor.send(tone, 22050)[2].startswith("Received 1.0 s.")
     label, events, status = visitor.send(tone, 22050, "spotter")
-    assert scores(label).keys() == set(WORDS) and status.startswith("Received 0.5 s.")
+    assert scores(label).keys() < set(WORDS) and status.startswith("Received 0.5 s.")
     assert all(event["from (s)"] < 0.5 for event in rows(events))
     assert visitor.send(tone, 11025, "spotter")[2].startswith("Received 1.0 s.")
 
@@ -141,15 +144,7 @@ def test_chunks_shorter_than_a_window(visit):
     visitor = visit()
     label, events, status = visitor.send(np.zeros(10), 22050)
     assert label == {} and rows(events) == [] and status.startswith("Received 0.0 s.")
-    assert scores(visitor.end()[0]).keys() <= set(LABELS)
-
-
-def text(path):
-    path.write_text("not audio\n" * 100)
-
-
-def not_a_number(path):
-    soundfile.write(path, np.full(22050, np.nan, dtype=np.float32), 22050, subtype="FLOAT")
+    assert visitor.end()[2] == "Stopped after 0.0 s."
 
 
 def too_long(path):
@@ -284,13 +279,14 @@ def page(space, browser):
 
 def seconds_heard(page, at_least=0.0) -> float:
     """Wait until the page shows that it heard as much."""
-    while True:
-        status = page.locator("#live-status").get_by_text("Received")
+    for _ in range(600):
+        status = page.locator("#live-status").get_by_text(re.compile("Received|Stopped"))
         status.wait_for()
-        seconds = float(re.search(r"Received ([\d.]+) s", status.inner_text())[1])
+        seconds = float(re.search(r"([\d.]+) s", status.inner_text())[1])
         if seconds >= at_least:
             return seconds
         page.wait_for_timeout(100)
+    raise AssertionError(f"only {seconds} s were received")
 
 
 def test_record_in_the_page(page):
@@ -304,12 +300,13 @@ def test_record_in_the_page(page):
     page.get_by_label("Model").filter(visible=True).click()
     page.get_by_role("option", name="spotter").click()
     page.locator("#live-events").get_by_text(re.compile("bird|cat|dog")).filter(visible=True).first.wait_for()
+    assert any(name in label.inner_text() for name in WORDS)
     page.get_by_role("button", name="Stop", exact=True).click()
-    page.wait_for_timeout(1000)
+    page.locator("#live-status").get_by_text("Stopped after").wait_for()
     heard = seconds_heard(page)
     page.wait_for_timeout(1000)
     assert seconds_heard(page) == heard
-    assert all(name in label.inner_text() for name in WORDS)
+    assert not any(name in label.inner_text() for name in WORDS)
     page.get_by_role("button", name="Record", exact=True).click()
     page.get_by_text("Listening.").wait_for()
     assert seconds_heard(page) < heard + 0.5

@@ -1,7 +1,6 @@
 """The page of the demo in Chromium."""
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -9,8 +8,6 @@ from samplecnn_hf import SampleCNNAudioClassificationPipeline
 from tests.conftest import LABELS
 
 pytestmark = pytest.mark.slow
-
-EXAMPLES = Path(__file__).parents[2] / "spaces_demo" / "examples"
 
 
 @pytest.fixture
@@ -55,11 +52,22 @@ def test_upload_and_classify(page, space, write_tone):
     assert re.match(f"Probabilities over time: {what}", timeline.get_attribute("alt"))
 
 
-def test_example(page, space):
-    page.get_by_role("button", name="left.flac").click()
+def test_an_example_chooses_its_model(page, space):
+    page.get_by_text("beep.wav").click()
     page.get_by_role("button", name="Play", exact=True).filter(visible=True).wait_for()
+    assert page.get_by_label("Model").first.input_value() == "basic"
     page.get_by_role("button", name="Classify").click()
-    assert summary(page) == top_label(space, EXAMPLES / "left.flac")
+    assert summary(page) == top_label(space, space.folder / "basic" / "examples" / "beep.wav", "basic")
+    assert page.get_by_text("three_words.flac").is_visible()  # an example of the spotter
+
+
+def test_a_clip_without_events(page, write_tone):
+    page.get_by_label("Model").first.click()
+    page.get_by_role("option", name="basic").click()
+    upload(page, write_tone(seconds=1.0))
+    page.get_by_role("button", name="Classify").click()
+    page.get_by_text("No label reaches its threshold.", exact=True).wait_for()
+    assert not page.locator("#events").is_visible()
 
 
 def test_microphone(page):

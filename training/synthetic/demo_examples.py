@@ -1,5 +1,6 @@
 """
-Make the example sounds of the demo from synthetic test clips, which are never used for training.
+Make the example sounds of the demo from synthetic test clips, which are never used for training, and from the examples
+of a word spotter.
 
     python -m training.synthetic.demo_examples --speech data/synthetic/speech_commands \\
         --music data/synthetic/magnatagatune
@@ -13,9 +14,11 @@ import soundfile
 
 from training.data import load_source
 
-FOLDER = Path(__file__).parents[2] / "spaces_demo" / "examples"
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "spaces_demo" / "examples"
 WORDS = ("left", "stop")
-SENTENCE = ("go", "up", "left", "down", "right", "on", "off", "stop")
+SPOTTER = ROOT / "model_cards" / "samplecnn-speech-commands-synthetic"
+SPOTTED_WORDS, PAUSE_SECONDS = ("left", "seven", "happy"), 0.8
 PIECE, PIECE_SECONDS = 1, 12
 
 
@@ -29,12 +32,20 @@ def main(argv: list[str] | None = None):
     words, rate = spoken_words(args.speech)
     for word in WORDS:
         soundfile.write(args.output_dir / f"{word}.flac", words[word][0], rate)
-    sentence = [words[word][i] for i, word in enumerate(SENTENCE)]  # a different voice per word
-    soundfile.write(args.output_dir / "eight_words.flac", np.concatenate(sentence), rate)
+    soundfile.write(args.output_dir / "three_words.flac", *three_words())
 
     piece = load_source("magnatagatune", args.music).splits["test"][PIECE]
     music, rate = soundfile.read(piece.path, always_2d=True)
     soundfile.write(args.output_dir / "music.ogg", music[: PIECE_SECONDS * rate].mean(1), rate)
+
+
+def three_words() -> tuple[np.ndarray, int]:
+    """Words with pauses between them: samples (samples,) and their sampling rate."""
+    pieces = []
+    for word in SPOTTED_WORDS:
+        samples, rate = soundfile.read(SPOTTER / "examples" / f"{word}.wav")
+        pieces += [np.zeros(round(PAUSE_SECONDS * rate)), samples]
+    return np.concatenate(pieces), rate
 
 
 def spoken_words(data_dir: str) -> tuple[dict[str, list[np.ndarray]], int]:
