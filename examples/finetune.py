@@ -126,7 +126,8 @@ def open_checkpoints(folder: Path, pretrained: str, splits: dict[str, list[Path]
     """The last checkpoint in a folder, which must be of the same network and files; None for a new folder."""
     run = json.dumps([pretrained, *(f"{split} {path}" for split, paths in splits.items() for path in paths)])
     record = folder / "run.json"
-    if folder.exists() and not (record.is_file() and record.read_text() == run):
+    is_same = record.is_file() and record.read_text() == run
+    if folder.exists() and get_last_checkpoint(folder) is not None and not is_same:
         sys.exit(f"error: {folder} holds the checkpoints of another run: remove it, or choose another output folder")
     folder.mkdir(parents=True, exist_ok=True)
     record.write_text(run)
@@ -187,4 +188,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")

@@ -116,9 +116,9 @@ def _check_arguments(format: str, dtype: str, calibration):
     if (format, dtype) == ("onnx", "bfloat16"):
         raise ValueError("onnxruntime does not compute bfloat16 on a CPU: export to OpenVINO")
     if (dtype == "int8") != (calibration is not None):
-        raise ValueError("int8 needs recordings, and only int8 does: give a folder of audio files, calibration=...")
+        raise ValueError("int8, and no other dtype, needs `calibration`: a folder of recordings")
     if calibration is not None and not Path(calibration).is_dir():
-        raise ValueError(f"there is no folder {calibration}: give a folder of audio files, calibration=...")
+        raise ValueError(f"there is no folder {calibration}: `calibration` must be a folder of recordings")
 
 
 def _metadata(model: SampleCNNForAudioClassification, extractor, precision: str) -> dict[str, str]:

@@ -1,13 +1,27 @@
-"""Suffixes of audio files, digests of models, and files and folders that appear only when they are complete."""
+"""Audio suffixes, locations and digests of models, and files and folders that appear only when they are complete."""
 
 import hashlib
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .text import one_line
+
 # What libsndfile reads and, with PyAV, .m4a, .aac and .webm.
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".opus", ".m4a", ".aac", ".webm")
+
+
+def check_location(model_id: str | os.PathLike):
+    """Raise `OSError` for the folder of a model that does not exist or lacks its JSON files."""
+    path = Path(model_id)
+    if path.is_dir():
+        for name in ("config.json", "preprocessor_config.json"):
+            if not (path / name).is_file():  # transformers would take the default configuration
+                raise OSError(one_line(f"{model_id} has no {name}: give the folder of a trained model"))
+    elif path.exists() or path.parent.is_dir() or path.is_absolute() or str(model_id).count("/") != 1:
+        raise OSError(one_line(f"there is no model in {model_id}: give the folder of a trained model, or a Hub id"))
 
 
 def model_digest(model: str | Path) -> str | None:

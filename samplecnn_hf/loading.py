@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from transformers.utils import logging
 
 from .feature_extraction_samplecnn import SampleCNNFeatureExtractor
+from .files import check_location
 from .modeling_samplecnn import SampleCNNForAudioClassification, SampleCNNModel
 from .text import one_line
 
@@ -34,7 +35,7 @@ LOADING_ERRORS = (
 @contextmanager
 def loading(model_id: str | os.PathLike) -> Iterator[None]:
     """Convert all errors of `from_pretrained` to an `OSError` whose message is one line."""
-    _check_location(model_id)
+    check_location(model_id)
     try:
         yield
     except LOADING_ERRORS as error:
@@ -130,17 +131,6 @@ def _load(model_id: str | os.PathLike, **config):
     if extractor.segment_length < model.config.min_samples:
         raise ValueError("segment_length in preprocessor_config.json is too short for the network")
     return model, extractor, faulty_keys
-
-
-def _check_location(model_id: str | os.PathLike):
-    """Raise `OSError` for a folder that does not exist or lacks its JSON files."""
-    path = Path(model_id)
-    if path.is_dir():
-        for name in ("config.json", "preprocessor_config.json"):
-            if not (path / name).is_file():  # transformers would take the default configuration
-                raise OSError(one_line(f"{model_id} has no {name}: give the folder of a trained model"))
-    elif path.exists() or path.parent.is_dir() or path.is_absolute() or str(model_id).count("/") != 1:
-        raise OSError(one_line(f"there is no model in {model_id}: give the folder of a trained model, or a Hub id"))
 
 
 @contextmanager

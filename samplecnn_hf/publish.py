@@ -17,6 +17,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from . import __version__
 from .model_folder import CARD, PublishError, check_model_folder, read_card
+from .runtime import Runtime
 
 
 def push_model(
@@ -58,6 +59,7 @@ def push_model(
     folder = Path(folder)
     files = {name: folder / name for name in check_model_folder(folder)}
     onnx = export_model(folder)
+    check_exports([path for path in files.values() if path.suffix == ".onnx" and path != onnx])
     files[onnx.relative_to(folder).as_posix()] = onnx
     files[CARD] = _card_for(folder, repo_id)
     return push_files(
@@ -69,6 +71,15 @@ def push_model(
         token=token,
         dry_run=dry_run,
     )
+
+
+def check_exports(paths: list[Path]):
+    """Raise `PublishError` for an exported file that is damaged, or that of an earlier model in its folder."""
+    for path in paths:
+        try:
+            Runtime(path)
+        except ValueError as error:
+            raise PublishError(f"{error}, or remove the file") from error
 
 
 def check_repo_id(repo_id: str):

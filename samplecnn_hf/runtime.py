@@ -63,9 +63,9 @@ class Runtime:
             raise ValueError(f"cannot load {path}: {' '.join(str(error).split())[:300]}") from error
         if missing := [name for name in METADATA if name not in metadata]:
             raise ValueError(f"{path} has no {', '.join(missing)}: export the model with `samplecnn export`")
-        source = metadata.get(SOURCE) if Path(model).is_dir() else None
-        if source is not None and source != model_digest(model):
-            raise ValueError(f"{path} is that of an earlier model in {model}: run `samplecnn export {model}` again")
+        folder = path.parent.parent  # of the model, if the file was not moved
+        if metadata.get(SOURCE) and (digest := model_digest(folder)) and metadata[SOURCE] != digest:
+            raise ValueError(f"{path} is that of an earlier model in {folder}: run `samplecnn export {folder}` again")
         self.labels = metadata["labels"]
         self.multi_label = metadata["problem_type"] == "multi_label_classification"
         self.thresholds = metadata["thresholds"]

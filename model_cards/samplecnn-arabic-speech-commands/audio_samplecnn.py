@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 SAMPLING_RATES = (1_000, 1_000_000)  # Hz
 SHORT_CLIPS = ("zero", "tile", "repeat")
 MAX_CHANNELS = 8  # 7.1 audio; a 2-D array with more rows and columns than this is a batch
-MAX_PEAK = 2**15  # of float samples, which should be in [-1, 1]; larger ones overflow in the network
+MAX_PEAK = 64  # of float samples, which should be in [-1, 1]; those of 16-bit integers are larger
 MAX_SEGMENT_LENGTH = 2**24  # samples: 12 minutes at 22,050 Hz
 BLOCK_SAMPLES = 2**20  # decoded (of all channels) or resampled at a time: 4 MiB
 MAX_SAMPLES = 2**28  # of a clip held in memory: 1 GiB, 3 hours at 22,050 Hz
@@ -265,16 +265,18 @@ def _num_frames(num_samples: int, channels: int, from_rate: float, to_rate: floa
     return num_samples // max(channels, math.ceil(to_rate / from_rate))
 
 
-def _resample(blocks: Iterable[np.ndarray], from_rate: float, to_rate: float) -> Iterator[np.ndarray]:
+def _resample(
+    blocks: Iterable[np.ndarray], from_rate: float, to_rate: float, name: str = "the audio"
+) -> Iterator[np.ndarray]:
     """Mix blocks (samples, channels) down and resample them; equal rates leave the samples unchanged."""
     resampler = soxr.ResampleStream(from_rate, to_rate, num_channels=1)
     for block in blocks:
-        yield resampler.resample_chunk(to_mono(block))
+        yield resampler.resample_chunk(to_mono(block, name))
     yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
 
 
-def to_mono(frames: np.ndarray) -> np.ndarray:
-    """Float or integer PCM (samples, channels) -> float32 (samples,)."""
+def to_mono(frames: np.ndarray, name: str = "the audio") -> np.ndarray:
+    """Float or integer PCM (samples, channels) -> float32 (samples,); `name` is that in errors."""
     if frames.dtype == np.uint8:  # unsigned PCM has its zero in the middle
         frames = (frames.astype(np.float32) - 128) / 128
     elif frames.dtype.kind == "i":
@@ -283,9 +285,9 @@ def to_mono(frames: np.ndarray) -> np.ndarray:
         mono = frames.astype(np.float32, copy=False).mean(axis=1)
     peak = np.abs(mono).max(initial=0)
     if not np.isfinite(peak):
-        raise ValueError("the audio holds NaN or infinite samples")
+        raise ValueError(f"{name} holds NaN or infinite samples")
     if peak > MAX_PEAK:
-        raise ValueError(f"float audio must be in [-1, 1]; got a sample of {peak:g}")
+        raise ValueError(f"float audio must be in [-1, 1]; got a sample of {peak:g}: divide 16-bit samples by 32768")
     return mono
 
 
@@ -305,7 +307,7 @@ def _read_file(file, to_rate: float, max_samples: int) -> Iterator[np.ndarray]:
                     for samples in (BLOCK_SAMPLES, max_samples)
                 )
                 _check_header(sound, name, longest)
-                yield from _resample(_read_blocks(sound, name, size, longest), sound.samplerate, to_rate)
+                yield from _resample(_read_blocks(sound, name, size, longest), sound.samplerate, to_rate, name)
                 if _is_truncated(sound):
                     raise ValueError(f"{name} is truncated after {sound.tell()} samples: copy it again")
     except soundfile.LibsndfileError as error:
@@ -334,7 +336,11 @@ def _read_blocks(sound: soundfile.SoundFile | ContainerFile, name: str, size: in
 
 
 def _check_header(sound: soundfile.SoundFile | ContainerFile, name: str, longest: int):
-    check_sampling_rate(sound.samplerate)
+    lowest, highest = SAMPLING_RATES
+    if not lowest <= sound.samplerate <= highest:
+        raise ValueError(f"{name} has a sampling rate of {sound.samplerate} Hz: convert it to 16,000 or 44,100 Hz")
+    if sound.frames == 0:
+        raise ValueError(f"{name} is empty: it has no samples")
     if sound.channels > MAX_CHANNELS:
         raise ValueError(f"{name} has {sound.channels} channels; a clip has at most {MAX_CHANNELS}")
     _check_length(sound.frames, name, longest)

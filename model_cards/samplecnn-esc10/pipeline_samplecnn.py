@@ -34,9 +34,9 @@ from .events_samplecnn import (
 from .feature_extraction_samplecnn import SampleCNNFeatureExtractor
 from .windows_samplecnn import timeline_logits
 
-PREPROCESS = ("sampling_rate", "on_error", "return_timestamps", "events", "hop_length_s")
 EVENTS = ("median_filter_s", "minimum_event_length_s", "minimum_event_gap_s")
-PARAMETERS = ("top_k", "threshold", "function_to_apply", *PREPROCESS, *EVENTS)
+PREPROCESS = ("sampling_rate", "on_error", "return_timestamps", "events", "hop_length_s", *EVENTS)
+PARAMETERS = ("top_k", "threshold", "function_to_apply", *PREPROCESS)
 ON_ERROR = ("raise", "return")
 GROUP_SAMPLES = 2**20  # of the segments per forward pass: 4 MiB
 
@@ -130,6 +130,8 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
         if isinstance(inputs, Sequence) and not isinstance(inputs, (str, bytes, bytearray, memoryview)):
             if len(inputs) == 0:
                 raise ValueError("there is no audio: the list of inputs is empty")
+            if isinstance(inputs[0], Real):
+                raise TypeError("a list is a batch of clips: pass the samples of one clip as an array")
             if not isinstance(inputs, list):  # transformers treats a tuple, or a column of `datasets`, as one input
                 return list(super().__call__((audio for audio in inputs), **kwargs))
         return super().__call__(inputs, **kwargs)
@@ -171,12 +173,21 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
         return minimum_scores(threshold, config.thresholds, len(config.labels))
 
     def preprocess(
-        self, inputs, sampling_rate=None, on_error="raise", return_timestamps=False, events=False, hop_length_s=None
+        self,
+        inputs,
+        sampling_rate=None,
+        on_error="raise",
+        return_timestamps=False,
+        events=False,
+        hop_length_s=None,
+        **event_options,
     ):
         """Yield an input's windows in groups; the last one contains the length in samples and the error, if any."""
         timeline = timeline_extractor(self.feature_extractor, hop_length_s) if return_timestamps or events else None
         if hop_length_s is not None and timeline is None:
             raise ValueError("hop_length_s needs return_timestamps=True or events=True: scores are those of segments")
+        if any(event_options.values()) and not events:
+            raise ValueError(f"{', '.join(event_options)} needs events=True")
         chunk, lengths, error = None, [], None
         try:
             for next_chunk in self._chunks(inputs, sampling_rate, timeline, lengths):

@@ -6,6 +6,8 @@ from typing import Annotated
 
 from typer import Argument
 
+from ..files import check_location
+
 Model = Annotated[str, Argument(metavar="MODEL", help="Folder or Hub id of a model.")]
 MAX_LABELS = 20  # listed
 
@@ -77,6 +79,7 @@ def _find(model: str, name: str) -> Path:
         if not (Path(model) / name).is_file():
             raise OSError(f"{model} has no {name}: give the folder of a trained model")
         return Path(model) / name
+    check_location(model)
     from transformers.utils import cached_file
 
     return Path(cached_file(model, name))

@@ -43,6 +43,13 @@ def classify_with_runtime(model: str, top_k: int, threshold: float | str | None)
     return answer
 
 
+def _check_device(device: str | None):
+    import torch
+
+    if device is not None and torch.device(device).type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"--device {device}: there is no CUDA device, or PyTorch was built without CUDA")
+
+
 def load_pipeline(model: str, device: str | None):
     """Load the pipeline of a model; errors are raised as an `OSError` of one line."""
     from ..loading import loading
@@ -50,6 +57,7 @@ def load_pipeline(model: str, device: str | None):
     from .hub import hide_loading
 
     hide_loading()
+    _check_device(device)
     with loading(model):
         return SampleCNNAudioClassificationPipeline.from_pretrained(model, device=device)
 
@@ -90,6 +98,7 @@ def embed_with_torch(model: str, device: str | None, timestamps: bool, hop_lengt
     from .hub import hide_loading
 
     hide_loading()
+    _check_device(device)
     encoder, extractor = load_encoder(model)
     if timestamps:
         extractor = timeline_extractor(extractor, hop_length_s)

@@ -124,8 +124,10 @@ def parse_threshold(threshold: str | None) -> float | str | None:
 
 def embed(
     paths: Paths,
-    model: Model,
-    output: Output = None,
+    model: Annotated[str, Option("--model", "-m", help="Folder or Hub id of a model.")],
+    output: Annotated[
+        str | None, Option("--output", "-o", help="File to write: .csv, .jsonl or .parquet (default: print JSON).")
+    ] = None,
     timestamps: Timestamps = False,
     hop_length_s: HopLength = None,
     device: Device = None,

@@ -68,6 +68,14 @@ def test_checkpoints_of_another_run_are_refused(tmp_path, pretrained, write_tone
         run(pretrained, tmp_path / "sounds", tmp_path / "mine")
 
 
+def test_a_run_that_failed_early_leaves_nothing_in_the_way(tmp_path, pretrained, write_tones, run, monkeypatch):
+    monkeypatch.setattr(finetune, "NUM_EPOCHS", 1)
+    write_tones(tmp_path / "sounds", 40)
+    with pytest.raises(OSError):
+        run(tmp_path / "nowhere", tmp_path / "sounds", tmp_path / "mine")
+    assert run(pretrained, tmp_path / "sounds", tmp_path / "mine")[0]["output"].endswith("mine")
+
+
 def test_a_class_without_training_files_is_refused(tmp_path, pretrained, write_tones, run):
     write_tones(tmp_path / "sounds" / "train", 10)
     write_tones(tmp_path / "sounds" / "validation", 2)

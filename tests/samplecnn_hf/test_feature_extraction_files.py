@@ -241,7 +241,8 @@ def test_decoding_holds_a_few_blocks_only(bomb):
 
 def test_max_samples_stops_the_reading(bomb, monkeypatch):
     read = []
-    monkeypatch.setattr(module, "to_mono", lambda block, to_mono=module.to_mono: read.append(block) or to_mono(block))
+    to_mono = module.to_mono
+    monkeypatch.setattr(module, "to_mono", lambda block, name: read.append(block) or to_mono(block, name))
     with pytest.raises(ValueError, match="too long: more than 0 minutes"):
         SampleCNNFeatureExtractor().to_waveform(bomb, max_samples=1000)
     assert len(read) <= 2

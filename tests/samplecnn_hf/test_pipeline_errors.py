@@ -115,6 +115,13 @@ def test_scores_that_are_not_finite_are_an_error(pipe, tone, batch_size):
     assert all("not finite" in answer["error"] for answer in answers)
 
 
+@pytest.mark.parametrize("name", ["median_filter_s", "minimum_event_gap_s", "minimum_event_length_s"])
+def test_options_of_events_need_events(pipe, tone, name):
+    with pytest.raises(ValueError, match=f"{name} needs events=True"):
+        pipe(tone, return_timestamps=True, **{name: 0.5})
+    assert pipe(tone, events=True, **{name: 0.5})["events"] is not None
+
+
 @pytest.mark.parametrize(
     "given, error, message",
     [
@@ -125,12 +132,13 @@ def test_scores_that_are_not_finite_are_an_error(pipe, tone, batch_size):
         (np.zeros(0), ValueError, "empty"),
         (np.full(100, np.nan), ValueError, "NaN"),
         (np.full(100, 1e36), ValueError, "1e\\+36"),
+        (np.array([100.0, -300.0]), ValueError, "divide 16-bit samples by 32768"),
         ([], ValueError, "list of inputs is empty"),
         ((), ValueError, "list of inputs is empty"),
         (None, TypeError, "NoneType"),
         (5, TypeError, "int"),
         ({}, ValueError, '"array"'),
-        ([0.1, 0.2], TypeError, "float"),
+        ([0.1, 0.2], TypeError, "a list is a batch of clips"),
         ("nowhere.wav", FileNotFoundError, "nowhere.wav"),
         (b"this is not audio", ValueError, "cannot be read as audio"),
     ],

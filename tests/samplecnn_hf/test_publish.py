@@ -6,6 +6,9 @@ import sys
 import pytest
 
 from samplecnn_hf import SampleCNNAudioClassificationPipeline
+from samplecnn_hf.export import export_model
+from samplecnn_hf.model_folder import PublishError
+from samplecnn_hf.publish import check_exports
 
 USE_SCRIPT = """
 import json
@@ -54,6 +57,14 @@ def test_pushed_model_is_used_without_the_package(folder, hub, online, write_ton
     answer = {item["label"]: item["score"] for item in json.loads(process.stdout.splitlines()[-1])}
     here = SampleCNNAudioClassificationPipeline(model=tiny_model, feature_extractor=tiny_extractor)
     assert answer == pytest.approx({item["label"]: item["score"] for item in here(file, top_k=None)}, abs=1e-5)
+
+
+def test_exports_of_an_earlier_model_are_refused(folder):
+    check_exports([export_model(folder)])
+    config = folder / "config.json"
+    config.write_text(config.read_text().replace('"dropout": 0.5', '"dropout": 0.4'))
+    with pytest.raises(PublishError, match="model.onnx is that of an earlier model in .* again, or remove the file"):
+        check_exports([folder / "onnx" / "model.onnx"])
 
 
 @pytest.fixture

@@ -196,7 +196,8 @@ def _check_created_by_run(path: Path, marked: bool):
 
 
 def _cannot_write(path: Path, error: Exception, advice: str) -> RecipeError:
-    return RecipeError(f"cannot write to {path}: {getattr(error, 'strerror', None) or error}; {advice}")
+    missing = f" ({error.filename})" if isinstance(error, FileNotFoundError) else ""
+    return RecipeError(f"cannot write to {path}: {getattr(error, 'strerror', None) or error}{missing}; {advice}")
 
 
 def _remove(path: Path):

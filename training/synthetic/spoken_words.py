@@ -107,6 +107,7 @@ def ensure_spoken_words(folder: Path, **options) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{folder.name}.lock")):
         if not folder.exists():
+            print(f"generating the words in {folder}", flush=True)
             write_spoken_words(folder, **options)
     made_with = folder / OPTIONS_FILE
     options |= {"words": list(options["words"]), "unknown_words": _digest(options["unknown_words"])}

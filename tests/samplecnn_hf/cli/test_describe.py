@@ -54,6 +54,11 @@ def test_info_shows_thresholds_and_exported_files(pretrained, capsys):
     )
 
 
+def test_info_about_a_missing_folder():
+    with pytest.raises(SystemExit, match="^error: there is no model in nowhere: give the folder of a trained model"):
+        cli.main(["info", "nowhere"])
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -102,10 +102,17 @@ def test_remote_files(folder, run, command):
     assert "Protocol not known: nothing" in run(command, "nothing://a.wav")[2]
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("command", ["classify", "embed"])
+def test_no_gpu(folder, run, command):
+    _, _, status = run(command, folder / "a.wav", "--device=cuda")
+    assert status.startswith("error: --device cuda: there is no CUDA device")
+
+
 def test_an_error_names_the_file(write_tone, run):
     rows, err, status = run("classify", write_tone("empty.wav", seconds=0))
     assert rows == [] and status == 1
-    assert err.splitlines()[0].startswith("error: ") and "empty.wav: the audio is empty" in err
+    assert err.splitlines()[0].startswith("error: ") and "empty.wav' is empty: it has no samples" in err
 
 
 @pytest.mark.parametrize("command", ["classify", "embed"])
