@@ -310,6 +310,8 @@ def _read_file(file, to_rate: float, max_samples: int) -> Iterator[np.ndarray]:
                 yield from _resample(_read_blocks(sound, name, size, longest), sound.samplerate, to_rate, name)
                 if _is_truncated(sound):
                     raise ValueError(f"{name} is truncated after {sound.tell()} samples: copy it again")
+                if sound.tell() == 0:
+                    raise ValueError(f"{name} is empty: it has no samples")
     except soundfile.LibsndfileError as error:
         raise ValueError(f"{name} cannot be read as audio (wav, flac, ogg or mp3): {error.error_string}") from error
 
@@ -339,8 +341,6 @@ def _check_header(sound: soundfile.SoundFile | ContainerFile, name: str, longest
     lowest, highest = SAMPLING_RATES
     if not lowest <= sound.samplerate <= highest:
         raise ValueError(f"{name} has a sampling rate of {sound.samplerate} Hz: convert it to 16,000 or 44,100 Hz")
-    if sound.frames == 0:
-        raise ValueError(f"{name} is empty: it has no samples")
     if sound.channels > MAX_CHANNELS:
         raise ValueError(f"{name} has {sound.channels} channels; a clip has at most {MAX_CHANNELS}")
     _check_length(sound.frames, name, longest)
