@@ -210,10 +210,10 @@ def is_number(value) -> bool:
     return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
-def check_sampling_rate(rate):
+def check_sampling_rate(rate, name: str = "sampling_rate"):
     lowest, highest = SAMPLING_RATES
     is_valid = is_number(rate) and lowest <= rate <= highest
-    require("sampling_rate", rate, is_valid, f"a number between {lowest} and {highest} Hz")
+    require(name, rate, is_valid, f"a number between {lowest} and {highest} Hz")
 
 
 def is_batch(raw_audio) -> bool:
@@ -287,7 +287,9 @@ def to_mono(frames: np.ndarray, name: str = "the audio") -> np.ndarray:
     if not np.isfinite(peak):
         raise ValueError(f"{name} holds NaN or infinite samples")
     if peak > MAX_PEAK:
-        raise ValueError(f"float audio must be in [-1, 1]; got a sample of {peak:g}: divide 16-bit samples by 32768")
+        raise ValueError(
+            f"{name} has a sample of {peak:g}; float audio must be in [-1, 1]: divide 16-bit samples by 32768"
+        )
     return mono
 
 
@@ -338,9 +340,7 @@ def _read_blocks(sound: soundfile.SoundFile | ContainerFile, name: str, size: in
 
 
 def _check_header(sound: soundfile.SoundFile | ContainerFile, name: str, longest: int):
-    lowest, highest = SAMPLING_RATES
-    if not lowest <= sound.samplerate <= highest:
-        raise ValueError(f"{name} has a sampling rate of {sound.samplerate} Hz: convert it to 16,000 or 44,100 Hz")
+    check_sampling_rate(sound.samplerate, f"the sampling rate of {name}")
     if sound.channels > MAX_CHANNELS:
         raise ValueError(f"{name} has {sound.channels} channels; a clip has at most {MAX_CHANNELS}")
     _check_length(sound.frames, name, longest)

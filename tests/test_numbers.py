@@ -200,6 +200,20 @@ def test_pages_of_experiments(path):
     assert f"({path.parent.name}/{name}.md)" in (path.parents[1] / "README.md").read_text()
 
 
+def test_comparisons_with_three_seeds():
+    text, folder = read("docs/experiments/README.md"), "docs/experiments/arabic_six_speakers"
+    blocks, tests = load(f"{folder}/figure_6.json")["tables"].values()
+    mean = {row["network"]: f"{100 * row['mean']:.1f}" for row in blocks}
+    assert f"({mean['se-8']} and {mean['basic-8']} %)" in text
+    assert f"({mean['rese2-8']} and {mean['res2-8']} %; p = {tests[2]['p']:.2f}" in text
+    by_res2, by_rese2 = (f"{100 * row['difference of means']:.0f}" for row in tests[:2])
+    assert f"by {by_rese2} and {by_res2} points (p = {tests[0]['p']:.3f} for both)" in text
+    inputs, words = load(f"{folder}/table_5.json")["tables"].values()
+    basic, plain_basic, se, plain_se = (f"{100 * row['mean']:.1f}" for row in inputs)
+    assert f"{plain_basic} instead of {basic} % (basic) and {plain_se} instead of {se} % (SE)" in text
+    assert all(row["plain - normalized"] < 0 for row in words)
+
+
 def test_what_the_checkpoints_show():
     text = read("docs/experiments/README.md")
     music, words = (
