@@ -67,6 +67,8 @@ def main(argv: list[str] | None = None):
     parser.add_argument("pretrained", type=Path, help="folder of a trained model")
     parser.add_argument("speech_commands", type=Path, help="folder of the unpacked archive")
     args = parser.parse_args(argv)
+    if not (args.pretrained / "results.json").is_file():
+        parser.error(f"{args.pretrained} has no results.json: give a folder that training/train.py wrote")
     base = without_local_paths(json.loads((args.pretrained / "results.json").read_text(encoding="utf-8")))
     with tempfile.TemporaryDirectory() as folder:
         words = Path(folder) / "words"

@@ -96,7 +96,7 @@ class SampleCNNSegmenter:
             num_samples += len(block)
             if num_samples > max_samples:
                 minutes = max_samples / self.sampling_rate / 60
-                raise ValueError(f"the clip is too long: more than {minutes:.0f} minutes")
+                raise ValueError(f"the clip is too long: cut it to {minutes:.0f} minutes or less")
         return np.concatenate(blocks)
 
     def to_blocks(

@@ -62,3 +62,9 @@ def test_run_returns_the_last_line_and_the_time(tmp_path):
     script.write_text("raise SystemExit('error: no such data')")
     with pytest.raises(SystemExit, match="error: no such data"):
         fine_tuning.run(str(script))
+
+
+def test_folder_without_results(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        fine_tuning.main([str(tmp_path), str(tmp_path)])
+    assert f"error: {tmp_path} has no results.json" in capsys.readouterr().err

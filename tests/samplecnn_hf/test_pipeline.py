@@ -323,3 +323,10 @@ def test_from_pretrained(tmp_path, tiny_model, tiny_extractor, tone, expected):
     for name in ("dtype", "torch_dtype"):
         pipe = SampleCNNAudioClassificationPipeline.from_pretrained(tmp_path, **{name: torch.bfloat16})
         assert pipe.model.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("name, value", [("sampling_rate", 16000), ("segment_length", 4374)])
+def test_network_and_extractor_fit(tiny_model, tiny_extractor, name, value):
+    setattr(tiny_extractor, name, value)
+    with pytest.raises(ValueError, match=rf"the model has {name}=\d+, the feature extractor {value}: they must be"):
+        SampleCNNAudioClassificationPipeline(model=tiny_model, feature_extractor=tiny_extractor)
