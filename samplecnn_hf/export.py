@@ -65,7 +65,8 @@ def export_model(
         model_id: Folder of a model with its feature extractor, or a Hub id.
         format: `"onnx"` or `"openvino"`.
         dtype: `"float32"`; `"bfloat16"` (OpenVINO only), which is computed on processors that have it; or `"int8"`:
-            8-bit weights and activations, scaled per channel and for recordings like those of `calibration`.
+            8-bit weights and activations, scaled per channel and for recordings like those of `calibration`; what is
+            not quantized is bfloat16 in OpenVINO files.
         calibration: Folder of audio files for `dtype="int8"`, searched with its subfolders. The agreement with float32
             on them, and the accuracy if the subfolders have the names of labels, are written beside the file as JSON.
         output: Path of the file; by default `onnx/model.onnx` or `openvino/model.xml` in the folder, with
@@ -87,20 +88,23 @@ def export_model(
     model, extractor = load_classifier(model_id)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / output.with_suffix(".onnx").name
-        precision = "bf16" if dtype == "bfloat16" else "f32"
+        precision = "bf16" if format == "openvino" and dtype != "float32" else "f32"  # what int8 leaves, too
         metadata = _metadata(model, extractor, precision) | {SOURCE: json.dumps(model_digest(model_id))}
         path.write_bytes(_export(model, extractor.segment_length, metadata))
         _compare(Runtime(path), model)
         if dtype == "int8":
-            from .quantization import quantize
+            from .quantization import CalibrationClips, quantization_report, quantize
 
-            report = quantize(path, Path(calibration))
+            original = Runtime(path)
+            clips = CalibrationClips(original, Path(calibration))
+            quantize(path, clips)
         if format == "openvino":
             path = _convert_to_openvino(path, metadata)
         if (format, dtype) != ("onnx", "float32"):
             _compare(Runtime(path), model, tolerance=TOLERANCE if dtype == "float32" else math.inf)
         output.parent.mkdir(parents=True, exist_ok=True)
         if dtype == "int8":
+            report = quantization_report(original, Runtime(path), clips)
             write_file(output.with_suffix(".json"), json.dumps(report, indent=2) + "\n")
         if format == "openvino":
             output.unlink(missing_ok=True)  # if interrupted here, there is no model instead of one with other weights

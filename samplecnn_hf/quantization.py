@@ -1,4 +1,4 @@
-"""Static quantization of an exported network to 8-bit integers, for `samplecnn_hf.export`."""
+"""Static quantization of an exported network to 8-bit integers and its accuracy, for `samplecnn_hf.export`."""
 
 from itertools import islice
 from pathlib import Path
@@ -42,29 +42,16 @@ def _inputs(segments: np.ndarray) -> dict[str, np.ndarray]:
     return {"input_values": segments[None], "attention_mask": np.ones((1, len(segments)), np.int64)}
 
 
-def quantize(path: Path, folder: Path) -> dict:
+def quantize(path: Path, clips: CalibrationClips):
     """
-    Replace a float32 ONNX file by one with 8-bit convolutions, and measure the difference.
+    Replace a float32 ONNX file by one with 8-bit convolutions.
 
     Weights have a scale per output channel, feature maps one per layer. The first convolution, of the waveform itself,
-    and the dense layers remain in float32; they are a hundredth of the work.
-
-    Args:
-        path: ONNX file of `samplecnn_hf.export`.
-        folder: Folder of recordings.
-
-    Returns:
-        The numbers of clips and segments; the share of clips with the same top label; the largest and the mean
-        difference of their probabilities; and, if all subfolders have names of labels, the accuracies.
-
-    Raises:
-        ValueError: The folder has no audio files, or one that cannot be read.
+    and the dense layers are not quantized; they are a hundredth of the work.
     """
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    original = Runtime(path)
-    clips = CalibrationClips(original, folder)
     prepared, quantized = path.with_suffix(".prepared.onnx"), path.with_suffix(".quantized.onnx")
     quant_pre_process(path, prepared, skip_symbolic_shape=True)  # folds batch norms
     quantize_static(
@@ -81,9 +68,7 @@ def quantize(path: Path, folder: Path) -> dict:
         extra_options={"CalibMovingAverage": True},  # one loud clip does not determine a scale
     )
     _copy_metadata(path, quantized)
-    report = _compare(original, Runtime(quantized), clips)
     quantized.replace(path)
-    return report
 
 
 def _first_convolution(path: Path) -> str:
@@ -101,7 +86,14 @@ def _copy_metadata(source: Path, target: Path):
     onnx.save(model, target)
 
 
-def _compare(original: Runtime, quantized: Runtime, clips: CalibrationClips) -> dict:
+def quantization_report(original: Runtime, quantized: Runtime, clips: CalibrationClips) -> dict:
+    """
+    Compare two runtimes of a network on clips.
+
+    Returns:
+        The numbers of clips and segments; the share of clips with the same top label; the largest and the mean
+        difference of their probabilities; and, if all subfolders have names of labels, the accuracies.
+    """
     expected, scores = (
         np.stack([runtime.probabilities(runtime.outputs(*_inputs(clip).values())[0][0]) for clip in clips.clips])
         for runtime in (original, quantized)
