@@ -1,5 +1,5 @@
 """
-Time and memory of preparing a data set on one core, compared with librosa and with decoding and resampling alone.
+Time and memory of preparing a dataset on one core, compared with librosa and with decoding and resampling alone.
 
     pip install librosa resampy
     python -m benchmarks.preparation          # writes benchmarks/results/preparation.json

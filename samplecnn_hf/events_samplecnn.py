@@ -18,10 +18,10 @@ def timeline_extractor(extractor, hop_length_s: float | None = None):
     """
     Copy a feature extractor so that its segments are the windows of a timeline.
 
-    They cover the whole audio (`max_segments` is ignored), every `hop_length_s` seconds; by default, every hop of the
-    extractor. The hop is rounded to a multiple of 3^k samples with the largest k that changes it by at most 2 %:
-    such windows share the frames of the lowest layers (`windows_samplecnn.py`). Windows that are normalized one by one
-    (`do_normalize`) share nothing, so their hops are rounded to samples.
+    They cover the whole audio (`max_segments` and `drop_last` are ignored), every `hop_length_s` seconds; by default,
+    every hop of the extractor. The hop is rounded to a multiple of 3^k samples with the largest k that changes it by
+    at most 2 %: such windows share the frames of the lowest layers (`windows_samplecnn.py`). Windows that are
+    normalized one by one (`do_normalize`) share nothing, so their hops are rounded to samples.
 
     Args:
         extractor: A `SampleCNNFeatureExtractor`.
@@ -34,7 +34,7 @@ def timeline_extractor(extractor, hop_length_s: float | None = None):
         ValueError: The hop is not positive, or longer than a segment.
     """
     extractor = copy.copy(extractor)
-    extractor.max_segments = None
+    extractor.max_segments, extractor.drop_last = None, False
     longest, rate = extractor.segment_length, extractor.sampling_rate
     if hop_length_s is None:
         extractor.hop_length = extractor.hop_length or longest
@@ -127,7 +127,7 @@ def minimum_scores(threshold: float | str | None, thresholds: list[float] | None
         return [threshold] * num_labels
     if thresholds is None:
         raise ValueError(
-            "this model has no tuned thresholds, which multi-label models and word spotters have: give a number"
+            "this model has no tuned thresholds, which multi-label models and keyword spotters have: give a number"
         )
     if len(thresholds) != num_labels:
         raise ValueError(f"config.thresholds has {len(thresholds)} values for {num_labels} labels: tune them again")

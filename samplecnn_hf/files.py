@@ -13,6 +13,12 @@ from .text import one_line
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".opus", ".m4a", ".aac", ".webm")
 
 
+def is_audio(path: str | os.PathLike) -> bool:
+    """Whether a file that is not hidden has one of `AUDIO_SUFFIXES`."""
+    name = os.path.basename(path)
+    return name.lower().endswith(AUDIO_SUFFIXES) and not name.startswith(".")
+
+
 def check_location(model_id: str | os.PathLike):
     """Raise `OSError` for the folder of a model that does not exist or lacks its JSON files."""
     path = Path(model_id)

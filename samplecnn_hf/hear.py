@@ -71,7 +71,7 @@ def get_timestamp_embeddings(audio: torch.Tensor, model: HearModel) -> tuple[tor
     _check(audio)
     timeline = timeline_extractor(model.feature_extractor, HOP_SECONDS)
     length, hop_length = timeline.segment_length, timeline.hop_length
-    network = OverlappingWindows(model.samplecnn, None if timeline.do_normalize else hop_length)
+    network = OverlappingWindows(model.samplecnn, timeline)
     padded = F.pad(audio, (length // 2, length - length // 2), value=timeline.padding_value)
     size, embeddings = max(1, GROUP_SAMPLES // length), []
     for windows in padded.unfold(1, length, hop_length):

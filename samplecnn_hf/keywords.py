@@ -4,7 +4,7 @@ from collections import deque
 
 import numpy as np
 
-from .events_samplecnn import reaches
+from .events_samplecnn import minimum_scores, reaches
 
 NO_KEYWORD = ("_silence_", "_unknown_")  # labels that are never detected
 HOP_SECONDS = 0.25
@@ -46,28 +46,26 @@ class KeywordDetector:
     Args:
         config: The configuration of the model: its labels and `thresholds`.
         hop_length_s: Seconds between two rows.
-        threshold: Lowest score of all keywords; by default `config.thresholds`.
+        threshold: Lowest score of all keywords; by default (or with `"tuned"`) `config.thresholds`.
         smoothing_s: Time over which the scores of each label are averaged, rounded to windows; against detections of
             a single window. None by default.
         refractory_s: Minimum time between two detections.
 
     Raises:
-        ValueError: There is no threshold, a time is negative, or the model has no keywords.
+        ValueError: There is no valid threshold, a time is negative, or the model has no keywords.
     """
 
     def __init__(
         self,
         config,
         hop_length_s: float = HOP_SECONDS,
-        threshold: float | None = None,
+        threshold: float | str | None = None,
         smoothing_s: float = 0.0,
         refractory_s: float = REFRACTORY_SECONDS,
     ):
-        if threshold is None and len(config.thresholds or ()) != config.num_labels:
-            raise ValueError("the model has no tuned thresholds: pass threshold=..., a number from 0 to 1")
         if min(smoothing_s, refractory_s) < 0:
             raise ValueError(f"times must not be negative; got {smoothing_s=} and {refractory_s=}")
-        thresholds = config.thresholds if threshold is None else [threshold] * config.num_labels
+        thresholds = minimum_scores("tuned" if threshold is None else threshold, config.thresholds, config.num_labels)
         pairs = zip(config.labels, thresholds, strict=True)
         self.thresholds = {label: value for label, value in pairs if label not in NO_KEYWORD}
         if not self.thresholds:

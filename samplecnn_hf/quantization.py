@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .files import AUDIO_SUFFIXES
+from .files import AUDIO_SUFFIXES, is_audio
 from .runtime import Runtime
 
 MAX_CLIPS, MAX_SEGMENTS_PER_CLIP = 256, 4
@@ -16,7 +16,7 @@ class CalibrationClips:
     """Segments of the recordings in a folder, in the way of onnxruntime's `CalibrationDataReader`."""
 
     def __init__(self, runtime: Runtime, folder: Path):
-        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+        files = sorted(filter(is_audio, folder.rglob("*")))
         if not files:
             raise ValueError(f"there are no audio files ({', '.join(AUDIO_SUFFIXES)}) in {folder}")
         self.files = files[:: -(-len(files) // MAX_CLIPS)]  # spread over all subfolders
@@ -27,7 +27,7 @@ class CalibrationClips:
         segmenter = runtime.segmenter
         segments = segmenter.segment_blocks(segmenter.to_blocks(file))
         segments = np.stack(list(islice(segments, MAX_SEGMENTS_PER_CLIP)))
-        return segmenter.normalize(segments).astype(np.float32, copy=False)
+        return segmenter.normalize(segments)
 
     def rewind(self):
         segments = np.concatenate(self.clips)

@@ -63,7 +63,7 @@ class Runtime:
             raise ValueError(f"cannot load {path}: {' '.join(str(error).split())[:300]}") from error
         if missing := [name for name in METADATA if name not in metadata]:
             raise ValueError(f"{path} has no {', '.join(missing)}: export the model with `samplecnn export`")
-        folder = path.parent.parent  # of the model, if the file was not moved
+        folder = path.absolute().parent.parent  # of the model, if the file was not moved
         if metadata.get(SOURCE) and (digest := model_digest(folder)) and metadata[SOURCE] != digest:
             raise ValueError(f"{path} is that of an earlier model in {folder}: run `samplecnn export {folder}` again")
         self.labels = metadata["labels"]
@@ -120,7 +120,7 @@ class Runtime:
         return np.concatenate([self._logits(np.stack(group)) for group in _groups(segments, size)])
 
     def _logits(self, segments: np.ndarray) -> np.ndarray:
-        segments = self.segmenter.normalize(segments).astype(np.float32, copy=False)[None]
+        segments = self.segmenter.normalize(segments)[None]
         return self.outputs(segments, np.ones(segments.shape[:2], np.int64))[1][0]
 
     def outputs(self, input_values: np.ndarray, attention_mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

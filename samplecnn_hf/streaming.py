@@ -5,9 +5,16 @@ import soxr
 import torch
 
 from .audio_samplecnn import MAX_CHANNELS, check_dtype, check_sampling_rate, to_mono
-from .events_samplecnn import select_labels, timeline_extractor, window_timestamps
+from .events_samplecnn import (
+    EventDetector,
+    check_top_k,
+    event_thresholds,
+    select_labels,
+    timeline_extractor,
+    window_timestamps,
+)
 from .feature_extraction_samplecnn import SampleCNNFeatureExtractor
-from .keywords import HOP_SECONDS
+from .keywords import HOP_SECONDS, KeywordDetector, is_spotter
 from .modeling_samplecnn import SampleCNNForAudioClassification
 from .pipeline_samplecnn import GROUP_SAMPLES
 from .windows_samplecnn import timeline_logits
@@ -39,7 +46,7 @@ class SampleCNNStream:
             compute the row comes on top.
 
     Raises:
-        ValueError: The hop or the sampling rate is invalid.
+        ValueError: The hop, the sampling rate or `top_k` is invalid.
     """
 
     def __init__(
@@ -50,6 +57,7 @@ class SampleCNNStream:
         sampling_rate: float | None = None,
         top_k: int | None = None,
     ):
+        check_top_k(top_k)
         self.model, self.top_k = model, top_k
         self.timeline = timeline_extractor(feature_extractor, hop_length_s)
         self.hop_length_s = self.timeline.hop_length / self.timeline.sampling_rate
@@ -132,3 +140,36 @@ def _to_frames(chunk) -> np.ndarray:
         )
     check_dtype(frames)
     return frames
+
+
+class _WordDetector:
+    """`KeywordDetector` with the interface of `EventDetector`."""
+
+    def __init__(self, config, hop_length_s: float, threshold: float | str | None):
+        self._detect = KeywordDetector(config, hop_length_s, threshold)
+
+    def __call__(self, row: dict) -> list[dict]:
+        detection = self._detect(row)
+        return [] if detection is None else [detection]
+
+    def finish(self):
+        """Nothing to do: the event of a word is its window."""
+
+
+def create_detector(config, hop_length_s: float, threshold: float | str | None = None):
+    """
+    Create the detector for the rows of live sound.
+
+    Args:
+        config: The configuration of the model.
+        hop_length_s: Seconds between two rows.
+        threshold: Minimum score of all labels; by default (or with `"tuned"`) `config.thresholds`, or 0.5 for a model
+            that does not spot keywords and has none.
+
+    Returns:
+        Called with a row, it returns the keywords in it or, unless the model spots keywords, the events that start
+        with it. `finish()` ends the events that last.
+    """
+    if is_spotter(config):
+        return _WordDetector(config, hop_length_s, threshold)
+    return EventDetector(config.labels, event_thresholds(config, threshold), MIN_GAP_SECONDS)

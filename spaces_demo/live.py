@@ -9,10 +9,9 @@ import numpy as np
 
 from audio import Microphone, read_chunk, user_error
 from models import EVENTS_TABLE, Classifier, Models, by_label, events_table
-from samplecnn_hf import KeywordDetector, SampleCNNConfig, SampleCNNStream
-from samplecnn_hf.events_samplecnn import EventDetector
+from samplecnn_hf import SampleCNNStream
 from samplecnn_hf.keywords import HOP_SECONDS
-from samplecnn_hf.streaming import MIN_GAP_SECONDS
+from samplecnn_hf.streaming import create_detector
 
 CHUNK_SECONDS = 0.5
 MAX_VISITORS = 4
@@ -33,20 +32,6 @@ INTRODUCTION = (
 )
 
 
-class WordDetector:
-    """`KeywordDetector` with the interface of `EventDetector`."""
-
-    def __init__(self, config: SampleCNNConfig, hop_length_s: float):
-        self.detect = KeywordDetector(config, hop_length_s)
-
-    def __call__(self, row: dict) -> list[dict]:
-        detection = self.detect(row)
-        return [] if detection is None else [detection]
-
-    def finish(self):
-        """Nothing to do: the event of a word is its window."""
-
-
 class Recording:
     """A visitor's recording in progress, in constant memory."""
 
@@ -58,11 +43,7 @@ class Recording:
             self.stream = SampleCNNStream(classifier.model, classifier.extractor, hop_length_s, sampling_rate)
         except ValueError as error:
             raise user_error(str(error)) from error
-        config = classifier.model.config
-        if classifier.is_spotter:
-            self.track = WordDetector(config, self.stream.hop_length_s)
-        else:
-            self.track = EventDetector(config.labels, classifier.thresholds, MIN_GAP_SECONDS)
+        self.detect = create_detector(classifier.model.config, self.stream.hop_length_s)
         self.scores, self.events, self.seconds, self.computing = {}, deque(maxlen=SHOWN_EVENTS), 0.0, 0.0
 
     def push(self, samples: np.ndarray):
@@ -78,11 +59,11 @@ class Recording:
     def end(self):
         """Classify the last windows, which are incomplete."""
         self._add(self.stream.flush())
-        self.track.finish()
+        self.detect.finish()
 
     def _add(self, rows: list[dict]):
         for row in rows:
-            self.events.extend(self.track(row))
+            self.events.extend(self.detect(row))
             self.scores = by_label(row["scores"])
 
     def status(self) -> str:

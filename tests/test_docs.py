@@ -38,7 +38,7 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").g
 NEEDS = {
     "GPUs": "several GPUs",
     "cluster": "several machines",
-    "data": "a data set that is not part of the repository",
+    "data": "a dataset that is not part of the repository",
     "hub": "an account on the Hub and its token",
     "microphone": "a microphone",
     "minutes": "minutes of training",

@@ -1,5 +1,5 @@
 """
-Download one of the paper's data sets, in the layout that `--source` reads.
+Download one of the paper's datasets, in the layout that `--source` reads.
 
     python -m training.download speech_commands --data_dir data/speech_commands_v0.02
 
@@ -23,13 +23,13 @@ from training.errors import errors_in_one_line
 
 def main(argv: list[str] | None = None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data_set", choices=DOWNLOADS, help="data set to download; see above")
-    parser.add_argument("--data_dir", type=Path, required=True, help="new folder for the data set")
+    parser.add_argument("dataset", choices=DOWNLOADS, help="dataset to download; see above")
+    parser.add_argument("--data_dir", type=Path, required=True, help="new folder for the dataset")
     args = parser.parse_args(argv)
     with errors_in_one_line("run the same command again to resume"):
-        download(args.data_set, args.data_dir)
-    print(DOWNLOADS[args.data_set].by_hand.format(data_dir=args.data_dir), end="")
-    print(json.dumps({"data_set": args.data_set, "data_dir": str(args.data_dir)}))
+        download(args.dataset, args.data_dir)
+    print(DOWNLOADS[args.dataset].by_hand.format(data_dir=args.data_dir), end="")
+    print(json.dumps({"dataset": args.dataset, "data_dir": str(args.data_dir)}))
 
 
 if __name__ == "__main__":

@@ -22,9 +22,9 @@ def main(argv: list[str] | None = None):
     parser.add_argument(
         "--source",
         required=True,
-        help=f"kind of data set: {', '.join(sorted(SOURCES))}; or folder-foldN, to evaluate on fold N of a folder",
+        help=f"kind of dataset: {', '.join(sorted(SOURCES))}; or folder-foldN, to evaluate on fold N of a folder",
     )
-    parser.add_argument("--data_dir", required=True, help="folder of the data set; for hub, its id on the Hub")
+    parser.add_argument("--data_dir", required=True, help="folder of the dataset; for hub, its id on the Hub")
     parser.add_argument("--split", default="test", help="train, validation or test (default: %(default)s)")
     parser.add_argument("--batch_size", type=int, default=8, help="clips per batch (default: %(default)s)")
     parser.add_argument("--cache_dir", help="folder for the decoded clips (default: in the cache of `datasets`)")

@@ -19,7 +19,7 @@ def paper_score(source_name: str, variant: str, model_kwargs: dict, do_normalize
 
 
 def check_paper_counts(source_name: str, clips: Mapping[str, Sized]) -> None:
-    """Check that a data set of Table I has the paper's number of clips per split; other data sets pass.
+    """Check that a dataset of Table I has the paper's number of clips per split; other datasets pass.
 
     Args:
         source_name: a key of `training.data.SOURCES`.

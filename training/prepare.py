@@ -1,5 +1,5 @@
 """
-Decode a data set into memory-mapped shards before training. (train.py does this if necessary.)
+Decode a dataset into memory-mapped shards before training. (train.py does this if necessary.)
 
     python -m training.prepare magnatagatune --data_dir data/magnatagatune
 
@@ -20,8 +20,8 @@ from training.errors import errors_in_one_line
 
 def main(argv: list[str] | None = None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", choices=sorted(SOURCES), help="kind of data set")
-    parser.add_argument("--data_dir", required=True, help="folder of the data set; for hub, its id on the Hub")
+    parser.add_argument("source", choices=sorted(SOURCES), help="kind of dataset")
+    parser.add_argument("--data_dir", required=True, help="folder of the dataset; for hub, its id on the Hub")
     parser.add_argument("--cache_dir", help="folder for the shards (default: in the cache of `datasets`)")
     parser.add_argument(
         "--sampling_rate",

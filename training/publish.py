@@ -1,5 +1,5 @@
 """
-Upload the demo or a prepared data set to the Hub. (`samplecnn push` uploads a model.)
+Upload the demo or a prepared dataset to the Hub. (`samplecnn push` uploads a model.)
 
     python -m training.publish space USER/NAME --models USER/NAME
     python -m training.publish space USER/NAME --static
@@ -82,11 +82,11 @@ def main(argv: list[str] | None = None):
     space.set_defaults(run=_push_space)
 
     dataset = commands.add_parser(
-        "dataset", help="upload a data set", description="Decode a data set and upload its usable clips to the Hub."
+        "dataset", help="upload a dataset", description="Decode a dataset and upload its usable clips to the Hub."
     )
-    dataset.add_argument("source", choices=sorted(SOURCES), help="kind of data set")
+    dataset.add_argument("source", choices=sorted(SOURCES), help="kind of dataset")
     _add_hub_arguments(dataset)
-    dataset.add_argument("--data_dir", required=True, help="folder of the data set; for hub, its id on the Hub")
+    dataset.add_argument("--data_dir", required=True, help="folder of the dataset; for hub, its id on the Hub")
     dataset.add_argument("--license", required=True, help="license of the data, such as cc-by-4.0")
     dataset.add_argument(
         "--sampling_rate",

@@ -22,8 +22,8 @@ from training.options import Limits, check_options, option, parse_arguments, rea
 from training.synthetic.sources import SYNTHETIC_SOURCES, ensure_synthetic_data
 
 ROOT = Path(__file__).parents[1]
-# Options that may change when a run is resumed: the weights do not depend on them.
 DEFAULT_LICENSE = "apache-2.0"
+# Options that may change when a run is resumed: the weights do not depend on them.
 MAY_CHANGE = {"recipe", "output_dir", "overwrite", "resume", "cache_dir", "threads", "paper_counts"}
 MAY_CHANGE |= {"license", "data_license", "language"}
 # Options of the feature extractor, and all that a pretrained network decides.
@@ -44,9 +44,9 @@ class Recipe:
     recipe: str | None = option(None, "YAML file with any of the fields below; the command line overrides it.")
 
     # Data and output
-    source: str = option("folder", "Kind of data set: folder for your own; docs/data.md lists the others.")
-    data_dir: str | None = option(None, "Folder of the data set; for the source hub, its id on the Hub.")
-    synthetic: bool = option(False, "Generate a small synthetic data set instead of the real one, and train on it.")
+    source: str = option("folder", "Kind of dataset: folder for your own; docs/data.md lists the others.")
+    data_dir: str | None = option(None, "Folder of the dataset; for the source hub, its id on the Hub.")
+    synthetic: bool = option(False, "Generate a small synthetic dataset instead of the real one, and train on it.")
     paper_counts: bool = option(False, "Require the paper's number of clips per split (Table I).")
     cache_dir: str | None = option(None, "Folder for the decoded clips; by default in the cache of `datasets`.")
     output_dir: str | None = option(None, "Output folder for the trained model.")
@@ -56,7 +56,7 @@ class Recipe:
     license: str | None = option(
         None, "License of the weights, as a license id of the Hub; by default the pretrained model's, or apache-2.0."
     )
-    data_license: str | None = option(None, "License of the data; by default the known license of the data set.")
+    data_license: str | None = option(None, "License of the data; by default the known license of the dataset.")
     language: str | None = option(None, "Language code of speech data for the model card, such as ar.")
 
     # Network
@@ -146,6 +146,9 @@ class Recipe:
     equalizer: Annotated[float, Limits(0, 100)] = option(
         0.0, "Maximum gain in dB, in either direction, of a random filter with a smooth frequency response."
     )
+    phase: Annotated[float, Limits(0, 1)] = option(
+        0.0, "Maximum phase shift, as a fraction of half a cycle, of a random filter with a smooth phase response."
+    )
     gain: Annotated[float, Limits(0, 100)] = option(0.0, "Maximum change of level in dB, in either direction.")
     noise: Annotated[float, Limits(0, 1)] = option(
         0.0, "Probability of adding noise (background recordings, otherwise white to brown) at 5 to 40 dB SNR."
@@ -165,7 +168,7 @@ class Recipe:
     @classmethod
     def load(cls, path: str | Path | None = None, **changes) -> "Recipe":
         """
-        Read a YAML file and override some of its fields.
+        Read a YAML file and override some of its fields; given `model_kwargs` are added to the file's.
 
         On synthetic data the number of epochs is limited, because the recipes are for larger data, unless `num_epochs`
         is given.
@@ -177,11 +180,14 @@ class Recipe:
         Raises:
             RecipeError: a file that cannot be read, an unknown field, an invalid value or a missing required field.
         """
-        values = ({} if path is None else read_yaml(cls, str(path)) | {"recipe": str(path)}) | changes
+        in_file = {} if path is None else read_yaml(cls, str(path)) | {"recipe": str(path)}
+        values = in_file | changes
         fixed = [name for name in FROM_PRETRAINED if name in changes]
         if values.get("pretrained") is not None and fixed:
             raise RecipeError(f"--pretrained brings its own network and input: do not pass --{' and --'.join(fixed)}")
-        if "pretrained" in changes and "model_kwargs" not in changes:
+        if changes.get("pretrained") is None:
+            values["model_kwargs"] = in_file.get("model_kwargs", {}) | changes.get("model_kwargs", {})
+        elif "model_kwargs" not in changes:
             values.pop("model_kwargs", None)  # of the file's network
         recipe = cls(**values)
         if recipe.synthetic and "num_epochs" not in changes:
@@ -276,7 +282,7 @@ class Recipe:
             setattr(self, name, getattr(extractor, name))
 
     def load_source(self) -> Source:
-        """The data set; with `synthetic` it is generated first, unless it is there already. Raises `DataError`."""
+        """The dataset; with `synthetic` it is generated first, unless it is there already. Raises `DataError`."""
         if self.synthetic:
             ensure_synthetic_data(self.source, Path(self.data_dir))
         return load_source(self.source, self.data_dir)

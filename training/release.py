@@ -209,8 +209,8 @@ def main(argv: list[str] | None = None):
     checking = commands.add_parser("check", help="compute the scores of the card again")
     checking.add_argument("folder", type=Path, help="folder of a model")
     checking.add_argument("--data_dir", help="folder of the data (default: that of the run)")
-    checking.add_argument("--recordings", help="folder of the recordings of a word spotter")
-    checking.add_argument("--background", help="folder of the background of a word spotter")
+    checking.add_argument("--recordings", help="folder of the recordings of a keyword spotter")
+    checking.add_argument("--background", help="folder of the background of a keyword spotter")
     args = parser.parse_args(argv)
     disable_progress_bar()  # while weights are loaded
     with errors_in_one_line():

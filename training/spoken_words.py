@@ -1,5 +1,5 @@
 """
-Make a word spotter without recordings: synthetic voices say the words, and a network is trained on them.
+Make a keyword spotter without recordings: synthetic voices say the words, and a network is trained on them.
 
     python -m training.spoken_words --words "marvin, stop, bonjour" --language en --output_dir runs/my_words
 

@@ -1,5 +1,5 @@
 """
-Train SampleCNN on a data set and write a model folder that is ready for the Hub.
+Train SampleCNN on a dataset and write a model folder that is ready for the Hub.
 
     accelerate launch training/train.py --recipe training/recipes/speech_commands/modern.yaml \\
         --data_dir data/speech_commands_v0.02 --output_dir runs/speech_commands
@@ -7,7 +7,7 @@ Train SampleCNN on a data set and write a model folder that is ready for the Hub
 - Runs on a CPU or on one or several GPUs with Accelerate. GPU training is untested.
 - `--resume` continues an interrupted run, with the same weights as an uninterrupted one (on a CPU).
 - The output folder is created when the run is complete.
-- `--synthetic` generates a small data set in the layout of the real one, and trains on it.
+- `--synthetic` generates a small dataset in the layout of the real one, and trains on it.
 """
 
 from accelerate import Accelerator

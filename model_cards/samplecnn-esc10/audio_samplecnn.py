@@ -10,7 +10,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from itertools import chain
 from types import SimpleNamespace
@@ -96,7 +96,7 @@ class SampleCNNSegmenter:
             num_samples += len(block)
             if num_samples > max_samples:
                 minutes = max_samples / self.sampling_rate / 60
-                raise ValueError(f"the clip is too long: more than {minutes:.0f} minutes")
+                raise ValueError(f"the clip is too long: cut it to {minutes:.0f} minutes or less")
         return np.concatenate(blocks)
 
     def to_blocks(
@@ -293,8 +293,29 @@ def to_mono(frames: np.ndarray, name: str = "the audio") -> np.ndarray:
     return mono
 
 
+def read_sampling_rate(file) -> int:
+    """Sampling rate in Hz of an audio file (path, content or binary file object). Raises as `to_waveform`."""
+    with _open_sound(file) as (sound, _):
+        return sound.samplerate
+
+
 def _read_file(file, to_rate: float, max_samples: int) -> Iterator[np.ndarray]:
     """Yield an audio file (path, content or binary file object) as blocks of mono float32 at `to_rate`."""
+    with _open_sound(file) as (sound, name):
+        size, longest = (
+            _num_frames(samples, sound.channels, sound.samplerate, to_rate) for samples in (BLOCK_SAMPLES, max_samples)
+        )
+        _check_header(sound, name, longest)
+        yield from _resample(_read_blocks(sound, name, size, longest), sound.samplerate, to_rate, name)
+        if _is_truncated(sound):
+            raise ValueError(f"{name} is truncated after {sound.tell()} samples: copy it again")
+        if sound.tell() == 0:
+            raise ValueError(f"{name} is empty: it has no samples")
+
+
+@contextmanager
+def _open_sound(file) -> Iterator[tuple[soundfile.SoundFile | ContainerFile, str]]:
+    """An opened audio file, and its name for error messages. Errors of libsndfile become a `ValueError`."""
     name, opened = _open(file)
     try:
         with opened as source:
@@ -304,16 +325,7 @@ def _read_file(file, to_rate: float, max_samples: int) -> Iterator[np.ndarray]:
             # Without the file's name: soundfile would trust the suffix .raw.
             source = SimpleNamespace(read=source.read, seek=source.seek, tell=source.tell)
             with ContainerFile(source, container, name) if container else soundfile.SoundFile(source) as sound:
-                size, longest = (
-                    _num_frames(samples, sound.channels, sound.samplerate, to_rate)
-                    for samples in (BLOCK_SAMPLES, max_samples)
-                )
-                _check_header(sound, name, longest)
-                yield from _resample(_read_blocks(sound, name, size, longest), sound.samplerate, to_rate, name)
-                if _is_truncated(sound):
-                    raise ValueError(f"{name} is truncated after {sound.tell()} samples: copy it again")
-                if sound.tell() == 0:
-                    raise ValueError(f"{name} is empty: it has no samples")
+                yield sound, name
     except soundfile.LibsndfileError as error:
         raise ValueError(f"{name} cannot be read as audio (wav, flac, ogg or mp3): {error.error_string}") from error
 

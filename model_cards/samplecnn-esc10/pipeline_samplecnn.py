@@ -34,8 +34,9 @@ from .events_samplecnn import (
 from .feature_extraction_samplecnn import SampleCNNFeatureExtractor
 from .windows_samplecnn import timeline_logits
 
-EVENTS = ("median_filter_s", "minimum_event_length_s", "minimum_event_gap_s")
-PREPROCESS = ("sampling_rate", "on_error", "return_timestamps", "events", "hop_length_s", *EVENTS)
+EVENT_OPTIONS = ("median_filter_s", "minimum_event_length_s", "minimum_event_gap_s")
+OUTPUT_OPTIONS = ("on_error", "return_timestamps", "events", "hop_length_s", *EVENT_OPTIONS)
+PREPROCESS = ("sampling_rate", *OUTPUT_OPTIONS)
 PARAMETERS = ("top_k", "threshold", "function_to_apply", *PREPROCESS)
 ON_ERROR = ("raise", "return")
 GROUP_SAMPLES = 2**20  # of the segments per forward pass: 4 MiB
@@ -52,8 +53,8 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
 
     An input is any clip that `SampleCNNFeatureExtractor` accepts (an audio file as path, bytes or binary file object,
     or a waveform), an http(s) URL of a file, a dict with a waveform (`"array"` or `"raw"`) and its `"sampling_rate"`,
-    or an audio feature of `datasets`, decoded or not. A list of inputs (or a tuple, column of `datasets`, generator or
-    torch dataset) gives a list of outputs; `batch_size` sets how many are classified at a time.
+    or an audio feature of `datasets`, decoded or not. A list of inputs (or a tuple or column of `datasets`) gives a
+    list of outputs, a generator or torch dataset an iterator; `batch_size` sets how many are classified at a time.
 
     Scores are probabilities: softmax, or sigmoid for a multi-label model. The following arguments can be passed to
     the constructor or to the call:
@@ -79,6 +80,12 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
     def __init__(self, *args, **kwargs):
         kwargs.pop("local_files_only", None)  # passed on by `pipeline()`
         super().__init__(*args, **kwargs)
+        for name in ("sampling_rate", "segment_length"):
+            of_model, of_extractor = getattr(self.model.config, name), getattr(self.feature_extractor, name)
+            if of_model != of_extractor:
+                raise ValueError(
+                    f"the model has {name}={of_model}, the feature extractor {of_extractor}: they must be equal"
+                )
 
     @classmethod
     def from_pretrained(
@@ -110,6 +117,10 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
 
         Returns:
             The pipeline. Its model is optimized for inference (`optimize_for_inference`).
+
+        Raises:
+            ValueError: The model has no trained classifier.
+            OSError: As `PreTrainedModel.from_pretrained`.
         """
         from .modeling_samplecnn import SampleCNNForAudioClassification
 
@@ -122,7 +133,11 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
             "local_files_only": local_files_only,
         }
         dtype = kwargs.pop("torch_dtype", dtype)  # the name in older code, which Pipeline would ignore
-        model = SampleCNNForAudioClassification.from_pretrained(model_id, dtype=dtype, **hub)
+        model, info = SampleCNNForAudioClassification.from_pretrained(
+            model_id, dtype=dtype, output_loading_info=True, **hub
+        )
+        if info["missing_keys"]:
+            raise ValueError("it has no trained classifier: fine-tune it first")
         extractor = SampleCNNFeatureExtractor.from_pretrained(model_id, **hub)
         return cls(model=model.optimize_for_inference(), feature_extractor=extractor, **kwargs)
 
@@ -146,7 +161,7 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
         on_error = kwargs.get("on_error", "raise")
         if on_error not in ON_ERROR:
             raise ValueError(f"on_error must be one of {', '.join(ON_ERROR)}; got {on_error!r}")
-        for name in EVENTS:
+        for name in EVENT_OPTIONS:
             if not isinstance(value := kwargs.get(name, 0.0), Real) or not 0 <= value < math.inf:
                 raise ValueError(f"{name} must be a number of seconds; got {value!r}")
         if kwargs.get("hop_length_s") is not None:
@@ -159,18 +174,16 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
         if kwargs.get("function_to_apply") is None:
             postprocess.pop("function_to_apply", None)
         if "threshold" in kwargs:
-            postprocess["lowest_scores"] = self._lowest_scores(kwargs["threshold"])
-        for name in ("on_error", "return_timestamps", "events", "hop_length_s", *EVENTS):
+            config = self.model.config
+            lowest = minimum_scores(kwargs["threshold"], config.thresholds, len(config.labels))
+            postprocess["lowest_scores"] = lowest
+        for name in OUTPUT_OPTIONS:
             if name in kwargs:
                 postprocess[name] = kwargs[name]
         if "hop_length_s" in kwargs:
             forward["hop_length_s"] = kwargs["hop_length_s"]
         preprocess = {name: kwargs[name] for name in PREPROCESS if name in kwargs}
         return preprocess, forward, postprocess
-
-    def _lowest_scores(self, threshold: float | str | None) -> list[float] | None:
-        config = self.model.config
-        return minimum_scores(threshold, config.thresholds, len(config.labels))
 
     def preprocess(
         self,

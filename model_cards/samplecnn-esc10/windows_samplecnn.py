@@ -25,6 +25,7 @@ from .modeling_samplecnn import (
     SampleCNNForAudioClassification,
     SampleCNNModel,
 )
+from .segments_samplecnn import Clips
 
 
 class Level(NamedTuple):
@@ -94,11 +95,11 @@ class OverlappingWindows:
 
     Args:
         model: The network.
-        hop_length: Samples between the starts of two windows; `None` if they share nothing.
+        timeline: The `timeline_extractor` that cut the windows. Windows that it normalized one by one share nothing.
     """
 
-    def __init__(self, model: SampleCNNModel, hop_length: int | None):
-        self.model, self.hop_length = model, hop_length
+    def __init__(self, model: SampleCNNModel, timeline):
+        self.model, self.hop_length = model, None if timeline.do_normalize else timeline.hop_length
         self.batch_size = CPU_SEGMENTS_AT_A_TIME if model.device.type == "cpu" else SEGMENTS_AT_A_TIME
 
     def embed(self, windows: torch.Tensor) -> torch.Tensor:
@@ -190,8 +191,7 @@ def timeline_logits(
     Returns:
         [batch, windows, labels], 0 for padding.
     """
-    # Windows that are normalized one by one have no samples in common.
-    overlapping = OverlappingWindows(model.samplecnn, None if timeline.do_normalize else timeline.hop_length)
+    overlapping = OverlappingWindows(model.samplecnn, timeline)
     others = mask & ~in_timeline
     embeddings = input_values.new_zeros(*mask.shape, model.config.hidden_size, dtype=model.dtype)
     for i, successive in enumerate(in_timeline):
@@ -200,7 +200,5 @@ def timeline_logits(
     if others.any():
         outputs = model.samplecnn(input_values[others], output_last_hidden_state=False, return_dict=True)
         embeddings[others] = outputs.pooler_output
-    segment_logits = input_values.new_zeros(*mask.shape, model.config.num_labels, dtype=model.dtype)
-    segment_logits = at_least_float32(segment_logits)
-    segment_logits[mask] = at_least_float32(model.classifier(embeddings[mask]))
-    return segment_logits
+    clips = Clips(mask.shape, mask)
+    return clips.unpack(at_least_float32(model.classifier(clips.pack(embeddings))))

@@ -50,10 +50,12 @@ class ExcitationRecorder:
         extractor: Its feature extractor.
 
     Raises:
-        ValueError: The network has no squeeze-and-excitation blocks.
+        ValueError: The network has no squeeze-and-excitation blocks, or is optimized for inference.
     """
 
     def __init__(self, model, extractor):
+        if model.base_model.is_optimized:
+            raise ValueError("the model is optimized for inference: load it again to record its excitations")
         self.body = copy.deepcopy(model.base_model).eval()
         self.extractor = extractor
         self._lock = threading.Lock()

@@ -85,10 +85,13 @@ def estimate_filters(
         seed: Seed of the noise and the shifts.
 
     Raises:
-        ValueError: There is no such layer, or `num_samples` is shorter than one of its frames.
+        ValueError: There is no such layer, `num_samples` is shorter than one of its frames, or the model is optimized
+            for inference.
     """
     body = model.base_model
     config = body.config
+    if body.is_optimized:
+        raise ValueError("the model is optimized for inference: load it again to estimate its filters")
     if not 1 <= layer <= config.num_blocks + 1:
         raise ValueError(f"layer must be between 1 and {config.num_blocks + 1}; got {layer}")
     shortest = config.stem_stride * KERNEL_SIZE ** (layer - 1)

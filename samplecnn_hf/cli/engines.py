@@ -102,11 +102,9 @@ def embed_with_torch(model: str, device: str | None, timestamps: bool, hop_lengt
     encoder, extractor = load_encoder(model)
     if timestamps:
         extractor = timeline_extractor(extractor, hop_length_s)
-    # Windows that are normalized one by one share nothing.
-    hop_length = None if extractor.do_normalize else extractor.hop_length
     if device is None:
         device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
-    network = OverlappingWindows(encoder.to(device), hop_length)
+    network = OverlappingWindows(encoder.to(device), extractor)
 
     def answer(files: list[str]) -> Iterator[list[dict]]:
         for file in files:

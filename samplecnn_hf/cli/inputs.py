@@ -10,9 +10,8 @@ from typing import Annotated
 
 from typer import Argument
 
-from ..files import AUDIO_SUFFIXES
+from ..files import AUDIO_SUFFIXES, is_audio
 
-# Of the files that are read in folders; the last ones need PyAV.
 STANDARD_INPUT = "-"
 
 Paths = Annotated[
@@ -39,17 +38,13 @@ def find_files(paths: list[str]) -> list[str]:
             found = sorted(_find_remote(path))
         elif os.path.isdir(path):
             found = sorted(os.path.join(parent, name) for parent, _, names in os.walk(path) for name in names)
-            found = list(filter(_is_audio, found))
+            found = list(filter(is_audio, found))
         elif not os.path.exists(path) and not is_url(path) and glob.has_magic(path):
             found = sorted(file for file in glob.iglob(path, recursive=True) if os.path.isfile(file))
         if not found:
             raise OSError(f"no audio found in {path}: give files, folders or patterns ({', '.join(AUDIO_SUFFIXES)})")
         files |= dict.fromkeys(found)
     return list(files)
-
-
-def _is_audio(file: str) -> bool:
-    return file.lower().endswith(AUDIO_SUFFIXES) and not os.path.basename(file).startswith(".")
 
 
 def _find_remote(path: str) -> list[str]:
@@ -59,7 +54,7 @@ def _find_remote(path: str) -> list[str]:
     if glob.has_magic(path):
         names = storage.glob(root)
     elif storage.isdir(root):
-        names = filter(_is_audio, storage.find(root))
+        names = filter(is_audio, storage.find(root))
     else:
         return [path]
     return [storage.unstrip_protocol(name) for name in names]

@@ -2,10 +2,10 @@
 
 import queue
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Annotated
 
-from typer import Option
+from typer import BadParameter, Option
 
 from .describe import Model
 from .inference import Device, Threshold, parse_threshold
@@ -29,25 +29,30 @@ def listen(
     Listen to the microphone and print what is detected.
 
     A label is printed when its score reaches the threshold (default: the model's thresholds, or 0.5), before its end
-    is known. A word spotter prints each word once, and neither _silence_ nor _unknown_. Press Ctrl-C to stop. Needs
+    is known. A keyword spotter prints each word once, and neither _silence_ nor _unknown_. Press Ctrl-C to stop. Needs
     the extra listen.
 
     \b
     samplecnn listen runs/quickstart --threshold 0.8
     """
     minimum = parse_threshold(threshold)
+    if timestamps and minimum is not None:
+        raise BadParameter("--timestamps prints the best label of each window: leave --threshold out")
     sounddevice = _import_sounddevice()
-    from ..streaming import SampleCNNStream
+    from ..streaming import SampleCNNStream, create_detector
     from .engines import load_pipeline
 
     classifier = load_pipeline(model, device)
     try:
         rate = sounddevice.query_devices(_number_or_name(microphone), "input")["default_samplerate"]
         stream = SampleCNNStream(classifier.model, classifier.feature_extractor, hop_length_s, rate)
-        detect = _create_detector(classifier.model.config, stream.hop_length_s, minimum)
+        if timestamps:
+            detect = _best_label
+        else:
+            detect = create_detector(classifier.model.config, stream.hop_length_s, minimum)
         for chunk in _record(sounddevice, _number_or_name(microphone), rate, seconds):
             for row in stream.push(chunk):
-                for detection in [{**row, **row["scores"][0]}] if timestamps else detect(row):
+                for detection in detect(row):
                     _print(detection)
     except sounddevice.PortAudioError as error:
         raise OSError(f"cannot use the microphone: {error}") from error
@@ -55,16 +60,8 @@ def listen(
         pass
 
 
-def _create_detector(config, hop_length_s: float, threshold: float | str | None) -> Callable[[dict], list[dict]]:
-    """A function from the next row of a stream to the words in it or, unless the model spots words, to new events."""
-    from ..events_samplecnn import EventDetector, event_thresholds
-    from ..keywords import KeywordDetector, is_spotter
-    from ..streaming import MIN_GAP_SECONDS
-
-    if not is_spotter(config):
-        return EventDetector(config.labels, event_thresholds(config, threshold), MIN_GAP_SECONDS)
-    detect = KeywordDetector(config, hop_length_s, None if threshold == "tuned" else threshold)
-    return lambda row: list(filter(None, [detect(row)]))
+def _best_label(row: dict) -> list[dict]:
+    return [{**row, **row["scores"][0]}]
 
 
 def _import_sounddevice():

@@ -60,6 +60,11 @@ def test_windows_of_the_timeline_and_segments_of_the_clip(options, short_clips, 
     assert np.array_equal([window for window, _, is_segment in found if is_segment], made.segment(waveform))
 
 
+def test_the_timeline_covers_the_end():
+    made = extractor(drop_last=True)
+    assert (len(made.segment(np.ones(1500))), len(timeline_extractor(made).segment(np.ones(1500)))) == (1, 2)
+
+
 def test_windows_that_are_segments_are_computed_once():
     made = extractor(do_normalize=True)
     windows = timeline_windows(made, timeline_extractor(made, 0.25), [np.random.default_rng(0).random(5000)])

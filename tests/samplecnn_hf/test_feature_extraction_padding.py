@@ -96,7 +96,7 @@ def test_wrong_options_are_refused(extractor, options, message):
 
 
 def rows(extractor, return_tensors=None):
-    """As a data set has them: a clip's segments, its mask and its label."""
+    """As a dataset has them: a clip's segments, its mask and its label."""
     features = [extractor(clip, sampling_rate=RATE, return_tensors=return_tensors) for clip in CLIPS]
     return [{name: value[0] for name, value in row.items()} | {"label": i} for i, row in enumerate(features)]
 

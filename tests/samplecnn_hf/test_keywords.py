@@ -84,7 +84,8 @@ def test_smoothing_ignores_single_windows():
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"config": config(None)}, "no tuned thresholds: pass threshold="),
+        ({"config": config(None)}, "no tuned thresholds, .*: give a number"),
+        ({"threshold": 80}, "threshold must be a number from 0 to 1"),
         ({"config": config([1.0, 1.0], LABELS[:2])}, "no keywords"),
         ({"smoothing_s": -1}, "times must not be negative"),
     ],

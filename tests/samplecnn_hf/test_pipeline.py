@@ -262,7 +262,7 @@ def test_threshold_with_the_code_of_a_saved_folder(tagger, tmp_path, tone, asser
 @pytest.mark.parametrize(
     "thresholds, threshold, message",
     [
-        (None, "tuned", "no tuned thresholds, which multi-label models and word spotters have: give a number"),
+        (None, "tuned", "no tuned thresholds, which multi-label models and keyword spotters have: give a number"),
         ([0.5] * 3, "tuned", "has 3 values for 4 labels: tune them again"),
         (None, 50, "must be a number from 0 to 1.*got 50"),
         (None, "0.5", "must be a number from 0 to 1.*got '0.5'"),
@@ -308,6 +308,13 @@ def test_from_pretrained_takes_every_argument_of_the_hub(tmp_path, tiny_model, t
     hub |= {"local_files_only": True, "subfolder": "deep/er"}
     pipe = SampleCNNAudioClassificationPipeline.from_pretrained(tmp_path, **hub)
     assert pipe(tone)[0] == SampleCNNAudioClassificationPipeline.from_pretrained(tmp_path / "deep" / "er")(tone)[0]
+
+
+def test_from_pretrained_needs_a_classifier(tmp_path, tiny_model, tiny_extractor):
+    tiny_model.samplecnn.save_pretrained(tmp_path)
+    tiny_extractor.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="no trained classifier"):
+        SampleCNNAudioClassificationPipeline.from_pretrained(tmp_path)
 
 
 def test_from_pretrained(tmp_path, tiny_model, tiny_extractor, tone, expected):

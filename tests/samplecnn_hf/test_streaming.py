@@ -109,7 +109,7 @@ def test_damaged_weights(tiny_model):
         SampleCNNStream(tiny_model, extractor(), hop_length_s=0.06).push(np.zeros(LENGTH, np.float32))
 
 
-@pytest.mark.parametrize("options", [{"hop_length_s": 1}, {"hop_length_s": 0.05, "sampling_rate": 10}])
+@pytest.mark.parametrize("options", [{"hop_length_s": 1}, {"hop_length_s": 0.05, "sampling_rate": 10}, {"top_k": -1}])
 def test_stream_that_cannot_be(tiny_model, options):
-    with pytest.raises(ValueError, match="hop_length_s must be|sampling_rate must be"):
+    with pytest.raises(ValueError, match="(hop_length_s|sampling_rate|top_k) must be"):
         SampleCNNStream(tiny_model, extractor(), **options)

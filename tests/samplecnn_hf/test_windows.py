@@ -20,7 +20,8 @@ def assert_shared(make_model):
         windows = samples.to(dtype).unfold(0, length, hop_length)
         with torch.no_grad():
             expected = model(windows.unsqueeze(1)).segment_embeddings.squeeze(1)
-            found = OverlappingWindows(model, hop_length).embed(windows)
+            timeline = SampleCNNFeatureExtractor(segment_length=length, hop_length=hop_length)
+            found = OverlappingWindows(model, timeline).embed(windows)
         assert found.dtype == expected.dtype == dtype
         assert expected.std() > 1e-3
         assert (found - expected).abs().max() <= tolerance * max(1, expected.abs().max())
@@ -109,7 +110,7 @@ def test_sharing_saves_work(make_model):
     model.front_end.register_forward_hook(lambda module, args, output: count.append(args[0].numel()))
     windows = torch.zeros(59049 + 9 * 19683).unfold(0, 59049, 19683)
     with torch.no_grad():
-        OverlappingWindows(model, 19683).embed(windows)
+        OverlappingWindows(model, SampleCNNFeatureExtractor(hop_length=19683)).embed(windows)
     assert sum(count) < 0.5 * windows.numel()
 
 

@@ -49,7 +49,7 @@ class Space:
 
 @pytest.fixture(scope="session")
 def space(tmp_path_factory, make_model, make_tone):
-    """A demo of tiny models: single- and multi-label, without SE blocks, with hostile label names, a word spotter."""
+    """A demo of tiny models: single- and multi-label, without SE blocks, with hostile labels, a keyword spotter."""
     pytest.importorskip("gradio", reason="the demo needs gradio: pip install -e '.[demo]'")
     folder = tmp_path_factory.mktemp("space")
     names, hostile = with_labels(LABELS), with_labels(HOSTILE_LABELS)

@@ -1,4 +1,4 @@
-"""A data set that a tiny network learns in seconds: tones of three pitches."""
+"""A dataset that a tiny network learns in seconds: tones of three pitches."""
 
 import csv
 

@@ -9,7 +9,7 @@ def test_data_that_cannot_be_downloaded(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_help_lists_every_data_set(capsys):
+def test_help_lists_every_dataset(capsys):
     with pytest.raises(SystemExit, match="0"):
         download.main(["--help"])
     shown = capsys.readouterr().out

@@ -90,14 +90,14 @@ def test_other_faults_of_a_space(space, page, tmp_path):
     assert "there is no folder" in fail("space", "ann/demo", "--folder", tmp_path / "nowhere")
 
 
-def test_dry_run_of_a_data_set(tones, tmp_path, capsys):
+def test_dry_run_of_a_dataset(tones, tmp_path, capsys):
     options = ["--data_dir", str(tones), "--license=mit", "--cache_dir", str(tmp_path / "cache"), "--dry_run"]
     publish.main(["dataset", "folder", "ann/tones", *options])
     assert "README.md" in capsys.readouterr().out
     assert not list(tmp_path.rglob("flac-*"))
 
 
-def test_faults_of_a_data_set(tones, tmp_path, capsys):
+def test_faults_of_a_dataset(tones, tmp_path, capsys):
     command = ["dataset", "folder", "ann/tones", "--data_dir", tones]
     with pytest.raises(SystemExit) as error:
         publish.main([str(part) for part in command])

@@ -245,6 +245,8 @@ def test_overrides_of_the_network(tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text("model_kwargs: {se_ratio: 16, multi_level: true, num_blocks: null}\nseed: 1")
     assert replace(Recipe.load(path, data_dir="data", output_dir="run"), recipe=None) == recipe
+    changed = parse_recipe([f"--recipe={path}", *REQUIRED, "--model_kwargs", "se_ratio=4"])
+    assert changed.model_kwargs == {"se_ratio": 4, "multi_level": True}
 
     recipe.check_same_run(asdict(recipe))
     recipe.check_same_run({**asdict(Recipe(data_dir="data", output_dir="run", seed=1)), **asdict(recipe)})

@@ -102,7 +102,7 @@ def test_a_finished_run_is_not_repeated(command, capsys):
         (["--background=nowhere"], "nowhere is not a folder"),
         (["--hours=0"], "--hours must be above 0"),
         (["--word=go"], "unknown option --word=go; did you mean --words"),
-        (["--model_kwargs", "sampling_rate=22050"], "spotting words needs segments of at least 0.25 s"),
+        (["--model_kwargs", "sampling_rate=96000"], "spotting words needs segments of at least 0.25 s"),
     ],
 )
 def test_errors_are_one_line(command, tmp_path, changes, message):

@@ -1,4 +1,4 @@
-"""The supported data sets, by name."""
+"""The supported datasets, by name."""
 
 from functools import partial
 from pathlib import Path
@@ -21,18 +21,18 @@ SOURCES = {
 
 
 def load_source(name: str, data_dir: str | Path) -> Source:
-    """List the labeled clips of a data set.
+    """List the labeled clips of a dataset.
 
     Args:
         name: a key of `SOURCES`, or `folder-fold2` for a folder with fold 2 held out.
-        data_dir: folder that holds the data set; for `hub`, it may be the id of a data set on the Hub.
+        data_dir: folder that holds the dataset; for `hub`, it may be the id of a dataset on the Hub.
 
     Raises:
-        DataError: unknown name, no such folder or fold, a path that is not UTF-8 text, or an error of the data set's
+        DataError: unknown name, no such folder or fold, a path that is not UTF-8 text, or an error of the dataset's
             own loader.
     """
     if name not in SOURCES and not name.startswith(FOLD_PREFIX):
-        raise DataError(f"unknown data set {name!r}: choose one of {', '.join(sorted(SOURCES))}")
+        raise DataError(f"unknown dataset {name!r}: choose one of {', '.join(sorted(SOURCES))}")
     check_name(str(data_dir), "data_dir")
     if name == "hub":
         return hub.load(str(data_dir))

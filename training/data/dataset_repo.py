@@ -1,4 +1,4 @@
-"""Data sets on the Hub: Parquet files of FLAC audio and labels, with a card."""
+"""Datasets on the Hub: Parquet files of FLAC audio and labels, with a card."""
 
 import io
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def push_dataset(
     dry_run: bool,
 ) -> str | None:
     """
-    Prepare a data set and upload its usable clips to the Hub, as Parquet files of FLAC audio.
+    Prepare a dataset and upload its usable clips to the Hub, as Parquet files of FLAC audio.
 
     `--source hub` reads the same clips and labels back: columns `audio` and `label` (multi-label: `labels`). The card
     is uploaded first, so that the data are never online without their license.

@@ -1,5 +1,5 @@
 """
-Download the data sets of the paper, in the layouts that `training.data.sources` reads.
+Download the datasets of the paper, in the layouts that `training.data.sources` reads.
 
 Files arrive in `DATA_DIR.download`, from where an interrupted download is resumed. `DATA_DIR` appears when all of them
 are complete and verified.
@@ -18,7 +18,7 @@ from training.data.transfer import RemoteFile, fetch
 from training.data.work_folder import MARKER, make_work_folder, remove_work_folder
 from training.errors import DataError
 
-RECORD = "download.json"  # in a complete DATA_DIR: the name of the data set and the checksums of its files
+RECORD = "download.json"  # in a complete DATA_DIR: the name of the dataset and the checksums of its files
 
 SPEECH = "https://storage.googleapis.com/download.tensorflow.org/data"
 MUSIC = "https://mirg.city.ac.uk/datasets/magnatagatune"
@@ -47,7 +47,7 @@ SONGS_BY_HAND = (
 
 @dataclass(frozen=True)
 class Download:
-    """The published files of a data set."""
+    """The published files of a dataset."""
 
     tables: tuple[RemoteFile, ...] = ()  # kept as they are
     archive: tuple[RemoteFile, ...] = ()  # the parts of one archive, which is unpacked
@@ -115,7 +115,7 @@ DOWNLOADS = {
 
 
 def download(name: str, data_dir: Path) -> None:
-    """Download the data set `name`, a key of `DOWNLOADS`, to `data_dir`, unless it is there already.
+    """Download the dataset `name`, a key of `DOWNLOADS`, to `data_dir`, unless it is there already.
 
     Raises:
         DataError: it cannot be downloaded at all, `data_dir` or `DATA_DIR.download` is in use, the disk is too small,
@@ -140,11 +140,11 @@ def download(name: str, data_dir: Path) -> None:
 
 
 def _is_complete(name: str, data_dir: Path) -> bool:
-    """Whether `data_dir` holds the data set. Raises `DataError` if it is in use or cannot be created."""
+    """Whether `data_dir` holds the dataset. Raises `DataError` if it is in use or cannot be created."""
     record = data_dir / RECORD
     if record.is_file():
         try:
-            found = json.loads(record.read_bytes())["data_set"]
+            found = json.loads(record.read_bytes())["dataset"]
         except (ValueError, LookupError, TypeError):
             found = "something else"
         if found != name:
@@ -177,7 +177,7 @@ def _download_to(data_dir: Path, name: str, work: Path) -> None:
     for file in dataset.files:
         if file.checksum is None:
             print(f"{file.name} is unverified, its checksum is not published: this copy has {checksums[file.url]}")
-    (complete / RECORD).write_text(json.dumps({"data_set": name, "files": checksums}, indent=2) + "\n")
+    (complete / RECORD).write_text(json.dumps({"dataset": name, "files": checksums}, indent=2) + "\n")
     if data_dir.is_dir():  # empty
         data_dir.rmdir()
     complete.rename(data_dir)

@@ -41,14 +41,14 @@ def load_folds(source_name: str, data_dir: str | Path) -> dict[str, Source]:
     """List class folders whose file names start with the number of their fold (`2-dog.wav`).
 
     Args:
-        source_name: name of the data set; only "folder" has folds.
+        source_name: name of the dataset; only "folder" has folds.
         data_dir: folder that holds the class folders.
 
     Returns:
         For each fold, by its number, a source with that fold as the validation split and the others for training.
 
     Raises:
-        DataError: another data set, no such folder, no audio, a file without a fold, fewer than two folds, or a class
+        DataError: another dataset, no such folder, no audio, a file without a fold, fewer than two folds, or a class
             that is missing from the training split of a fold.
     """
     if source_name != "folder":

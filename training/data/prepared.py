@@ -11,7 +11,6 @@ shards are detected, and an interrupted preparation is resumed: only missing and
 
 import csv
 import hashlib
-import io
 import os
 import re
 import shutil
@@ -21,18 +20,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import soundfile
 from datasets import Dataset, Features, List, Value, concatenate_datasets
 from filelock import FileLock
 from tqdm import tqdm
 
 from samplecnn_hf import SampleCNNFeatureExtractor
+from samplecnn_hf.audio_samplecnn import read_sampling_rate
 from samplecnn_hf.files import replace_when_complete
 from training.data.source import Clip, Source
 from training.errors import DataError
@@ -93,7 +91,7 @@ def num_cores() -> int:
 
 
 def prepared_folder(source: Source, sampling_rate: int, cache_dir: str | None = None) -> Path:
-    """Folder of the shards of a data set, in `cache_dir` (None: in the cache of `datasets`)."""
+    """Folder of the shards of a dataset, in `cache_dir` (None: in the cache of `datasets`)."""
     root = Path(cache_dir) if cache_dir else Path(datasets.config.HF_DATASETS_CACHE) / "samplecnn"
     place = os.path.abspath(source.data_dir) if os.path.exists(source.data_dir) else source.data_dir  # Hub id
     digest = hashlib.sha256(os.fsencode(place)).hexdigest()[:8]
@@ -116,7 +114,7 @@ def prepare(
     Args:
         source: the clips; its background noise becomes an additional split, "background_noise".
         sampling_rate: sampling rate of the network in Hz.
-        cache_dir: folder for prepared data sets (None: in the cache of `datasets`). Outdated and unfinished shards are
+        cache_dir: folder for prepared datasets (None: in the cache of `datasets`). Outdated and unfinished shards are
             removed from it, but no other files.
         splits: the splits to prepare (None: all, and the background noise).
         quiet: print no warning about clips that are left out.
@@ -237,25 +235,21 @@ def decode(clip: Clip, extractor: SampleCNNFeatureExtractor) -> tuple[np.ndarray
         int16 (samples,) at the extractor's sampling rate, sampling rate of the file in Hz, and the problem or None.
 
     Raises:
-        OSError: an error outside the file, such as a missing permission. It is not stored in the shard, because it
+        DataError: an error outside the file, such as a missing permission. It is not stored in the shard, because it
             can go away while the file stays the same.
     """
     try:
         content = clip.content()
         waveform = extractor.to_waveform(content)
-        source_rate = _read_rate(content)
+        source_rate = read_sampling_rate(content)
     except FileNotFoundError:
         return np.empty(0, np.int16), 0, "is missing"
+    except OSError as error:
+        raise DataError(f"cannot read {clip.path}: {error.strerror or error}") from error
     except ValueError as error:
         return np.empty(0, np.int16), 0, str(error).removeprefix(f"{str(clip.path)!r} ")
     waveform *= PCM16
     return np.clip(np.rint(waveform, out=waveform), -PCM16, PCM16 - 1).astype(np.int16), source_rate, None
-
-
-def _read_rate(content: Path | bytes) -> int:
-    with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
-        # Hide the file name: soundfile would not detect the format of a file with the suffix .raw.
-        return soundfile.info(SimpleNamespace(read=file.read, seek=file.seek, tell=file.tell)).samplerate
 
 
 def _to_utf8(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The common form of all data sets: labeled clips, divided into splits."""
+"""The common form of all datasets: labeled clips, divided into splits."""
 
 import unicodedata
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from pathlib import Path
 from samplecnn_hf.text import is_one_line
 from training.errors import DataError
 
-SYNTHETIC_MARK = "SYNTHETIC.txt"  # a file in the folder of each synthetic data set
+SYNTHETIC_MARK = "SYNTHETIC.txt"  # a file in the folder of each synthetic dataset
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class Clip:
 
 @dataclass(frozen=True)
 class Source:
-    """The clips of a data set, not yet decoded.
+    """The clips of a dataset, not yet decoded.
 
     Attributes:
-        name: name of the data set, a key of `training.data.SOURCES`.
+        name: name of the dataset, a key of `training.data.SOURCES`.
         data_dir: absolute path of the folder, or id on the Hub.
         labels: label names, in the order of the network's outputs.
         problem_type: `single_label_classification` or `multi_label_classification`.
@@ -64,7 +64,7 @@ class Source:
         _check_labels(self.labels)
         for split, clips in self.splits.items():
             if not clips:
-                raise DataError(f"found no {split} clips of {self.name}: give the folder with the complete data set")
+                raise DataError(f"found no {split} clips of {self.name}: give the folder with the complete dataset")
 
     @property
     def multi_label(self) -> bool:

@@ -1,4 +1,4 @@
-"""Read the tables that list the audio of a data set, and report their faults in one line."""
+"""Read the tables that list the audio of a dataset, and report their faults in one line."""
 
 import csv
 from collections import Counter
@@ -14,7 +14,7 @@ def read_table(path: Path, delimiter: str = ",") -> list[tuple[int, list[str]]]:
         DataError: the table is missing, empty, not UTF-8 text or has null bytes, or its rows differ in length.
     """
     if not path.is_file():
-        raise DataError(f"{path} is missing or not a file: give the folder that holds the data set and its tables")
+        raise DataError(f"{path} is missing or not a file: give the folder that holds the dataset and its tables")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, delimiter=delimiter)
@@ -37,7 +37,7 @@ def check_paths(paths: list[str], where: Path) -> None:
     """Check the relative paths of audio files that the table or folder `where` lists.
 
     Raises:
-        DataError: a path is listed twice, or leads out of the folder of the data set.
+        DataError: a path is listed twice, or leads out of the folder of the dataset.
     """
     repeated = [path for path, count in Counter(paths).items() if count > 1]
     raise_if_any([f"{path!r} is listed more than once" for path in repeated], where, "keep one of its rows")

@@ -6,7 +6,7 @@ from pathlib import Path
 from training.errors import DataError
 
 MARKER = "UNFINISHED.txt"
-TEXT = "Made by training/download.py, which removes it when the data set is complete.\n"
+TEXT = "Made by training/download.py, which removes it when the dataset is complete.\n"
 
 
 def make_work_folder(folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 figures/, tables/   one experiment per file: start here
 experiment.py       the interface of an experiment
-task.py             data set and recipe that all networks of an experiment share
+task.py             dataset and recipe that all networks of an experiment share
 grid.py             training runs of a grid experiment: networks x seeds or folds
 analysis.py         trained networks and clips of an analysis
 output.py, plots.py result files, figures of score tables

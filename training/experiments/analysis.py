@@ -34,14 +34,14 @@ class ClipOptions:
 
     split: Literal["train", "validation", "test"] | None = option(
         None,
-        "split of the data set (default: test, or validation where there is no test split)",
+        "split of the dataset (default: test, or validation where there is no test split)",
     )
     max_clips: int | None = option(None, "maximum number of clips, spread evenly over the split (default: all)")
 
 
 @dataclass(frozen=True, eq=False)
 class ClipSubset:
-    """Clips of one split of a data set, spread evenly over it."""
+    """Clips of one split of a dataset, spread evenly over it."""
 
     source: Source
     split: str

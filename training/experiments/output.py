@@ -22,7 +22,7 @@ from samplecnn_hf.text import escape_markdown, markdown_table, printable
 
 # Fields of the result that are repeated as columns in each row of a .csv file.
 ORIGIN = ("data", "what", "split", "folds", "metric", "synthetic", "quick", "date", "command")
-PAPER_NOTE = "The paper's values and statements refer to its own data sets."
+PAPER_NOTE = "The paper's values and statements refer to its own datasets."
 TITLE_HEIGHT = 0.35  # inches: two lines
 
 

@@ -1,4 +1,4 @@
-"""The data set and recipe of an experiment: the paper's tasks, synthetic versions of them, or the user's own data."""
+"""The dataset and recipe of an experiment: the paper's tasks, synthetic versions of them, or the user's own data."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -32,8 +32,8 @@ class TaskOptions:
     tasks: list[str] | None = option(
         None, f"the paper's tasks to run: {', '.join(PAPER_TASKS)} (default: those of the figure or table)"
     )
-    synthetic: bool = option(False, "train on synthetic versions of the data sets, which are generated first")
-    source: Literal[*sorted(SOURCES)] | None = option(None, "kind of data set, for other data, such as folder")
+    synthetic: bool = option(False, "train on synthetic versions of the datasets, which are generated first")
+    source: Literal[*sorted(SOURCES)] | None = option(None, "kind of dataset, for other data, such as folder")
     data_dir: str | None = option(None, "folder that holds the data (default: data/TASK)")
     recipe: str | None = option(None, "YAML file, for other data or to replace the paper's recipe")
     num_epochs: int | None = option(None, "maximum number of epochs (default: the recipe's)")
@@ -48,7 +48,7 @@ class TaskOptions:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A data set, and the recipe that all networks of an experiment are trained with.
+    """A dataset, and the recipe that all networks of an experiment are trained with.
 
     Attributes:
         recipe: the recipe of all networks; `variant` gives their family, `output_dir` the folder of all runs.
@@ -170,6 +170,6 @@ def _create_task(
     }
     recipe = Recipe.load(recipe, **{name: value for name, value in changes.items() if value is not None})
     task = Task(recipe, options.quick, options.folds)
-    if options.quick:  # the few clips must not replace the prepared data set
+    if options.quick:  # the few clips must not replace the prepared dataset
         recipe = replace(recipe, **QUICK_CHANGES, cache_dir=str(Path(options.runs_dir, task.name, "prepared")))
     return replace(task, recipe=recipe)

@@ -12,7 +12,7 @@ NOISE_SLOPES = (0.0, 2.0)  # exponent of 1 / frequency in the power spectrum: wh
 SPECTRUM_WINDOW = 0.032  # s
 ENVELOPE_WIDTH = 400.0  # Hz, of the moving average over frequency: wider than the pitch of a voice
 MAX_FORMANT_GAIN = 10.0
-EQUALIZER_POINTS = 8  # at which the gain is random, equally spaced in log frequency
+EQUALIZER_POINTS = 8  # at which gain and phase are random, equally spaced in log frequency
 EQUALIZER_CORNER = 50.0  # Hz, below which the spacing is linear
 REVERBERATION_TIMES = (0.1, 0.8)  # s, to -60 dB
 REVERBERANT_TO_DIRECT = (-20.0, 0.0)  # dB
@@ -20,13 +20,14 @@ REVERBERANT_TO_DIRECT = (-20.0, 0.0)  # dB
 
 class Augment:
     """
-    Random time shift, speed, tempo, formants, filtering, level, noise, masking and mixup, each enabled by its recipe
-    field.
+    Random time shift, speed, tempo, formants, reverberation, filtering, level, noise, masking and mixup, each enabled
+    by its recipe field.
 
     Args:
         recipe: its fields of augmentation, `mixup` to `time_mask`.
         sampling_rate: of the segments, in Hz.
-        background: noise recordings, float32 (samples,), on the device of the batches. None: colored noise.
+        background: noise recordings, float32 (samples,), longer than a segment, on the device of the batches. None:
+            colored noise.
     """
 
     def __init__(self, recipe: Recipe, sampling_rate: int, background: torch.Tensor | None = None):
@@ -44,8 +45,8 @@ class Augment:
             x = self.shift_formants(x)
         if self.recipe.reverberation:
             x = self.reverberate(x)
-        if self.recipe.equalizer:
-            x = self.equalize(x)
+        if self.recipe.equalizer or self.recipe.phase:
+            x = self.filter(x)
         if self.recipe.gain:
             x = x * 10 ** (uniform(x, -self.recipe.gain, self.recipe.gain) / 20)
         if self.recipe.noise:
@@ -121,16 +122,22 @@ class Augment:
         level = rms(x) * 10 ** (uniform(x, *REVERBERANT_TO_DIRECT) / 20) / rms(wet).clamp(min=1e-8)
         return x + wet * level * self.chosen(x, self.recipe.reverberation)
 
-    def equalize(self, x: torch.Tensor) -> torch.Tensor:
-        """Filter each segment with a random smooth frequency response, as of another microphone or voice."""
+    def filter(self, x: torch.Tensor) -> torch.Tensor:
+        """Filter each segment with a random smooth frequency and phase response, as of another microphone or voice."""
         spectrum = torch.fft.rfft(x)
-        gains = uniform(x, -self.recipe.equalizer, self.recipe.equalizer, EQUALIZER_POINTS)
-        frequency = torch.linspace(0, self.sampling_rate / 2, spectrum.shape[1], device=x.device)
+        response = 10 ** (self.smooth_curve(spectrum, self.recipe.equalizer) / 20)
+        if self.recipe.phase:
+            response = torch.polar(response, self.smooth_curve(spectrum, self.recipe.phase * math.pi))
+        return torch.fft.irfft(spectrum * response, x.shape[1])
+
+    def smooth_curve(self, spectrum: torch.Tensor, limit: float) -> torch.Tensor:
+        """A random function of the frequency within +-`limit` for each spectrum, [batch, bins]."""
+        values = uniform(spectrum, -limit, limit, EQUALIZER_POINTS)
+        frequency = torch.linspace(0, self.sampling_rate / 2, spectrum.shape[1], device=spectrum.device)
         position = torch.log1p(frequency / EQUALIZER_CORNER)
         position = position / position[-1] * (EQUALIZER_POINTS - 1)
         left = position.long().clamp(max=EQUALIZER_POINTS - 2)
-        decibels = torch.lerp(gains[:, left], gains[:, left + 1], position - left)
-        return torch.fft.irfft(spectrum * 10 ** (decibels / 20), x.shape[1])
+        return torch.lerp(values[:, left], values[:, left + 1], position - left)
 
     def mask(self, x: torch.Tensor) -> torch.Tensor:
         """Silence up to the fraction `time_mask` of each segment, at a random place."""
@@ -140,7 +147,7 @@ class Augment:
         return x.masked_fill((time >= start) & (time < start + length), 0.0)
 
     def add_noise(self, x: torch.Tensor) -> torch.Tensor:
-        if self.background is not None and len(self.background) > x.shape[1]:
+        if self.background is not None:
             starts = torch.randint(len(self.background) - x.shape[1], (len(x), 1), device=x.device)
             noise = self.background[starts + torch.arange(x.shape[1], device=x.device)]
         else:

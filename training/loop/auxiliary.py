@@ -17,9 +17,9 @@ STATISTICS_SEGMENTS, STATISTICS_BATCH = 960, 32
 
 def remove_auxiliary(
     recipe: Recipe, trained: TrainedModel, data: TrainingData, accelerator: Accelerator
-) -> tuple[TrainedModel, TrainingData]:
+) -> TrainingData:
     """
-    Remove the auxiliary classes from a trained network and from its data.
+    Remove the auxiliary classes from a trained network, and return the data without them.
 
     The statistics of the batch norms are those of the auxiliary recordings afterwards: the network is for recordings,
     and these are the only ones it knows (benchmarks/spoken_words.py measures the effect).
@@ -29,7 +29,7 @@ def remove_auxiliary(
     recorded = [i for i, (clip, _) in enumerate(segments.index) if is_auxiliary[clip]]
     reestimate_statistics(trained.model, data.extractor, Subset(segments, recorded))
     keep_labels(trained.model, source.labels)
-    return trained, load_data(recipe, source, data.extractor, accelerator)
+    return load_data(recipe, source, data.extractor, accelerator)
 
 
 def reestimate_statistics(

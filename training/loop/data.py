@@ -13,7 +13,7 @@ from training.data.source import Source
 from training.data.sources.recordings import RECORDINGS
 from training.errors import DataError, RecipeError
 from training.loop.augment import Augment
-from training.loop.detection import spots_words, streaming
+from training.loop.detection import spots_words, stream_extractor
 from training.paper import check_paper_counts
 from training.recipe import Recipe
 
@@ -26,7 +26,7 @@ class TrainingData:
     Prepared data of a training run.
 
     Attributes:
-        source: the data set.
+        source: the dataset.
         extractor: the network's feature extractor.
         clips: the usable clips of each split.
         segments: batches of training segments, shuffled; for Accelerate to prepare.
@@ -49,12 +49,12 @@ def load_data(
     Prepare the clips of `source` for a run.
 
     Raises:
-        RecipeError: options that need validation clips, which the source does not have.
+        RecipeError: options that need validation clips, which the source does not have, or segments that are too short
+            to detect keywords in a stream.
         DataError: a split without usable clips, fewer segments than a batch, or not the number of clips in the paper.
-        RecipeError: words are to be spotted in a stream, and the segments are too short.
     """
     if spots_words(source):
-        streaming(extractor)  # raises now, not after the training
+        stream_extractor(extractor)  # raises now, not after the training
     quiet = not accelerator.is_local_main_process
     if "validation" not in source.splits and (recipe.keep == "best" or recipe.schedule == "plateau"):
         raise RecipeError(f"{source.name} has no validation clips: set --keep last --schedule cosine")
@@ -73,6 +73,8 @@ def load_data(
     background = None
     if recipe.noise and "background_noise" in clips:
         background = to_float(np.concatenate(list(clips["background_noise"]))).to(accelerator.device)
+        if len(background) <= extractor.segment_length:
+            raise DataError("the background noise is no longer than a segment: add more, or set --noise 0")
     return TrainingData(
         source=source,
         extractor=extractor,

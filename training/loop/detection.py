@@ -11,7 +11,6 @@ whose score reaches the threshold is a detection; the next detection is at least
   detects the right keyword.
 """
 
-import copy
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
@@ -23,7 +22,7 @@ from tqdm import tqdm
 
 from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassification
 from samplecnn_hf.analysis.plots import BLUE, GREEN
-from samplecnn_hf.events_samplecnn import reaches
+from samplecnn_hf.events_samplecnn import reaches, timeline_extractor
 from samplecnn_hf.keywords import HOP_SECONDS, NO_KEYWORD, REFRACTORY_SECONDS, detections
 from training.data.prepared import PreparedClips
 from training.data.segments import to_float
@@ -118,37 +117,40 @@ def score_clips(
     keywords = [i for i, label in enumerate(labels) if label not in NO_KEYWORD]
     spoken = [i for i, label in enumerate(clips.labels) if set(label) & set(keywords)]
     others = [i for i in range(len(clips)) if i not in set(spoken)]
-    extractor = streaming(extractor)
+    extractor = stream_extractor(extractor)
     silence = np.zeros(extractor.segment_length // 2, np.float32)
 
-    heard = listen(model, extractor, ([silence, to_float(clips[i]).numpy(), silence] for i in spoken))
+    heard = window_probabilities(model, extractor, ([silence, to_float(clips[i]).numpy(), silence] for i in spoken))
     highest = [
         np.where(window[:, keywords].argmax(1) == keywords.index(label), window[:, label], 0).max()
         for window, label in zip(heard, (clips.labels[i][0] for i in spoken), strict=True)
     ]
     audio = (to_float(clips[i]).numpy() for i in others)
-    scores = [window[:, keywords].max(1) for window in listen(model, extractor, [audio] if others else [])]
+    heard = window_probabilities(model, extractor, [audio] if others else [])
+    scores = [window[:, keywords].max(1) for window in heard]
     seconds = clips.num_samples[others].sum() / extractor.sampling_rate
     return Scores(np.array(highest), np.concatenate([np.empty(0), *scores]), float(seconds / 3600))
 
 
-def streaming(extractor: SampleCNNFeatureExtractor) -> SampleCNNFeatureExtractor:
+def stream_extractor(extractor: SampleCNNFeatureExtractor) -> SampleCNNFeatureExtractor:
     """
-    The feature extractor with hops of `HOP_SECONDS`, for audio of any length.
+    The feature extractor of a stream: hops of `HOP_SECONDS`, audio of any length, complete windows only.
 
     Raises:
         RecipeError: the segments are shorter than the hop.
     """
-    hop_length = round(HOP_SECONDS * extractor.sampling_rate)
-    if hop_length > extractor.segment_length:
-        raise RecipeError(f"spotting words needs segments of at least {HOP_SECONDS} s: choose another --variant")
-    extractor = copy.copy(extractor)
-    extractor.hop_length, extractor.max_segments, extractor.drop_last = hop_length, None, True
-    return extractor
+    try:
+        timeline = timeline_extractor(extractor, HOP_SECONDS)
+    except ValueError as error:
+        raise RecipeError(
+            f"spotting words needs segments of at least {HOP_SECONDS} s: choose another --variant"
+        ) from error
+    timeline.drop_last = True
+    return timeline
 
 
 @torch.inference_mode()
-def listen(
+def window_probabilities(
     model: SampleCNNForAudioClassification,
     extractor: SampleCNNFeatureExtractor,
     recordings: Iterable[Iterable[np.ndarray]],

@@ -59,12 +59,12 @@ def evaluate(
     model_id: str, source_name: str, data_dir: str, split: str, batch_size: int = 8, cache_dir: str | None = None
 ) -> dict:
     """
-    Evaluate a trained model on one split of a data set, in float32.
+    Evaluate a trained model on one split of a dataset, in float32.
 
     Args:
         model_id: folder or Hub id of the model.
         source_name: a key of `training.data.SOURCES`, or `folder-fold2` and the like.
-        data_dir: folder of the data set, or its id on the Hub.
+        data_dir: folder of the dataset, or its id on the Hub.
         split: "train", "validation" or "test".
         batch_size: clips per batch.
         cache_dir: folder for the decoded clips. None: in the cache of `datasets`.
@@ -99,13 +99,13 @@ def evaluate(
 
 
 def check_split(source: Source, split: str, data_dir: str):
-    """Raise `DataError` for a split that the data set does not have."""
+    """Raise `DataError` for a split that the dataset does not have."""
     if split not in source.splits:
         raise DataError(f"{data_dir} has no {split!r} split; it has {', '.join(source.splits)}")
 
 
 def check_labels(source: Source, model, data_dir: str, model_id: str):
-    """Raise `DataError` if the labels or the problem type of the model are not those of the data set."""
+    """Raise `DataError` if the labels or the problem type of the model are not those of the dataset."""
     if model.config.labels != source.labels:
         raise DataError(f"the labels of {data_dir} are not those of {model_id}, or in another order")
     if model.config.problem_type != source.problem_type:

@@ -65,7 +65,7 @@ def without_local_paths(results: dict) -> dict:
 
 
 def is_local(name: str, results: dict) -> bool:
-    """Whether an option of the recipe is a path on this machine, and not a model or data set on the Hub."""
+    """Whether an option of the recipe is a path on this machine, and not a model or dataset on the Hub."""
     value = results["recipe"].get(name)
     if name not in LOCAL_PATHS or not value:
         return False
@@ -205,7 +205,7 @@ def known_data() -> dict[str, dict]:
 
 
 def describe_folder(path: str) -> dict:
-    """Title and, for known data sets, further facts of the data in a folder."""
+    """Title and, for known datasets, further facts of the data in a folder."""
     name = Path(path).absolute().name
     return {"title": name, **known_data().get(f"folder/{name}", {})}
 

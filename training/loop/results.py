@@ -56,7 +56,7 @@ def evaluate_splits(
             scores["unscored_labels"][split] = [source.labels[i] for i in unscored_labels(targets)]
         else:
             scores["confusion_matrix"][split] = confusion_matrix(logits, targets)
-    if spots_words(source):
+    if spots_words(source) and "validation" in predictions:
         scores["detection"] = evaluate_detection(model, data.extractor, source.labels, data.clips)
         for split, (logits, targets, *_) in predictions.items():
             scores["detection"]["splits"][split]["keyword_accuracy"] = keyword_accuracy(logits, targets, source.labels)

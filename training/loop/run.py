@@ -49,7 +49,7 @@ def train(recipe: Recipe, source: Source | None = None) -> dict:
 
     Args:
         recipe: all choices of the run. With `resume`, a finished run is not repeated.
-        source: data set to train on. None: the recipe's.
+        source: dataset to train on. None: the recipe's.
 
     Returns:
         The content of `results.json`.
@@ -81,7 +81,7 @@ def train(recipe: Recipe, source: Source | None = None) -> dict:
         run.restore()
         trained = run.fit()
         if source.num_auxiliary:
-            trained, data = remove_auxiliary(recipe, trained, data, accelerator)
+            data = remove_auxiliary(recipe, trained, data, accelerator)
         results = collect_results(recipe, trained, data, accelerator)
         if accelerator.is_main_process:
             folder.finish(lambda path: write_hub_folder(path, trained.model, extractor, results))

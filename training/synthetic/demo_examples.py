@@ -1,6 +1,6 @@
 """
 Make the example sounds of the demo from synthetic test clips, which are never used for training, and from the examples
-of a word spotter.
+of a keyword spotter.
 
     python -m training.synthetic.demo_examples --speech data/synthetic/speech_commands \\
         --music data/synthetic/magnatagatune

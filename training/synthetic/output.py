@@ -64,7 +64,7 @@ def run_in_parallel(
 def run_command(write: Callable[..., None], parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> None:
     """Run `write` with the options of `parser` and those that all writers have."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--output_dir", type=Path, required=True, help="new folder for the data set")
+    parser.add_argument("--output_dir", type=Path, required=True, help="new folder for the dataset")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--num_workers", type=int, default=2, help="number of processes (default: %(default)s)")
     arguments = vars(parser.parse_args(argv))

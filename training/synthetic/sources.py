@@ -1,4 +1,4 @@
-"""The sources that have a synthetic data set, and the data themselves when they are needed."""
+"""The sources that have a synthetic dataset, and the data themselves when they are needed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Generate the training data of a word spotter: words by synthetic voices, other words, talk and other sounds.
+"""Generate the training data of a keyword spotter: words by synthetic voices, other words, talk and other sounds.
 
     python -m training.synthetic.spoken_words --words "marvin, stop" --output_dir data/spoken_words
 
@@ -52,7 +52,7 @@ def write_spoken_words(
     seed: int = 0,
     num_workers: int = 2,
 ) -> None:
-    """Write the training data of a word spotter.
+    """Write the training data of a keyword spotter.
 
     Args:
         output_dir: new folder, which appears when it is complete.

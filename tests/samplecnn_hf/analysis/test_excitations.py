@@ -96,6 +96,11 @@ def test_threads_share_a_model_or_a_recorder(tiny_model, tiny_extractor, make_to
             np.testing.assert_allclose(excitations, alone, atol=1e-6)
 
 
+def test_a_model_optimized_for_inference(tiny_model, tiny_extractor):
+    with pytest.raises(ValueError, match="optimized for inference: load it again"):
+        ExcitationRecorder(tiny_model.optimize_for_inference(), tiny_extractor)
+
+
 @pytest.mark.parametrize("variant", ["test-basic", "test-res2"])
 def test_networks_without_excitations(make_model, tiny_extractor, variant):
     with pytest.raises(ValueError, match=f"'{variant.removeprefix('test-')}' blocks has no excitations.*se-9"):

@@ -209,3 +209,8 @@ def test_input_level_is_what_the_network_gets_of_quiet_speech(options):
     noise = np.random.default_rng(0).standard_normal(1458)
     inputs = extractor(0.03 * noise / np.sqrt((noise**2).mean()), sampling_rate=22050)["input_values"]
     assert np.sqrt((inputs**2).mean()) == pytest.approx(input_rms(extractor), rel=0.01)
+
+
+def test_a_model_optimized_for_inference(tiny_model):
+    with pytest.raises(ValueError, match="optimized for inference: load it again"):
+        estimate_filters(tiny_model.optimize_for_inference(), 2)

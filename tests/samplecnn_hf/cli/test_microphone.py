@@ -116,6 +116,12 @@ def test_faults(pretrained, fake, words, message):
         cli.main(["listen", str(pretrained), HOP, *words])
 
 
+def test_timestamps_have_no_threshold(pretrained, fake, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["listen", str(pretrained), "--timestamps", "--threshold=0.5"])
+    assert "--timestamps prints the best label of each window: leave --threshold out" in capsys.readouterr().err
+
+
 def test_a_model_that_is_too_slow(pretrained, fake, monkeypatch):
     monkeypatch.setattr(microphone, "MAX_CHUNKS", 10)
     with pytest.raises(SystemExit, match="^error: the model is too slow for this microphone: [^\n]*$"):

@@ -1,4 +1,4 @@
-"""The tables of the large data sets are tested at full size; their audio is not there."""
+"""The tables of the large datasets are tested at full size; their audio is not there."""
 
 import pytest
 

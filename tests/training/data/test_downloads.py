@@ -83,7 +83,7 @@ def web(tmp_path, monkeypatch):
 
 @pytest.fixture
 def publish(web, monkeypatch):
-    """publish(name, *contents): the files of a data set are at `web` now, with these contents."""
+    """publish(name, *contents): the files of a dataset are at `web` now, with these contents."""
 
     def put(file, content):
         (web.folder / file.name).write_bytes(content)
@@ -143,7 +143,7 @@ def read_record(data_dir):
     return json.loads((data_dir / "download.json").read_text())
 
 
-# The data sets
+# The datasets
 
 
 @pytest.mark.parametrize("name", ["speech_commands", "speech_commands_v0.01"])
@@ -153,11 +153,11 @@ def test_speech_commands(name, publish, data_dir, capsys):
     run(name, data_dir)
     assert count_clips("speech_commands", data_dir) == {"train": 3, "validation": 2, "test": 1}
     record = read_record(data_dir)
-    assert record["data_set"] == name
+    assert record["dataset"] == name
     assert list(record["files"].values()) == [f"sha256:{hashlib.sha256(archive).hexdigest()}"]
     assert {name: content for name, content in read_tree(data_dir).items() if name != "download.json"} == SPEECH
     assert sorted(path.name for path in data_dir.parent.iterdir()) == [".set.lock", "set"]
-    assert json.loads(capsys.readouterr().out) == {"data_set": name, "data_dir": str(data_dir)}
+    assert json.loads(capsys.readouterr().out) == {"dataset": name, "data_dir": str(data_dir)}
 
 
 def test_magnatagatune(publish, data_dir):
@@ -241,7 +241,7 @@ def test_two_at_once(speech, web, data_dir, monkeypatch):
         thread.join()
     assert not errors
     assert web.requests == speech
-    assert read_record(data_dir)["data_set"] == "speech_commands"
+    assert read_record(data_dir)["dataset"] == "speech_commands"
 
 
 def test_killed_while_unpacking(speech, web, data_dir):
@@ -342,7 +342,7 @@ def test_folder_in_use(speech, web, data_dir, name):
 
 @pytest.mark.parametrize("complete", [False, True])
 def test_working_folder_of_another_origin(speech, web, data_dir, complete):
-    """It is never removed, whether the data set is made or not."""
+    """It is never removed, whether the dataset is made or not."""
     if complete:
         run("speech_commands", data_dir)
     work = data_dir.with_name("set.download")
@@ -356,7 +356,7 @@ def test_working_folder_of_another_origin(speech, web, data_dir, complete):
     assert list(read_tree(work)) == ["complete/thesis.tex"]
 
 
-@pytest.mark.parametrize("record", [b"", b"{}", b"[1]", b'{"data_set": "mine"}', b"\xff", b"null"])
+@pytest.mark.parametrize("record", [b"", b"{}", b"[1]", b'{"dataset": "mine"}', b"\xff", b"null"])
 def test_folder_with_a_record_of_another_origin(speech, data_dir, record):
     data_dir.mkdir(parents=True)
     (data_dir / "download.json").write_bytes(record)
@@ -389,7 +389,7 @@ def test_mount_point(speech, data_dir, monkeypatch):
     assert "set is a mount point: choose a folder in it" in fail("speech_commands", data_dir)
 
 
-def test_folder_with_another_data_set(speech, publish, data_dir):
+def test_folder_with_another_dataset(speech, publish, data_dir):
     run("speech_commands", data_dir)
     publish("speech_commands_v0.01", make_tar(SPEECH))
     assert "set holds speech_commands: choose another folder" in fail("speech_commands_v0.01", data_dir)

@@ -180,6 +180,29 @@ def test_source_rates(tmp_path):
     }
 
 
+def test_files_that_pyav_reads(tmp_path):
+    av = pytest.importorskip("av", reason="needs the extra av: pip install av")
+    path = tmp_path / "a.webm"
+    with av.open(path, "w", format="webm") as output:
+        track = output.add_stream("libopus", rate=48000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 48000), np.float32), format="flt", layout="mono")
+        frame.sample_rate = 48000
+        for packet in (*track.encode(frame), *track.encode(None)):
+            output.mux(packet)
+    clips = prepare(make_source([path]), RATE, tmp_path / "out", quiet=True)["train"]
+    assert len(clips) == 1 and clips.source_rates == [48000]
+
+
+def test_a_file_without_permission(tmp_path, monkeypatch):
+    def content(clip):
+        raise PermissionError(13, "Permission denied")
+
+    path = write_tone(tmp_path / "a.wav")
+    monkeypatch.setattr(Clip, "content", content)
+    with pytest.raises(DataError, match="cannot read .*a.wav: Permission denied"):
+        prepare(make_source([path]), RATE, tmp_path / "out", quiet=True)
+
+
 def test_one_split_alone(tmp_path, decoded):
     paths = [write_tone(tmp_path / f"{i}.wav") for i in range(3)]
     source = make_source(paths, background_noise=(tmp_path / "gone.wav",))
@@ -197,7 +220,7 @@ def test_background_noise_is_kept_apart(tmp_path):
     assert clips["background_noise"].num_samples.tolist() == [6615]
 
 
-def test_folder_of_a_data_set(tmp_path, monkeypatch):
+def test_folder_of_a_dataset(tmp_path, monkeypatch):
     def folder(data_dir, rate=RATE, **changes):
         return prepared_folder(replace(make_source([Path("a.wav")], data_dir=data_dir), **changes), rate, tmp_path)
 

@@ -125,6 +125,16 @@ def test_equalizer_is_a_smooth_filter_within_the_limit():
     assert response.diff(dim=1).abs().max() < 0.5  # dB per Hz
 
 
+def test_phase_is_smooth_within_the_limit_and_keeps_the_level_of_each_frequency():
+    x = torch.zeros(64, 1, RATE)
+    x[:, :, 0] = 1
+    response = torch.fft.rfft(augment(x, phase=0.5)[0].squeeze(1))[:, 1:-1]  # without 0 Hz and half the rate: real
+    assert response.abs().sub(1).abs().max() < 1e-3
+    assert response.angle().abs().max() <= torch.pi / 2 + 1e-3
+    assert response.angle().std(0).min() > 0.3
+    assert response.angle().diff(dim=1).abs().max() < 0.1
+
+
 def test_reverberation_follows_the_sound_and_is_not_louder():
     x = torch.zeros(400, 1, RATE)
     x[:, :, 1000] = 1

@@ -14,7 +14,7 @@ from training.loop.detection import (
     keyword_accuracy,
     plot_det_curve,
     score_clips,
-    streaming,
+    stream_extractor,
     tune_threshold,
 )
 
@@ -94,9 +94,9 @@ def test_threshold_of_certain_false_alarms_is_one():
 
 
 def test_streaming_hops(extractor):
-    assert len(streaming(extractor).segment(np.zeros(10 * RATE))) == 4 * 9 + 1
+    assert len(stream_extractor(extractor).segment(np.zeros(10 * RATE))) == 4 * 9 + 1
     with pytest.raises(RecipeError, match="segments of at least 0.25 s"):
-        streaming(SampleCNNFeatureExtractor(sampling_rate=RATE, segment_length=RATE // 5))
+        stream_extractor(SampleCNNFeatureExtractor(sampling_rate=RATE, segment_length=RATE // 5))
 
 
 def test_scores_of_clips(network, extractor):

@@ -129,7 +129,7 @@ def test_scores_on_synthetic_data_say_so(write):
     assert {result.dataset_name for result in card.data.eval_results} == {"Synthetic folder"}
 
 
-def test_scores_on_a_stand_in_are_not_filed_under_the_data_set(write):
+def test_scores_on_a_stand_in_are_not_filed_under_the_dataset(write):
     card = write(SINGLE_LABEL, source="speech_commands", synthetic=True)
     assert {result.dataset_type for result in card.data.eval_results} == {"Synthetic speech_commands"}
     assert card.data.datasets is None
@@ -187,8 +187,8 @@ def test_scores_of_the_quickstart_are_told_for_its_options_only():
 def test_score_of_the_paper_stands_beside(write):
     card = write(SINGLE_LABEL, source="speech_commands", variant="se-8")
     assert "The paper reports accuracy 0.9395 for `se-8` on the test split of speech_commands" in card.text
-    assert "another data set" not in card.text
-    assert "another data set" in write(SINGLE_LABEL, source="speech_commands", synthetic=True).text
+    assert "another dataset" not in card.text
+    assert "another dataset" in write(SINGLE_LABEL, source="speech_commands", synthetic=True).text
     assert "The paper reports" not in write(SINGLE_LABEL, source="magnatagatune-26k", variant="se-9").text
     assert "The paper reports" not in write(SINGLE_LABEL, source="speech_commands", do_normalize=True).text
 

@@ -26,6 +26,6 @@ def test_spoken_words(tmp_path):
 
 def test_voices_that_do_not_exist(tmp_path):
     pytest.importorskip("espeakng_loader")
-    with pytest.raises(SystemExit, match="^error: espeak-ng rejects voice nobody.*: give another word or --voice$"):
+    with pytest.raises(SystemExit, match="^error: espeak-ng rejects voice nobody.*; give other words or voices$"):
         say.main(["stop", "--voice=nobody", f"--output_dir={tmp_path}"])
     assert not list(tmp_path.iterdir())

@@ -41,7 +41,7 @@ def read_all(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.*")}
 
 
-# The data set
+# The dataset
 
 
 @pytest.mark.parametrize("seed", range(3))

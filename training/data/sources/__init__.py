@@ -1,1 +1,1 @@
-"""One module per kind of data set; its `load` lists the labeled clips."""
+"""One module per kind of dataset; its `load` lists the labeled clips."""

@@ -1,4 +1,4 @@
-"""Several data sets as one, to train on them together."""
+"""Several datasets as one, to train on them together."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ from training.data.source import Clip, Source
 
 
 def add_training_clips(source: Source, *others: Source) -> Source:
-    """Add the clips of all splits of other data sets with the same labels to the training split."""
+    """Add the clips of all splits of other datasets with the same labels to the training split."""
     index = {label: i for i, label in enumerate(source.labels)}
     added = [
         Clip(clip.path, tuple(index[other.labels[label]] for label in clip.labels))
@@ -18,7 +18,7 @@ def add_training_clips(source: Source, *others: Source) -> Source:
 
 
 def add_classes(source: Source, other: Source) -> Source:
-    """Add the training clips of another data set as auxiliary classes, `<its name>/<label>`.
+    """Add the training clips of another dataset as auxiliary classes, `<its name>/<label>`.
 
     Words of another language, for example, let the lower layers of a network for synthetic voices hear microphones and
     rooms. The trained network does not have these classes (`training.loop.auxiliary`).
@@ -31,7 +31,7 @@ def add_classes(source: Source, other: Source) -> Source:
 
 
 def without_auxiliary(source: Source) -> Source:
-    """The data set without the auxiliary classes."""
+    """The dataset without the auxiliary classes."""
     if not source.num_auxiliary:
         return source
     labels = source.labels[: -source.num_auxiliary]

@@ -1,4 +1,4 @@
-"""Your own data: audio files (wav, flac, ogg, mp3) with one class each, in one of three layouts.
+"""Your own data: audio files with one class each, in one of three layouts.
 
 CSV files      train.csv, validation.csv (or valid, val, dev) and optionally test.csv, with the columns
                `file` (relative to the data folder) and `class`
@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from samplecnn_hf.files import AUDIO_SUFFIXES
+from samplecnn_hf.files import AUDIO_SUFFIXES, is_audio
 from training.data.source import Clip, Source
-from training.data.sources.speech_commands import assign_split
+from training.data.sources.speech_commands import assign_split, is_class
 from training.data.tables import check_paths, raise_if_any, read_table
 from training.errors import DataError
 
@@ -54,7 +54,7 @@ def make_source(
     """Number the classes and check that every one of them can be learned. Raises `DataError` otherwise."""
     if not any(examples.values()):
         raise DataError(
-            f"no audio (wav, flac, ogg, mp3) in {data_dir}: lay it out as <class>/*.wav, "
+            f"no audio ({', '.join(AUDIO_SUFFIXES)}) in {data_dir}: lay it out as <class>/*.wav, "
             "train/<class>/*.wav and validation/<class>/*.wav, or train.csv and validation.csv"
         )
     for split in required:
@@ -78,10 +78,10 @@ def make_source(
 def read_class_folders(folder: Path) -> Iterator[tuple[Path, str]]:
     """Audio file and class name of each <class>/<file> in `folder`, sorted; hidden files are skipped."""
     for class_dir in sorted(folder.iterdir()):
-        if not class_dir.is_dir() or class_dir.name.startswith(("_", ".")):
+        if not class_dir.is_dir() or not is_class(class_dir.name):
             continue
         for path in sorted(class_dir.iterdir()):
-            if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith("."):
+            if is_audio(path):
                 yield path, class_dir.name
 
 

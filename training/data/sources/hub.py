@@ -1,5 +1,5 @@
 """
-Any data set on the Hub, or a folder of Parquet files, with a column of audio and a column of labels.
+Any dataset on the Hub, or a folder of Parquet files, with a column of audio and a column of labels.
 
     --source hub --data_dir ORG/NAME
     --source hub --data_dir ORG/NAME:CONFIG
@@ -34,7 +34,7 @@ VALIDATION_SEED = 0
 
 @dataclass(frozen=True)
 class HubClip(Clip):
-    """A row of a data set; `path` is its name in reports."""
+    """A row of a dataset; `path` is its name in reports."""
 
     dataset: Dataset  # with one column: the encoded audio
     row: int
@@ -50,10 +50,10 @@ class HubClip(Clip):
 
 
 def load(data_dir: str) -> Source:
-    """List the clips of a data set, which is downloaded if necessary.
+    """List the clips of a dataset, which is downloaded if necessary.
 
     Raises:
-        DataError: no such data set, no training data, or no single column of audio and of labels.
+        DataError: no such dataset, no training data, or no single column of audio and of labels.
     """
     name, config, label_column = _read_name(data_dir)
     try:

@@ -1,9 +1,9 @@
-"""Recordings that no weight depends on, as further splits of a data set of spoken words."""
+"""Recordings that no weight depends on, as further splits of a dataset of spoken words."""
 
 from dataclasses import replace
 from pathlib import Path
 
-from samplecnn_hf.files import AUDIO_SUFFIXES
+from samplecnn_hf.files import AUDIO_SUFFIXES, is_audio
 from training.data.source import Clip, Source
 from training.data.sources.folder import read_class_folders
 from training.data.sources.speech_commands import BACKGROUND_NOISE, NO_KEYWORD, SILENCE, UNKNOWN
@@ -37,12 +37,13 @@ def add_background(source: Source, folder: Path) -> Source:
     _check_folder(folder)
     files = _audio_files(folder)
     if not files:
-        raise DataError(f"{folder} holds no audio (wav, flac, ogg, mp3): give a folder of recordings without keywords")
+        suffixes = ", ".join(AUDIO_SUFFIXES)
+        raise DataError(f"{folder} holds no audio ({suffixes}): give a folder of recordings without keywords")
     return replace(source, splits=source.splits | {BACKGROUND: [Clip(path, ()) for path in files]})
 
 
 def _audio_files(folder: Path) -> list[Path]:
-    return sorted(path.absolute() for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+    return sorted(path.absolute() for path in folder.rglob("*") if is_audio(path))
 
 
 def _check_folder(folder: Path) -> None:

@@ -28,7 +28,7 @@ def load(data_dir: Path) -> Source:
     Raises:
         DataError: no words, a missing split list, a listed file that is missing, or an empty split.
     """
-    words = sorted(path.name for path in data_dir.iterdir() if path.is_dir() and _is_class(path.name))
+    words = sorted(path.name for path in data_dir.iterdir() if path.is_dir() and is_class(path.name))
     clips = {
         f"{word}/{path.name}": Clip(path, (label,))
         for label, word in enumerate(words)
@@ -59,7 +59,8 @@ def assign_split(file_name: str) -> str:
     return "test" if percentage < 20 else "train"
 
 
-def _is_class(folder_name: str) -> bool:
+def is_class(folder_name: str) -> bool:
+    """Whether a folder is a class: not hidden, and not `_background_noise_` or another name with an underscore."""
     return folder_name in NO_KEYWORD or not folder_name.startswith(("_", "."))
 
 

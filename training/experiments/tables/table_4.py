@@ -33,7 +33,7 @@ class Table4(GridExperiment):
 
 
 def paper_row(source_name: str) -> dict:
-    """The paper's row for a data set; {} where there is none."""
+    """The paper's row for a dataset; {} where there is none."""
     return next((row for row in PAPER["table_4"] if row["dataset"] == source_name), {})
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from training.errors import DataError
 from training.synthetic.voices import SAMPLE_RATE
 
 # Name of a voice -> name in the program. flite's kal is left out: festival has more of the same speaker's recordings.
@@ -38,20 +39,20 @@ def say(text: str, voice: str) -> np.ndarray:
     """Speak English `text`: (samples,) float32 at 16 kHz.
 
     Raises:
-        ValueError: `text` has other characters than letters, spaces and apostrophes.
-        RuntimeError: the program fails or returns silence.
+        DataError: `text` has other characters than letters, spaces and apostrophes, or the program fails or returns
+            silence.
     """
     if not re.fullmatch("[a-zA-Z' ]+", text):  # it becomes part of a program
-        raise ValueError(f"text must consist of the letters a-z, spaces and apostrophes; got {text!r}")
+        raise DataError(f"text must consist of the letters a-z, spaces and apostrophes; got {text!r}")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "spoken.wav"
         command = _flite if voice in FLITE else _festival
         run = subprocess.run(command(text, voice, path), capture_output=True, text=True)
         if run.returncode != 0 or not path.is_file():
-            raise RuntimeError(f"{voice} cannot say {text!r}: {run.stderr.strip()}")
+            raise DataError(f"{voice} cannot say {text!r}: {run.stderr.strip()}")
         samples, rate = soundfile.read(path, dtype="float32")
     if not samples.any():
-        raise RuntimeError(f"{voice} returns silence for {text!r}")
+        raise DataError(f"{voice} returns silence for {text!r}")
     return soxr.resample(samples, rate, SAMPLE_RATE)
 
 

@@ -71,7 +71,7 @@ class Espeak:
         """Speak `text`: (samples,) float32 at 16 kHz; `rate` in words per minute, the others from 0 to 99.
 
         Raises:
-            RuntimeError: espeak-ng reports an error or returns silence.
+            DataError: espeak-ng reports an error or returns silence.
         """
         self._check(self._library.espeak_SetVoiceByName(voice.encode()), f"voice {voice}")
         # At the default volume, 100, some voices clip.
@@ -84,7 +84,7 @@ class Espeak:
         self._check(self._library.espeak_Synth(data, size, 0, 0, 0, self.UTF8, None, None), f"text {text!r}")
         samples = np.concatenate(self._chunks) if self._chunks else np.zeros(1, np.int16)
         if not samples.any():
-            raise RuntimeError(f"espeak-ng returns silence for {text!r} with voice {voice}")
+            raise DataError(f"espeak-ng returns silence for {text!r} with voice {voice}: give other words or voices")
         return soxr.resample(samples.astype(np.float32) / 2**15, self._rate, SAMPLE_RATE)
 
     def phonemes(self, text: str, voice: str) -> str:
@@ -101,4 +101,4 @@ class Espeak:
 
     def _check(self, error_code: int, what: str) -> None:
         if error_code != 0:
-            raise RuntimeError(f"espeak-ng rejects {what}: error {error_code}")
+            raise DataError(f"espeak-ng rejects {what}: error {error_code}; give other words or voices")

@@ -7,7 +7,7 @@ from training.errors import DataError
 
 @pytest.fixture
 def words(tmp_path):
-    """A data set with the classes of a word spotter; the files are empty."""
+    """A dataset with the classes of a keyword spotter; the files are empty."""
     folder = tmp_path / "words"
     for name in ("_silence_", "_unknown_", "go", "stop", "_background_noise_"):
         (folder / name).mkdir(parents=True)
