@@ -8,6 +8,18 @@ from pathlib import Path
 RESULTS = Path(__file__).parent / "results"
 
 
+def untrained(variant: str, num_labels: int = 50):
+    """A classifier with random weights, and its feature extractor."""
+    import torch
+
+    from samplecnn_hf import SampleCNNFeatureExtractor, SampleCNNForAudioClassification, create_config
+
+    torch.manual_seed(0)
+    config = create_config(variant, num_labels=num_labels)
+    extractor = SampleCNNFeatureExtractor(sampling_rate=config.sampling_rate, segment_length=config.segment_length)
+    return SampleCNNForAudioClassification(config), extractor
+
+
 def in_new_process(function, *args):
     """Call a function of a module in a new process, whose memory and allocator settings are its own."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
 
-from benchmarks.common import RESULTS, in_new_process, reset_peak_memory, resident_memory, write_results
+from benchmarks.common import RESULTS, in_new_process, reset_peak_memory, resident_memory, untrained, write_results
 from benchmarks.plain import PlainSampleCNN
 from samplecnn_hf import SampleCNNForAudioClassification, create_config
 
@@ -303,13 +303,8 @@ def main(argv: list[str] | None = None):
 
 
 def _save_untrained(folder: Path) -> Path:
-    from samplecnn_hf import SampleCNNFeatureExtractor
-
-    config = create_config(VARIANT, num_labels=NUM_LABELS)
-    SampleCNNForAudioClassification(config).save_pretrained(folder)
-    SampleCNNFeatureExtractor(
-        sampling_rate=config.sampling_rate, segment_length=config.segment_length
-    ).save_pretrained(folder)
+    for part in untrained(VARIANT, NUM_LABELS):
+        part.save_pretrained(folder)
     return folder
 
 

@@ -18,12 +18,9 @@ import numpy as np
 import soundfile
 import torch
 
-from benchmarks.common import in_new_process, reset_peak_memory, resident_memory, write_results
+from benchmarks.common import in_new_process, reset_peak_memory, resident_memory, untrained, write_results
 from samplecnn_hf import (
     SampleCNNAudioClassificationPipeline,
-    SampleCNNFeatureExtractor,
-    SampleCNNForAudioClassification,
-    create_config,
 )
 from samplecnn_hf.cli import main as samplecnn
 from samplecnn_hf.export import export_model
@@ -34,11 +31,8 @@ RATE, CHANNELS = 44_100, 2
 
 
 def write_model(folder: Path):
-    torch.manual_seed(0)
-    config = create_config(VARIANT, num_labels=50)
-    extractor = SampleCNNFeatureExtractor(sampling_rate=config.sampling_rate, segment_length=config.segment_length)
-    SampleCNNForAudioClassification(config).save_pretrained(folder)
-    extractor.save_pretrained(folder)
+    for part in untrained(VARIANT):
+        part.save_pretrained(folder)
     export_model(folder)
 
 

@@ -1,7 +1,7 @@
 """
 Accuracy of trained networks on recordings that sound the same or nearly so: inverted polarity, less bandwidth.
 
-    python -m benchmarks.robustness model_cards/samplecnn-arabic-speech-commands runs/arabic_no_phase \\
+    python -m benchmarks.robustness runs/arabic_phase model_cards/samplecnn-arabic-speech-commands \\
         --data_dir data/arabic_speech_commands
 
 The networks are scored on the test clips or, without any, on the validation clips. Writes

@@ -95,7 +95,7 @@ def score(
     model: SampleCNNForAudioClassification, extractor: SampleCNNFeatureExtractor, folder: Path, recipe: Recipe
 ) -> dict:
     """Accuracy on the recorded words among all words that are not further classes, and on and among `TEN_WORDS`."""
-    labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
+    labels = model.config.labels
     words = [i for i, label in enumerate(labels) if "/" not in label]
     clips = [Clip(path, (labels.index(name),)) for path, name in read_class_folders(folder.absolute())]
     people = Source(

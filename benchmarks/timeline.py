@@ -16,13 +16,10 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from benchmarks.common import in_new_process, resident_memory, write_results
+from benchmarks.common import in_new_process, resident_memory, untrained, write_results
 from samplecnn_hf import (
     SampleCNNAudioClassificationPipeline,
-    SampleCNNFeatureExtractor,
-    SampleCNNForAudioClassification,
     SampleCNNStream,
-    create_config,
     windows_samplecnn,
 )
 
@@ -40,10 +37,8 @@ STREAM_VARIANT, STREAM_ROWS = "se-8", 40
 
 
 def load(variant: str) -> SampleCNNAudioClassificationPipeline:
-    torch.manual_seed(0)
-    config = create_config(variant, num_labels=50)
-    extractor = SampleCNNFeatureExtractor(sampling_rate=config.sampling_rate, segment_length=config.segment_length)
-    model = SampleCNNForAudioClassification(config).optimize_for_inference()
+    model, extractor = untrained(variant)
+    model.optimize_for_inference()
     return SampleCNNAudioClassificationPipeline(model=model, feature_extractor=extractor, device="cpu")
 
 
@@ -82,10 +77,8 @@ def measure_memory(variant: str, seconds: float) -> int:
 
 def measure_stream() -> float:
     """Milliseconds per row of a stream whose chunks are as long as its hop."""
-    torch.manual_seed(0)
-    config = create_config(STREAM_VARIANT, num_labels=12)
-    extractor = SampleCNNFeatureExtractor(sampling_rate=config.sampling_rate, segment_length=config.segment_length)
-    stream = SampleCNNStream(SampleCNNForAudioClassification(config).optimize_for_inference(), extractor)
+    model, extractor = untrained(STREAM_VARIANT, num_labels=12)
+    stream = SampleCNNStream(model.optimize_for_inference(), extractor)
     seconds, chunk = [], np.zeros(stream.timeline.hop_length, np.float32)
     while len(seconds) < STREAM_ROWS:
         start = time.process_time()

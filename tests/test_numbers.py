@@ -77,14 +77,22 @@ def test_recorded_speech():
     assert not files
 
 
-def test_seeds_on_recorded_speech():
-    runs = [results(name) for name in ("arabic_modern", "arabic_modern_seed1", "arabic_modern_seed2")]
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("modern", "**{:.2f} %** on average (standard deviation {:.2f} points)"), ("phase", "{:.2f} % ({:.2f} points)")],
+)
+def test_seeds_on_recorded_speech(name, text):
+    runs = [results(f"arabic_{name}{seed}") for seed in ("", "_seed1", "_seed2")]
     assert [run["recipe"]["seed"] for run in runs] == [0, 1, 2]
     scores = [100 * run["metrics"]["validation"]["accuracy"] for run in runs]
-    text = (
-        f"**{statistics.fmean(scores):.2f} %** on average (standard deviation {statistics.stdev(scores):.2f} points)"
-    )
-    assert text in read("docs/results.md")
+    assert text.format(statistics.fmean(scores), statistics.stdev(scores)) in read("docs/results.md")
+
+
+def test_robustness():
+    accuracy = load("benchmarks/results/robustness.json")["accuracy"]
+    table = rows("docs/results.md", "Recorded speech")
+    for recordings, without in accuracy["samplecnn-arabic-speech-commands"].items():
+        assert table[recordings] == [f"{100 * without:.1f}", f"{100 * accuracy['arabic_phase'][recordings]:.1f}"]
 
 
 @pytest.mark.parametrize("recipe", ["modern", "paper"])

@@ -238,7 +238,6 @@ class Recipe:
             self.variant,
             problem_type=problem_type,
             id2label=dict(enumerate(labels)),
-            label2id={label: i for i, label in enumerate(labels)},
             **options,
             **self.model_kwargs,
         )

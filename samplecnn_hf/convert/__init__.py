@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from transformers.utils import logging
 
+from ..audio_samplecnn import check_sampling_rate
 from ..configuration_samplecnn import SampleCNNConfig
 from ..feature_extraction_samplecnn import SampleCNNFeatureExtractor
 from ..files import replace_when_complete
@@ -94,8 +95,11 @@ def convert_checkpoint(
     output = Path(output)
     if output.exists():
         raise FileExistsError(f"{output} exists already: give the name of a new folder")
-    if sampling_rate is not None and sampling_rate < 1:
-        raise ConvertError(f"sampling_rate must be a positive number of Hz; got {sampling_rate}")
+    if sampling_rate is not None:
+        try:
+            check_sampling_rate(sampling_rate)
+        except ValueError as error:
+            raise ConvertError(str(error)) from error
     weights = read_weights(Path(file))
     implementation = find_implementation(weights)
     weights = name_layers(weights, implementation)
@@ -107,7 +111,6 @@ def convert_checkpoint(
         problem_type=choose_problem_type(problem_type, weights),
         sampling_rate=implementation.sampling_rate if sampling_rate is None else sampling_rate,
         id2label=dict(enumerate(labels)),
-        label2id={label: i for i, label in enumerate(labels)},
     )
     model = build_model(config, weights)
     extractor = SampleCNNFeatureExtractor(

@@ -209,6 +209,9 @@ def test_bad_command_line_is_one_line(options, message):
 OVERRIDDEN = {  # further options of the command
     "arabic_modern_seed1": ("seed",),
     "arabic_modern_seed2": ("seed",),
+    "arabic_phase": ("phase",),
+    "arabic_phase_seed1": ("phase", "seed"),
+    "arabic_phase_seed2": ("phase", "seed"),
     "arabic_pooled": ("variant",),
     "arabic_tempo": ("pretrained", "learning_rate", "tempo"),
 }

@@ -242,7 +242,7 @@ def test_labels_that_do_not_fit(tmp_path, save_state, labels, message):
 
 
 def test_sampling_rate_that_is_not_positive(tmp_path, save_state):
-    with pytest.raises(ConvertError, match="^sampling_rate must be a positive number of Hz; got 0$"):
+    with pytest.raises(ConvertError, match="^sampling_rate must be a number between 1000 and 1000000 Hz; got 0$"):
         convert_checkpoint(save_state(PlainNetwork().state_dict()), tmp_path / "out", LABELS, SINGLE, sampling_rate=0)
 
 
