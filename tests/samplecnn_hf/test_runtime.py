@@ -27,7 +27,7 @@ def exported(request, tmp_path_factory, make_model):
     folder = tmp_path_factory.mktemp("model")
     labels = {"id2label": dict(enumerate(LABELS)), "label2id": {name: i for i, name in enumerate(LABELS)}}
     problem = {"problem_type": "multi_label_classification", "thresholds": [0.5, 0.2, 0.9]}
-    make_model("test-se", **labels, **problem).save_pretrained(folder)
+    make_model("test-se", sampling_rate=16000, **labels, **problem).save_pretrained(folder)
     SampleCNNFeatureExtractor(**EXTRACTOR).save_pretrained(folder)
     return folder, export_model(folder, format=request.param)
 
