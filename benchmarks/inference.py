@@ -275,8 +275,10 @@ def main(argv: list[str] | None = None):
     limits = {dtype: in_new_process(convolution_limit, dtype) for dtype in DTYPES}
     gflop = convolution_gflop()
     with tempfile.TemporaryDirectory() as folder:
-        untrained = _save_untrained(Path(folder) / VARIANT)
-        candidates = implementations(export_all(untrained, args.calibration, Path(folder)))
+        model = Path(folder) / VARIANT
+        for part in untrained(VARIANT, NUM_LABELS):
+            part.save_pretrained(model)
+        candidates = implementations(export_all(model, args.calibration, Path(folder)))
         results = run_all(candidates, config.segment_length, "cpu")
         add_ratios(results, {dtype: limit / gflop for dtype, limit in limits.items()})
         gpu = "untested"
@@ -300,12 +302,6 @@ def main(argv: list[str] | None = None):
             "cold_start_seconds": {name: round(value, 3) for name, value in seconds.items()},
         },
     )
-
-
-def _save_untrained(folder: Path) -> Path:
-    for part in untrained(VARIANT, NUM_LABELS):
-        part.save_pretrained(folder)
-    return folder
 
 
 if __name__ == "__main__":

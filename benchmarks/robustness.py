@@ -9,6 +9,7 @@ benchmarks/results/robustness.json.
 """
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,16 +40,20 @@ CHANGES: dict[str, Change] = {
 
 
 @torch.inference_mode()
-def accuracy(folder: Path, clips: list[Clip], change: Change) -> float:
-    """Fraction of the changed clips whose label has the highest score."""
+def accuracies(folder: Path, labels: list[str], clips: list[Clip]) -> dict[str, float]:
+    """Fraction of the clips whose label has the highest score, for each change."""
     model, extractor = load_classifier(folder)
+    if model.config.labels != labels:
+        sys.exit(f"error: the labels of {folder} are not those of the data")
     model.optimize_for_inference()
-    correct = 0
+    correct = dict.fromkeys(CHANGES, 0)
     for clip in clips:
-        waveform = change(extractor.to_waveform(clip.content()), extractor.sampling_rate).astype(np.float32)
-        inputs = extractor(waveform, extractor.sampling_rate, return_tensors="pt")
-        correct += int(model(**inputs).logits.argmax() == clip.labels[0])
-    return correct / len(clips)
+        waveform = extractor.to_waveform(clip.content())
+        for name, change in CHANGES.items():
+            changed = change(waveform, extractor.sampling_rate).astype(np.float32)
+            inputs = extractor(changed, extractor.sampling_rate, return_tensors="pt")
+            correct[name] += int(model(**inputs).logits.argmax() == clip.labels[0])
+    return {name: round(count / len(clips), 4) for name, count in correct.items()}
 
 
 def main(argv: list[str] | None = None):
@@ -58,10 +63,7 @@ def main(argv: list[str] | None = None):
     args = parser.parse_args(argv)
     source = load_source("folder", args.data_dir)
     clips = source.splits[source.scored_split]
-    scores = {
-        model.name: {name: round(accuracy(model, clips, change), 4) for name, change in CHANGES.items()}
-        for model in args.models
-    }
+    scores = {model.name: accuracies(model, source.labels, clips) for model in args.models}
     write_results("robustness", {"split": source.scored_split, "clips": len(clips), "accuracy": scores})
 
 

@@ -128,8 +128,7 @@ def _load(model_id: str | os.PathLike, **config):
     if any(not key.startswith(CLASSIFIER_PREFIX) for key in faulty_keys):
         raise ValueError("its weights do not match config.json: save the model again")
     extractor = SampleCNNFeatureExtractor.from_pretrained(model_id)
-    if extractor.segment_length < model.config.min_samples:
-        raise ValueError("segment_length in preprocessor_config.json is too short for the network")
+    extractor.check_network(model.config)
     return model, extractor, faulty_keys
 
 

@@ -46,7 +46,7 @@ class SampleCNNStream:
             compute the row comes on top.
 
     Raises:
-        ValueError: The hop, the sampling rate or `top_k` is invalid.
+        ValueError: The hop, the sampling rate or `top_k` is invalid, or the feature extractor does not fit the model.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class SampleCNNStream:
         top_k: int | None = None,
     ):
         check_top_k(top_k)
+        feature_extractor.check_network(model.config)
         self.model, self.top_k = model, top_k
         self.timeline = timeline_extractor(feature_extractor, hop_length_s)
         self.hop_length_s = self.timeline.hop_length / self.timeline.sampling_rate

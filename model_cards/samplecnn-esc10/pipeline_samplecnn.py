@@ -80,12 +80,7 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
     def __init__(self, *args, **kwargs):
         kwargs.pop("local_files_only", None)  # passed on by `pipeline()`
         super().__init__(*args, **kwargs)
-        for name in ("sampling_rate", "segment_length"):
-            of_model, of_extractor = getattr(self.model.config, name), getattr(self.feature_extractor, name)
-            if of_model != of_extractor:
-                raise ValueError(
-                    f"the model has {name}={of_model}, the feature extractor {of_extractor}: they must be equal"
-                )
+        self.feature_extractor.check_network(self.model.config)
 
     @classmethod
     def from_pretrained(

@@ -69,6 +69,19 @@ class SampleCNNFeatureExtractor(SampleCNNSegmenter, SequenceFeatureExtractor):
             std=std,
         )
 
+    def check_network(self, config):
+        """Raise `ValueError` unless the segments have the sampling rate and the minimum length of a network."""
+        if self.sampling_rate != config.sampling_rate:
+            raise ValueError(
+                f"the network is for {config.sampling_rate} Hz, the feature extractor for {self.sampling_rate} Hz: "
+                "they must have the same sampling_rate"
+            )
+        if self.segment_length < config.min_samples:
+            raise ValueError(
+                f"the feature extractor's segment_length of {self.segment_length} is too short for the network: "
+                f"it must be at least {config.min_samples}"
+            )
+
     def __call__(
         self,
         raw_audio,

@@ -10,20 +10,6 @@ pytest.importorskip("onnxruntime", reason="needs the extra `onnx`")
 pytest.importorskip("onnxscript", reason="needs the extra `onnx`")
 
 
-@pytest.fixture
-def write_data(write_tone, tmp_path):
-    """write_data(labels): a folder with a training and a validation clip of each label."""
-
-    def write(labels):
-        for split in ("train", "validation"):
-            for label in labels:
-                (tmp_path / "data" / split / label).mkdir(parents=True)
-                write_tone(f"data/{split}/{label}/0.wav", seconds=0.2)
-        return str(tmp_path / "data")
-
-    return write
-
-
 def test_accuracy(write_tone):
     clips = [Clip(write_tone(seconds=0.1), (label,)) for label in (1, 1, 0, 1)]
     extractor = SampleCNNFeatureExtractor(segment_length=1000)

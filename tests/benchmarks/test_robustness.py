@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from benchmarks import robustness
 from tests.conftest import LABELS
@@ -18,12 +19,13 @@ def test_changes():
     assert kept["only above 300 Hz"] == [1000, 6000] and kept["only below 3.4 kHz"] == [100, 1000]
 
 
-def test_results(results, pretrained, write_tone, tmp_path):
-    for split in ("train", "validation"):
-        for label in LABELS:
-            (tmp_path / "data" / split / label).mkdir(parents=True)
-            write_tone(f"data/{split}/{label}/0.wav", seconds=0.2)
-    robustness.main([str(pretrained), "--data_dir", str(tmp_path / "data")])
+def test_other_labels(pretrained, write_data):
+    with pytest.raises(SystemExit, match="^error: the labels of .* are not those of the data$"):
+        robustness.main([str(pretrained), "--data_dir", write_data(["high", "low"])])
+
+
+def test_results(results, pretrained, write_data):
+    robustness.main([str(pretrained), "--data_dir", write_data(LABELS)])
     written = results("robustness")
     assert (written["split"], written["clips"]) == ("validation", len(LABELS))
     # All clips are the same tone, so a network is right about exactly one of them.

@@ -12,6 +12,7 @@ from samplecnn_hf import (
     SampleCNNAudioClassificationPipeline,
     SampleCNNFeatureExtractor,
     SampleCNNForAudioClassification,
+    SampleCNNStream,
     audio_samplecnn,
     pipeline_samplecnn,
 )
@@ -332,8 +333,28 @@ def test_from_pretrained(tmp_path, tiny_model, tiny_extractor, tone, expected):
         assert pipe.model.dtype == torch.bfloat16
 
 
-@pytest.mark.parametrize("name, value", [("sampling_rate", 16000), ("segment_length", 4374)])
-def test_network_and_extractor_fit(tiny_model, tiny_extractor, name, value):
+@pytest.mark.parametrize(
+    "name, value, message",
+    [
+        ("sampling_rate", 16000, "the network is for 22050 Hz, the feature extractor for 16000 Hz"),
+        ("segment_length", 5, "segment_length of 5 is too short for the network"),
+    ],
+)
+def test_an_extractor_that_does_not_fit_the_network(tiny_model, tiny_extractor, name, value, message):
     setattr(tiny_extractor, name, value)
-    with pytest.raises(ValueError, match=rf"the model has {name}=\d+, the feature extractor {value}: they must be"):
+    with pytest.raises(ValueError, match=message):
         SampleCNNAudioClassificationPipeline(model=tiny_model, feature_extractor=tiny_extractor)
+    with pytest.raises(ValueError, match=message):
+        SampleCNNStream(tiny_model, tiny_extractor)
+
+
+def test_longer_segments_than_in_training(tiny_model, tiny_extractor, make_tone, assert_same):
+    """The network accepts any length of at least `min_samples`."""
+    tiny_extractor.segment_length = 2 * tiny_model.config.segment_length
+    pipe = SampleCNNAudioClassificationPipeline(model=tiny_model, feature_extractor=tiny_extractor, top_k=None)
+    waveform = make_tone(seconds=tiny_extractor.segment_length / RATE)
+    with torch.no_grad():
+        probabilities = tiny_model(torch.from_numpy(waveform)[None, None]).logits.softmax(-1)[0]
+    assert scores(pipe(waveform, sampling_rate=RATE)) == pytest.approx(
+        dict(zip(tiny_model.config.labels, probabilities.tolist(), strict=True)), abs=1e-5
+    )

@@ -74,7 +74,7 @@ def load_data(
     if recipe.noise and "background_noise" in clips:
         background = to_float(np.concatenate(list(clips["background_noise"]))).to(accelerator.device)
         if len(background) <= extractor.segment_length:
-            raise DataError("the background noise is no longer than a segment: add more, or set --noise 0")
+            raise DataError("the background noise must be longer than a segment: add more, or set --noise 0")
     return TrainingData(
         source=source,
         extractor=extractor,

@@ -168,7 +168,7 @@ class RunFolder:
                 fill(temporary)
                 _remove(target)  # of an epoch that is repeated
         except (OSError, SafetensorError) as error:
-            raise _cannot_write(target, error, "solve this, then continue with --resume") from error
+            raise _cannot_write(target, error, "fix this, then continue with --resume") from error
 
     def finish(self, fill: Callable[[Path], None]):
         """Create the final folder by calling `fill`, replacing an earlier model."""

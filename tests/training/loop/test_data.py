@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from accelerate import Accelerator
@@ -33,3 +35,12 @@ def test_batches_of_segments_and_of_clips(load):
 def test_too_few_segments_for_a_batch(load):
     with pytest.raises(DataError, match="training segments do not fill a batch: use a smaller --batch_size"):
         load(batch_size=1000)
+
+
+def test_background_noise_is_longer_than_a_segment(load, tones, write_tone, monkeypatch):
+    path = write_tone("noise.wav", seconds=0.01)
+    load_source = Recipe.load_source
+    monkeypatch.setattr(Recipe, "load_source", lambda recipe: replace(load_source(recipe), background_noise=(path,)))
+    with pytest.raises(DataError, match="background noise must be longer than a segment: add more, or set --noise 0"):
+        load(noise=0.5)
+    load(noise=0.0)

@@ -75,7 +75,7 @@ def test_folder_appears_only_when_it_is_complete(folder):
         full_disk()
 
     with folder.held(False, False), folder.start({"recipe": {}, "num_processes": 1}):
-        with pytest.raises(RecipeError, match="No space left on device; solve this, then continue with --resume"):
+        with pytest.raises(RecipeError, match="No space left on device; fix this, then continue with --resume"):
             folder.finish(fail_half_way)
         assert not folder.final.exists() and not list(folder.work.glob(".*.unfinished"))
         folder.finish(model_of("whole"))
@@ -90,7 +90,7 @@ def test_failed_writing_keeps_what_was_there(folder, error):
 
     with folder.held(False, False):
         folder.write(folder.kept(1), model_of("first"))
-        with pytest.raises(RecipeError, match="(?i)cannot write to .*kept-0001: .*no space left.*; solve this"):
+        with pytest.raises(RecipeError, match="(?i)cannot write to .*kept-0001: .*no space left.*; fix this"):
             folder.write(folder.kept(1), fail)
         assert (folder.kept(1) / "model.safetensors").read_text() == "first"
         assert {path.name for path in folder.work.iterdir()} == {MARK, "kept-0001"}

@@ -339,7 +339,7 @@ def test_full_disk(tiny_run, tmp_path, monkeypatch, method):
     with monkeypatch.context() as context:
         context.setattr(TrainingRun, method, write)
         try:
-            with pytest.raises(SystemExit, match="^error: cannot write to .*; solve this, then continue with"):
+            with pytest.raises(SystemExit, match="^error: cannot write to .*; fix this, then continue with"):
                 train.main(tiny_run)
         finally:
             limit_file_size(resource.RLIM_INFINITY)

@@ -60,7 +60,7 @@ def assign_split(file_name: str) -> str:
 
 
 def is_class(folder_name: str) -> bool:
-    """Whether a folder is a class: not hidden, and not `_background_noise_` or another name with an underscore."""
+    """Whether a folder is a class: `_silence_`, `_unknown_`, or a name that starts with neither `_` nor `.`."""
     return folder_name in NO_KEYWORD or not folder_name.startswith(("_", "."))
 
 

@@ -50,13 +50,13 @@ def test_csv_layout(tmp_path, validation):
 
 @pytest.mark.parametrize("validation", ["validation", "valid", "val", "dev"])
 def test_split_folders_layout(tmp_path, validation):
-    names = ["train/rain/1.wav", "train/dog/2.Wav", f"{validation}/dog/3.ogg"]
+    names = ["train/rain/1.wav", "train/dog/2.Wav", "train/_unknown_/4.wav", f"{validation}/dog/3.ogg"]
     others = ["train/dog/._2.wav", "train/dog/notes.txt", "train/_unused/5.wav"]
     write(tmp_path, dict.fromkeys([*names, *others], ""))
     source = load_source("folder", tmp_path)
-    assert source.labels == ["dog", "rain"]
+    assert source.labels == ["_unknown_", "dog", "rain"]
     assert describe(source, tmp_path) == {
-        "train": [("train/dog/2.Wav", "dog"), ("train/rain/1.wav", "rain")],
+        "train": [("train/_unknown_/4.wav", "_unknown_"), ("train/dog/2.Wav", "dog"), ("train/rain/1.wav", "rain")],
         "validation": [(f"{validation}/dog/3.ogg", "dog")],
     }
 
