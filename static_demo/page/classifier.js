@@ -1,7 +1,7 @@
 // Runs model.onnx with onnxruntime-web.
 
 import * as ort from "./onnxruntime/ort.wasm.bundle.min.mjs";
-import { cutSegment, fill, segmentStarts } from "./segments.js";
+import { cutSegment, fill, segmentStarts, timelineSettings } from "./segments.js";
 
 const BATCH_SIZE = 2; // segments; limits the memory for long clips
 const DEFAULT_LABELS = { 0: "LABEL_0", 1: "LABEL_1" }; // transformers omits these from config.json
@@ -37,22 +37,35 @@ class Classifier {
   }
 
   /**
-   * Classify a waveform (Float32Array, mono, at settings.sampling_rate). Returns the probability of each label for
-   * each segment (`segments`), their mean (`clip`), and the first sample of each segment (`starts`). `onProgress` is
-   * called with the fraction of segments done.
+   * Classify a waveform (Float32Array, mono, at settings.sampling_rate). Returns the probability of each label in the
+   * clip, the mean of its segments (`clip`), and in the windows { start, end, probabilities } of its timeline
+   * (`windows`; times in seconds). `onProgress` is called with the fraction done.
    */
   async classify(waveform, { signal, onProgress }) {
-    const filled = fill(waveform, this.settings);
-    const starts = segmentStarts(filled.length, this.settings);
-    const segments = [];
-    while (segments.length < starts.length) {
-      onProgress(segments.length / starts.length);
-      const batch = starts.slice(segments.length, segments.length + BATCH_SIZE);
-      segments.push(...(await this.classifySegments(batch.map((start) => cutSegment(filled, start, this.settings)))));
-      signal.throwIfAborted();
-    }
-    const clip = this.labels.map((_, label) => segments.reduce((sum, p) => sum + p[label], 0) / segments.length);
-    return { clip, segments, starts };
+    const { sampling_rate, segment_length } = this.settings;
+    const clip = new Segments(waveform, this.settings);
+    const timeline = new Segments(waveform, timelineSettings(this.settings));
+    const isShared = clip.length === timeline.length; // otherwise a short clip was stretched to `max_segments`
+    const total = timeline.starts.length + (isShared ? 0 : clip.starts.length);
+    const classifyAll = async (segments, done) => {
+      const probabilities = [];
+      while (probabilities.length < segments.starts.length) {
+        onProgress((done + probabilities.length) / total);
+        probabilities.push(...(await this.classifySegments(segments.cut(probabilities.length, BATCH_SIZE))));
+        signal.throwIfAborted();
+      }
+      return probabilities;
+    };
+    const inTimeline = await classifyAll(timeline, 0);
+    const inClip = isShared ? inTimeline.slice(0, clip.starts.length) : await classifyAll(clip, inTimeline.length);
+    return {
+      clip: this.labels.map((_, label) => inClip.reduce((sum, p) => sum + p[label], 0) / inClip.length),
+      windows: inTimeline.map((probabilities, i) => ({
+        start: timeline.starts[i] / sampling_rate,
+        end: Math.min(timeline.starts[i] + segment_length, waveform.length) / sampling_rate,
+        probabilities,
+      })),
+    };
   }
 
   /** Probabilities of the labels for each of some segments, as `cutSegment` returns them. */
@@ -66,6 +79,23 @@ class Classifier {
     });
     const count = this.labels.length;
     return segments.map((_, i) => this.#probabilities([...segment_logits.data.subarray(i * count, (i + 1) * count)]));
+  }
+}
+
+/** The segments of a waveform; `length` is that of the waveform after `fill`. */
+class Segments {
+  #samples;
+  #settings;
+
+  constructor(waveform, settings) {
+    this.#samples = fill(waveform, settings);
+    this.#settings = settings;
+    this.length = this.#samples.length;
+    this.starts = segmentStarts(this.length, settings);
+  }
+
+  cut(first, count) {
+    return this.starts.slice(first, first + count).map((start) => cutSegment(this.#samples, start, this.#settings));
   }
 }
 

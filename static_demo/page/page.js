@@ -56,7 +56,7 @@ async function classify(file) {
     signal.throwIfAborted();
     const onProgress = (progress) => setStatus("Classifying…", { progress });
     const prediction = await classifier.classify(waveform, { signal, onProgress });
-    const summary = showClip(file.name, waveform.length, prediction, classifier);
+    const summary = showClip(file.name, prediction, classifier);
     setStatus(summary, { visuallyHidden: true }); // for screen readers
   } catch (error) {
     if (!signal.aborted) showError(error);

@@ -9,23 +9,14 @@ const TOP_LIVE_LABELS = 3; // leaves room for the events on a phone
 const MAX_LIVE_EVENTS = 100;
 
 /** Show the results of a file. Returns a summary in one line. */
-export function showClip(name, numSamples, { clip, segments, starts }, classifier) {
-  const { labels, settings } = classifier;
-  const { sampling_rate, segment_length } = settings;
-  const seconds = numSamples / sampling_rate;
-  const end = Math.min(seconds, (starts.at(-1) + segment_length) / sampling_rate);
+export function showClip(name, { clip, windows }, classifier) {
+  const { labels } = classifier;
   $("clip").textContent = name;
-  const cut = end < seconds - 0.05 ? `, first ${formatSeconds(end)} classified` : "";
-  $("length").textContent = formatSeconds(seconds) + cut;
+  $("length").textContent = formatSeconds(windows.at(-1).end);
   const top = showLabels(labels, clip, TOP_LABELS);
 
-  const windows = segments.map((probabilities, i) => {
-    const start = starts[i] / sampling_rate;
-    return { start, end: Math.min(start + segment_length / sampling_rate, end), probabilities };
-  });
-
-  $("over-time").hidden = segments.length === 1;
-  const tracks = labels.map((label, i) => ({ label, probabilities: segments.map((p) => p[i]) }));
+  $("over-time").hidden = windows.length === 1;
+  const tracks = labels.map((label, i) => ({ label, probabilities: windows.map(({ probabilities }) => probabilities[i]) }));
   const peak = ({ probabilities }) => Math.max(...probabilities);
   tracks.sort((a, b) => peak(b) - peak(a));
   drawTimeline($("timeline"), tracks.slice(0, TOP_LABELS), windowEdges(windows));
@@ -33,7 +24,7 @@ export function showClip(name, numSamples, { clip, segments, starts }, classifie
   $("results").hidden = false; // the list below measures its size
   const detector = new EventDetector(classifier);
   const list = new EventList("Events", "No label reaches its threshold.");
-  $("detections").hidden = segments.length === 1;
+  $("detections").hidden = windows.length === 1;
   for (const window of windows) list.show(detector.push(window));
   list.show(detector.flush());
   return `${name}: ${labels[top[0]]}, ${percent(clip[top[0]])}`;

@@ -23,6 +23,11 @@ export function segmentStarts(numSamples, { segment_length, hop_length, drop_las
   return Array.from({ length: Math.min(count, max_segments ?? Infinity) }, (_, i) => i * hop);
 }
 
+/** Settings of a timeline, whose windows cover the whole audio, as those of `timeline_extractor`. */
+export function timelineSettings(settings) {
+  return { ...settings, max_segments: null, drop_last: false };
+}
+
 /** One segment, padded and normalized: Float32Array of segment_length samples. */
 export function cutSegment(waveform, start, settings) {
   const { segment_length, padding_value } = settings;

@@ -1,6 +1,6 @@
 // Overlapping windows of a stream, as in samplecnn_hf/streaming.py, with the settings of preprocessor_config.json.
 
-import { cutSegment, fill } from "./segments.js";
+import { cutSegment, fill, timelineSettings } from "./segments.js";
 
 const HOP_SECONDS = 0.25;
 const MAX_HOP_CHANGE = 0.02; // relative, by rounding
@@ -10,7 +10,7 @@ export function windowSettings(settings, hopSeconds = HOP_SECONDS) {
   const { sampling_rate, segment_length, do_normalize } = settings;
   const samples = Math.min(hopSeconds * sampling_rate, segment_length);
   const hop_length = round(samples) < segment_length && !do_normalize ? roundHop(samples) : round(samples);
-  return { ...settings, hop_length: Math.min(hop_length, segment_length), max_segments: null };
+  return { ...timelineSettings(settings), hop_length: Math.min(hop_length, segment_length) };
 }
 
 /** The multiple of the largest power of 3 that is at most MAX_HOP_CHANGE away. */
@@ -61,10 +61,10 @@ export class WindowStream {
 
   /** End the stream. Returns its last window, filled or padded as in a file, if there is one. */
   flush() {
-    const { segment_length, hop_length, drop_last } = this.#settings;
+    const { segment_length, hop_length } = this.#settings;
     const rest = this.#buffer.subarray(0, this.#filled);
     if (this.#start === 0 && rest.length > 0) return [this.#cut(fill(rest, this.#settings))];
-    return !drop_last && rest.length > segment_length - hop_length ? [this.#cut(rest)] : [];
+    return rest.length > segment_length - hop_length ? [this.#cut(rest)] : [];
   }
 
   #cut(samples) {

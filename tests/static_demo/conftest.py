@@ -33,6 +33,7 @@ EXTRACTORS = {
     "single_label_classification": {},
     "multi_label_classification": {
         "hop_length": 1000,
+        "max_segments": 20,
         "drop_last": True,
         "short_clips": "tile",
         "do_normalize": True,
