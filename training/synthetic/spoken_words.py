@@ -3,8 +3,8 @@
     python -m training.synthetic.spoken_words --words "marvin, stop" --output_dir data/spoken_words
 
 The folder has the layout of Speech Commands with the classes `_unknown_` (other words, alone and as talk of one or
-several voices) and `_silence_` (noise, music, streets, hum). Talk and sounds are pieces of 30 s. No voice and no
-other word is in two splits.
+several voices) and `_silence_` (noise, music, streets, hum). Talk and sounds are pieces of 30 s; for training they are
+cut into clips of 2 s. No voice and no other word is in two splits.
 """
 
 import argparse
@@ -30,7 +30,8 @@ from training.synthetic.output import check_at_least, import_package, run_comman
 from training.synthetic.speech import LOWEST, SAMPLE_RATE, UNKNOWN_PER_VOICE, without_homophones, write_spoken_commands
 
 PIECE_SAMPLES = 30 * SAMPLE_RATE
-TRAINING_SHARE = 0.5  # duration of talk and sounds for training, relative to the validation split
+TRAINING_CLIP_SAMPLES = 2 * SAMPLE_RATE
+TRAINING_CLIPS_PER_WORD = 0.85  # clips of talk and sounds for training, per clip of an other word
 SILENCE_SHARE = 0.3  # of the pieces; the others are talk
 PEAKS = (-40.0, -3.0)  # of a piece, in dB relative to full scale
 UNKNOWN_WORDS = Path(__file__).with_name("unknown_words.txt")  # English
@@ -148,33 +149,40 @@ def read_unknown_words(path: str | None, language: str) -> list[str]:
 
 def _plan_pieces(folder: Path, hours: float, seed: int) -> Iterator[Callable[[], None]]:
     """Tasks that write the pieces of all splits, after the lists of the held-out ones."""
-    for number, (split, share) in enumerate({"train": TRAINING_SHARE, "validation": 1, "test": 1}.items()):
-        count = max(len(TALK) + len(SOUNDS), round(share * hours * 3600 * SAMPLE_RATE / PIECE_SAMPLES))
-        num_sounds = max(len(SOUNDS), round(SILENCE_SHARE * count))
+    for number, split in enumerate(("train", *SPLIT_LISTS)):
         spoken = [path for path in sorted((folder / UNKNOWN).iterdir()) if assign_split(path.name) == split]
+        is_training = split == "train"
+        training_samples = TRAINING_CLIPS_PER_WORD * len(spoken) * TRAINING_CLIP_SAMPLES
+        num_samples = training_samples if is_training else hours * 3600 * SAMPLE_RATE
+        count = max(len(TALK) + len(SOUNDS), round(num_samples / PIECE_SAMPLES))
+        num_sounds = max(len(SOUNDS), round(SILENCE_SHARE * count))
         voices = [list(files) for _, files in groupby(spoken, key=lambda path: path.name.partition("_")[0])]
         pieces = [(SILENCE, SOUNDS[i % len(SOUNDS)]) for i in range(num_sounds)]
         pieces += [(UNKNOWN, partial(TALK[i % len(TALK)], voices)) for i in range(count - num_sounds)]
         files = [f"{class_name}/{split}-{i:04d}.wav" for i, (class_name, _) in enumerate(pieces)]
-        if split in SPLIT_LISTS:
+        if not is_training:
             with (folder / SPLIT_LISTS[split]).open("a", encoding="utf-8") as file:
                 file.writelines(f"{name}\n" for name in files)
         tasks = [
-            partial(_write_piece, folder / name, draw, [seed, 4, number, i])
+            partial(_write_piece, folder / name, draw, [seed, 4, number, i], is_training)
             for i, (name, (_, draw)) in enumerate(zip(files, pieces, strict=True))
         ]
         yield from tasks
 
 
-def _write_piece(path: Path, draw: Sound, seed: list[int]) -> None:
-    """Write a sound in a random room at a random level, over noise."""
+def _write_piece(path: Path, draw: Sound, seed: list[int], cut: bool) -> None:
+    """Write a sound in a random room at a random level, over noise; with `cut`, as clips for training."""
     rng = np.random.default_rng(seed)
     sound = scene_sounds.unit(draw(rng))
     if rng.random() < 0.5:
         sound = _in_a_room(sound, rng)
     sound = sound + _noise(rng) * 10 ** (-rng.uniform(10, 50) / 20)
     sound *= 10 ** (rng.uniform(*PEAKS) / 20) / np.abs(sound).max()
-    soundfile.write(path, sound, SAMPLE_RATE, subtype="PCM_16")
+    if not cut:
+        soundfile.write(path, sound, SAMPLE_RATE, subtype="PCM_16")
+        return
+    for i, clip in enumerate(np.split(sound, PIECE_SAMPLES // TRAINING_CLIP_SAMPLES)):
+        soundfile.write(path.with_stem(f"{path.stem}-{i:02d}"), clip, SAMPLE_RATE, subtype="PCM_16")
 
 
 def _in_a_room(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:

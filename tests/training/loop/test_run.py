@@ -48,6 +48,15 @@ def test_all_clips_for_training(tiny_run, folds, tmp_path, capsys):
     assert "trained on all clips; none were held out to score it" in card and "high, low, middle" in card
 
 
+def test_all_clips_of_keywords_for_training(tiny_run, folds, tmp_path):
+    """There are no clips to tune the threshold of a keyword spotter on."""
+    (folds / "high").rename(folds / "_silence_")
+    (folds / "low").rename(folds / "_unknown_")
+    train.main([*tiny_run, "--source=folder-all", "--model_kwargs=sampling_rate=4000", "--num_epochs=1", "--keep=last"])
+    assert "detection" not in json.loads((tmp_path / "run" / "results.json").read_text())
+    assert SampleCNNForAudioClassification.from_pretrained(tmp_path / "run").config.thresholds is None
+
+
 def test_resume_with_other_options_is_refused(tiny_run, tmp_path, monkeypatch, capsys):
     def interrupt(*arguments):
         raise KeyboardInterrupt

@@ -14,6 +14,7 @@ from training.synthetic.spoken_words import (
     PIECE_SAMPLES,
     SOUNDS,
     TALK,
+    TRAINING_CLIP_SAMPLES,
     ensure_spoken_words,
     read_unknown_words,
     split_words,
@@ -62,8 +63,17 @@ def test_talk_and_sounds_of_every_split(folder):
         assert {source.labels[clip.labels[0]] for clip in pieces} == {"_silence_", "_unknown_"}
         for clip in pieces:
             sound, rate = soundfile.read(clip.path)
-            assert (rate, len(sound)) == (16_000, PIECE_SAMPLES)
-            assert 0.009 < np.abs(sound).max() < 0.71
+            assert (rate, len(sound)) == (16_000, TRAINING_CLIP_SAMPLES if split == "train" else PIECE_SAMPLES)
+            assert split == "train" or np.abs(sound).max() > 0.009
+            assert np.abs(sound).max() < 0.71
+
+
+@pytest.mark.slow
+def test_training_has_about_as_much_talk_and_sounds_as_other_words(folder):
+    source = load_source("speech_commands", folder)
+    other = [clip for clip in source.splits["train"] if source.labels[clip.labels[0]] in ("_silence_", "_unknown_")]
+    pieces = [clip for clip in other if clip.path.name.startswith("train")]
+    assert 0.5 < len(pieces) / (len(other) - len(pieces)) < 1.5
 
 
 @pytest.mark.slow
