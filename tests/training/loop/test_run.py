@@ -52,7 +52,9 @@ def test_all_clips_of_keywords_for_training(tiny_run, folds, tmp_path):
     """There are no clips to tune the threshold of a keyword spotter on."""
     (folds / "high").rename(folds / "_silence_")
     (folds / "low").rename(folds / "_unknown_")
-    train.main([*tiny_run, "--source=folder-all", "--model_kwargs=sampling_rate=4000", "--num_epochs=1", "--keep=last"])
+    train.main(
+        [*tiny_run, "--source=folder-all", "--model_kwargs=sampling_rate=4000", "--num_epochs=1", "--keep=last"]
+    )
     assert "detection" not in json.loads((tmp_path / "run" / "results.json").read_text())
     assert SampleCNNForAudioClassification.from_pretrained(tmp_path / "run").config.thresholds is None
 
