@@ -217,6 +217,11 @@ def test_comparisons_with_three_seeds():
     assert f"({mean['rese2-8']} and {mean['res2-8']} %; p = {tests[2]['p']:.2f}" in text
     by_res2, by_rese2 = (f"{100 * row['difference of means']:.0f}" for row in tests[:2])
     assert f"by {by_rese2} and {by_res2} points (p = {tests[0]['p']:.3f} for both)" in text
+    (strided,) = load(f"{folder}/figure_5.json")["tables"].values()
+    means = [row["mean"] for row in strided]
+    assert [row["strided convolutions"] for row in strided] == list(range(8)) and means == sorted(means, reverse=True)
+    none, four, seven = (f"{100 * means[i]:.1f} %" for i in (0, 4, 7))
+    assert f"from {none} (none) over {four} (four) to {seven} (seven)" in text
     inputs, words = load(f"{folder}/table_5.json")["tables"].values()
     basic, plain_basic, se, plain_se = (f"{100 * row['mean']:.1f}" for row in inputs)
     assert f"{plain_basic} instead of {basic} % (basic) and {plain_se} instead of {se} % (SE)" in text
