@@ -48,7 +48,7 @@ class SpokenWordsRecipe(Recipe):
     hours: Annotated[float, Limits(above=0, maximum=100)] = option(
         1.0, "Hours of generated sound without the words, to tune the threshold and again to test it."
     )
-    unknown_words: str | None = option(None, "Text file of other words, in place of the built-in list.")
+    unknown_words: str | None = option(None, "Text file of other words, in place of the most frequent ones.")
     recordings: str | None = option(None, "Folder of words said by people, <word>/*.wav, to score.")
     background: str | None = option(
         None, "Folder of recordings without the words; the threshold is tuned on them, too."

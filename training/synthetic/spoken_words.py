@@ -34,9 +34,8 @@ TRAINING_CLIP_SAMPLES = 2 * SAMPLE_RATE
 TRAINING_CLIPS_PER_WORD = 0.85  # clips of talk and sounds for training, per clip of an other word
 SILENCE_SHARE = 0.3  # of the pieces; the others are talk
 PEAKS = (-40.0, -3.0)  # of a piece, in dB relative to full scale
-UNKNOWN_WORDS = Path(__file__).with_name("unknown_words.txt")  # English
 OPTIONS_FILE = "options.json"  # the options of the files
-NUM_FREQUENT = 1000  # words of other languages
+NUM_FREQUENT = 4000  # other words, unless a file is given
 
 Sound = Callable[[np.random.Generator], np.ndarray]  # draws float64 (PIECE_SAMPLES,) at any level
 
@@ -63,8 +62,8 @@ def write_spoken_words(
         num_vocoded: number of further English speakers, made by a vocoder (`write_spoken_commands`).
         takes: clips per keyword and voice. None: about as many clips of the keywords together as of other words.
         hours: duration of talk and sounds without keywords, in the validation split and again in the test split.
-        unknown_words: text file of other words. None: a list of English words or, for other languages, the most
-            frequent words that the package wordfreq knows. Homophones of the keywords are left out.
+        unknown_words: text file of other words. None: the most frequent words of the language. Homophones of the
+            keywords are left out.
         seed: of voices, words and sounds.
         num_workers: number of processes; the files do not depend on it.
 
@@ -129,14 +128,14 @@ def _existing(path: str | Path) -> Path:
 
 def read_unknown_words(path: str | None, language: str) -> list[str]:
     """The other words, in lower case. Raises `DataError` if there are none, or a file or package is missing."""
-    if path is None and language != "en":
+    if path is None:
         wordfreq = import_package("wordfreq", "pip install wordfreq, or give --unknown_words FILE with other words")
         try:
             text = " ".join(wordfreq.top_n_list(language, NUM_FREQUENT))
         except LookupError as error:
             raise DataError(f"wordfreq has no words of {language!r}: give --unknown_words FILE") from error
     else:
-        text = (UNKNOWN_WORDS if path is None else _existing(path)).read_text(encoding="utf-8")
+        text = _existing(path).read_text(encoding="utf-8")
     found = [word for word in dict.fromkeys(text.lower().split()) if word.isalpha()]
     splits = {assign_split(word) for word in found}
     if len(splits) < 3:

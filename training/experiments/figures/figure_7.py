@@ -56,8 +56,9 @@ class Figure7(Analysis):
         waveforms = [arrays[f"{row['model']}/{row['layer']}"] for row in rows]
         layers = [(row["layer"], row["sampling rate"]) for row in rows]
         figure = plot_filters([FilterEstimates(*layer, w) for layer, w in zip(layers, waveforms, strict=True)])
-        for axes, row in zip(figure.axes, rows, strict=False):  # the last axes hold the color bar
-            axes.set_title(f"{plot_text(row['model'])}, layer {row['layer']}", fontsize="medium")
+        if len({row["model"] for row in rows}) > 1:
+            for axes, row in zip(figure.axes, rows, strict=False):  # the last axes hold the color bar
+                axes.set_title(f"{plot_text(row['model'])}\nlayer {row['layer']}", fontsize="medium")
         return figure
 
 
