@@ -237,6 +237,17 @@ def test_what_the_checkpoints_show():
     assert f"channel magnitude rises (r = {music['r of magnitude and RMS']:.2f})" in text
     assert f"excitation falls (r = {music['r of excitation and RMS']:.2f}) with loudness" in text
     assert f"do not depend on loudness (r = {words['r of excitation and RMS']:.2f})" in text
+    music, words = (
+        {
+            row["layer"]: row["log-likeness"]
+            for row in load(f"docs/experiments/{name}/figure_7.json")["tables"]["figure_7"]
+        }
+        for name in ("samplecnn-music-tags-synthetic", "samplecnn-arabic-speech-commands")
+    )
+    assert max(music, key=music.get) == 2 and max(words, key=words.get) == 3
+    assert f"in the second (music, log-likeness {music[2]:.2f}) and third layer (words, {words[3]:.2f})" in " ".join(
+        text.split()
+    )
 
 
 def test_checkpoints():
