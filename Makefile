@@ -42,7 +42,7 @@ clean:  ## remove build and test artifacts; keep .venv, data and runs
 # Existing folders are kept: remove one to build it again.
 runs/quickstart: | .venv/.installed
 	$(BIN)/python -m training.spoken_words --words "yes, no, up, down, left, right, on, off, stop, go" \
-		--num_voices 200 --takes 2 --hours 0.1 --num_epochs 3 --average_decay 0.99 --output_dir $@ --resume
+		--num_voices 150 --takes 2 --hours 0.1 --num_epochs 3 --average_decay 0.99 --output_dir $@ --resume
 
 runs/static_demo: | .venv/.installed static_demo/node_modules
 	$(BIN)/python -m static_demo.build model_cards/samplecnn-speech-commands-synthetic $@
