@@ -221,7 +221,7 @@ def test_comparisons_with_three_seeds():
     means = [row["mean"] for row in strided]
     assert [row["strided convolutions"] for row in strided] == list(range(8)) and means == sorted(means, reverse=True)
     none, four, seven = (f"{100 * means[i]:.1f} %" for i in (0, 4, 7))
-    assert f"from {none} (none) over {four} (four) to {seven} (seven)" in text
+    assert f"from {none} (none) to {four} (four) and {seven} (seven)" in text
     inputs, words = load(f"{folder}/table_5.json")["tables"].values()
     basic, plain_basic, se, plain_se = (f"{100 * row['mean']:.1f}" for row in inputs)
     assert f"{plain_basic} instead of {basic} % (basic) and {plain_se} instead of {se} % (SE)" in text

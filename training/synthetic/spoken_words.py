@@ -31,7 +31,7 @@ from training.synthetic.speech import LOWEST, SAMPLE_RATE, UNKNOWN_PER_VOICE, wi
 
 PIECE_SAMPLES = 30 * SAMPLE_RATE
 TRAINING_CLIP_SAMPLES = 2 * SAMPLE_RATE
-TRAINING_CLIPS_PER_WORD = 0.85  # clips of talk and sounds for training, per clip of an other word
+TRAINING_CLIPS_PER_WORD = 0.85  # clips of talk and sounds for training, per isolated other word
 SILENCE_SHARE = 0.3  # of the pieces; the others are talk
 PEAKS = (-40.0, -3.0)  # of a piece, in dB relative to full scale
 OPTIONS_FILE = "options.json"  # the options of the files
