@@ -46,7 +46,7 @@ def draw_speakers(count: int, voices: Sequence[str], seed: int) -> list[VocodedS
 
 def say(word: str, takes: Sequence[tuple[VocodedSpeaker, int]], seed: int) -> Iterator[np.ndarray]:
     """Say `word` once for each speaker and number of the take: (samples,) float32 at 16 kHz."""
-    voices = {voice for speaker, _ in takes for voice in (speaker.voice, speaker.other)}
+    voices = {speaker.voice for speaker, _ in takes} | {speaker.other for speaker, _ in takes if speaker.weight}
     spoken = {voice: world.analyze(_with_margin(debian.say(word, voice))) for voice in sorted(voices)}
     for speaker, take in takes:
         rng = np.random.default_rng([seed, *hashlib.sha1(f"{speaker.name}/{word}/{take}".encode()).digest()])
