@@ -1,6 +1,7 @@
 """Precision and threads for the available hardware."""
 
 import ctypes
+import platform
 import sys
 
 import torch
@@ -30,3 +31,9 @@ def prepare_cpu(num_processes: int, threads: int | None):
         m_trim_threshold, m_mmap_max = -1, -4
         libc.mallopt(m_mmap_max, 0)
         libc.mallopt(m_trim_threshold, -1)
+
+
+def describe_hardware(device: torch.device) -> str:
+    """Such as "cuda, 8 threads, x86_64": the device, and the threads and architecture of the processor."""
+    threads = torch.get_num_threads()
+    return f"{device.type}, {threads} thread{'s' if threads > 1 else ''}, {platform.machine()}"

@@ -88,9 +88,7 @@ def render_card(model, extractor, results: dict) -> ModelCard:
     name = printable(results.get("name") or Path(recipe["output_dir"]).absolute().name)
     split = list(results["metrics"])[-1] if results["metrics"] else None  # recordings, or test, or validation
     data, project = describe_data(results), _project()
-    options = {name: value for name, value in public["recipe"].items() if not is_local(name, results)}
     requirements = [each for each in project["dependencies"] if each.partition(">")[0] in CODE_REQUIREMENTS]
-    options["model_kwargs"] = " ".join(f"{name}={value}" for name, value in options["model_kwargs"].items())
     environment = Environment(
         loader=FileSystemLoader(HERE),
         finalize=lambda value: value if isinstance(value, Markdown) else escape_markdown(value),
@@ -108,7 +106,7 @@ def render_card(model, extractor, results: dict) -> ModelCard:
         extractor=extractor,
         results=results,
         command=Markdown(printable(public["command"])),
-        options=options,
+        options=option_rows(public["recipe"], [name for name in recipe if is_local(name, results)]),
         pretrained=results.get("base_model") or Path(recipe["pretrained"] or "").name,
         data=data,
         url=Markdown(data.get("url", "")),
@@ -118,6 +116,7 @@ def render_card(model, extractor, results: dict) -> ModelCard:
         paper_score=paper.paper_score(
             results["source"], recipe["variant"], recipe["model_kwargs"], recipe["do_normalize"]
         ),
+        clips=clips_rows(results),
         metrics=metrics_rows(results),
         label_split=split,
         labels=results["per_label"][split] if split else [],
@@ -210,6 +209,15 @@ def describe_folder(path: str) -> dict:
     return {"title": name, **known_data().get(f"folder/{name}", {})}
 
 
+def clips_rows(results: dict) -> list[dict]:
+    """One row per split; the clips that were left out, if there are any."""
+    left_out = results["clips_left_out"]
+    return [
+        {"split": split, "clips": clips, **({"left out": left_out[split]} if any(left_out.values()) else {})}
+        for split, clips in results["clips"].items()
+    ]
+
+
 def metrics_rows(results: dict) -> list[dict]:
     """One row per metric, one column per split."""
     splits = results["metrics"]
@@ -242,6 +250,17 @@ def compared_rows(results: dict) -> list[dict]:
     return [
         {**row, "scores": ", ".join(f"{name}: {score:.4f}" for name, score in row["scores"].items())}
         for row in results.get("compared", [])
+    ]
+
+
+def option_rows(recipe: dict, hidden: list[str]) -> list[dict]:
+    """One row per option of the recipe, except those in `hidden`."""
+    kwargs = " ".join(f"{name}={value}" for name, value in recipe["model_kwargs"].items())
+    values = {**recipe, "model_kwargs": kwargs or None}
+    return [
+        {"option": name, "value": None if value is None else str(value)}
+        for name, value in values.items()
+        if name not in hidden
     ]
 
 

@@ -1,14 +1,12 @@
 """The results of a run, `results.json`: scores, size, speed, options and history."""
 
 import datetime
-import platform
 import shlex
 import sys
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-import torch
 from accelerate import Accelerator
 
 from samplecnn_hf import SampleCNNForAudioClassification
@@ -19,6 +17,7 @@ from training.loop.complexity import giga_macs, segments_per_second
 from training.loop.data import TrainingData
 from training.loop.detection import evaluate_detection, keyword_accuracy, spots_words
 from training.loop.evaluation import predict
+from training.loop.hardware import describe_hardware
 from training.loop.metrics import (
     bootstrap_interval,
     compute_metrics,
@@ -85,7 +84,7 @@ def collect_results(recipe: Recipe, trained: TrainedModel, data: TrainingData, a
         **evaluate_splits(model, data, accelerator),
         "training_seconds": round(sum(record["seconds"] for record in trained.history), 1),
         "mixed_precision": accelerator.mixed_precision,
-        "hardware": f"{accelerator.device.type}, {torch.get_num_threads()} threads, {platform.machine()}",
+        "hardware": describe_hardware(accelerator.device),
         "versions": {package: version(package) for package in ("torch", "transformers", "accelerate")},
         "history": trained.history,
     }

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from training.errors import RecipeError
-from training.loop.hardware import prepare_cpu, resolve_precision
+from training.loop.hardware import describe_hardware, prepare_cpu, resolve_precision
 
 CPU = torch.device("cpu")
 
@@ -43,3 +43,9 @@ def test_cores_are_divided_among_processes(monkeypatch):
             assert torch.get_num_threads() == expected
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("threads", "text"), [(1, "cpu, 1 thread, "), (2, "cpu, 2 threads, ")])
+def test_description_of_the_hardware(monkeypatch, threads, text):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert describe_hardware(CPU).startswith(text)

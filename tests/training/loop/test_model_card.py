@@ -32,6 +32,7 @@ def write(tmp_path, make_model, tiny_extractor):
         command="train.py",
         source_rates=None,
         base_model=None,
+        left_out=0,
         **recipe,
     ) -> ModelCard:
         results = {
@@ -44,7 +45,7 @@ def write(tmp_path, make_model, tiny_extractor):
             "metric": "accuracy",
             "synthetic": synthetic,
             "clips": {"train": 36, **{split: 12 for split in scores["metrics"]}},
-            "clips_left_out": {"train": 3, **{split: 0 for split in scores["metrics"]}},
+            "clips_left_out": {"train": left_out, **{split: 0 for split in scores["metrics"]}},
             "parameters": 1234567,
             "giga_macs": 0.6451,
             "segments_per_second": 55.5,
@@ -104,8 +105,16 @@ def test_card_of_a_single_label_model(write):
     assert "Scores on the test split:" in text and "validation only" not in text
     assert "| yes | 9 | 0.8750 | 1.0000 | 0.9333 |\n| no\\|nope | 0 | – | – | – |\n" in text
     assert "| learning_rate | 0.01 |" in text
+    assert "`accuracy@0.5` counts" in text
+    assert "| split | clips |\n| --- | --- |\n| train | 36 |\n" in text
     for absent in ("tuned", "Not scored", "ynthetic", "\n\n\n"):
         assert absent not in text
+
+
+def test_card_lists_clips_that_were_left_out(write):
+    text = write(SINGLE_LABEL, left_out=3).text
+    assert "| split | clips | left out |\n| --- | --- | --- |\n| train | 36 | 3 |\n| validation | 12 | 0 |\n" in text
+    assert "\n\nLeft out are files that cannot be decoded" in text
 
 
 def test_card_of_a_multi_label_model(write):
@@ -196,8 +205,7 @@ def test_score_of_the_paper_stands_beside(write):
 def test_spread_size_and_splits(write):
     text = write(SINGLE_LABEL).text
     assert "95 % bootstrap interval of accuracy over the test clips: 0.6800 to 0.7400." in text and "(seed 7)" in text
-    assert "| weights | 4.9 MB in float32 |" in text and "| 0.645 x 10^9 |" in text and "| 55.5 (cpu) |" in text
-    assert "| train | 36 | 3 |" in text
+    assert "| weights | 4.9 MB in float32 |" in text and "| 0.645 G |" in text and "| 55.5 (cpu) |" in text
 
 
 @pytest.mark.parametrize("seconds, told", [(3.4, "3 seconds"), (119.0, "119 seconds"), (150.0, "2 minutes")])
@@ -262,7 +270,8 @@ def test_names_are_shown_as_they_are(write, name):
     card = write(scores, output_dir=f"runs/{name}", data_dir=f"sounds/{name}", data_license=name, license=name)
     folder = Path(f"sounds/{name}").name  # of a name with slashes, the last part
     tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(card.text)
-    assert "html_block" not in {token.type for token in tokens}
+    blocks = {token.content.strip() for token in tokens if token.type == "html_block"}
+    assert blocks == {"<details><summary>Options</summary>", "</details>"}
     texts = []
     for token in tokens:
         children = token.children or []
