@@ -31,9 +31,10 @@ def check_location(model_id: str | os.PathLike):
 
 
 def model_digest(model: str | Path) -> str | None:
-    """Identifies the weights and config in a folder, or the content of an exported file. None: it is not local."""
+    """Identifies the weights, config and extractor in a folder, or an exported file. None: it is not local."""
     path = Path(model)
-    files = [path / "model.safetensors", path / "config.json"] if path.is_dir() else [path]
+    names = ("model.safetensors", "config.json", "preprocessor_config.json")
+    files = [path / name for name in names] if path.is_dir() else [path]
     if not all(file.is_file() for file in files):
         return None
     return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()

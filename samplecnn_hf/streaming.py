@@ -13,7 +13,7 @@ from .events_samplecnn import (
     timeline_extractor,
     window_timestamps,
 )
-from .feature_extraction_samplecnn import SampleCNNFeatureExtractor
+from .feature_extraction_samplecnn import SampleCNNFeatureExtractor, to_array
 from .keywords import HOP_SECONDS, KeywordDetector, is_spotter
 from .modeling_samplecnn import SampleCNNForAudioClassification
 from .pipeline_samplecnn import GROUP_SAMPLES
@@ -42,8 +42,8 @@ class SampleCNNStream:
         top_k: Maximum number of labels per row; all by default.
 
     Attributes:
-        hop_length_s: The rounded hop. Sound is part of a row at most this long after it was pushed; the time to
-            compute the row comes on top.
+        hop_length_s: The rounded hop. After the first segment, sound is part of a row at most this long after it was
+            pushed, plus the delay of the resampler (up to about 0.1 s) and the time to compute the row.
 
     Raises:
         ValueError: The hop, the sampling rate or `top_k` is invalid, or the feature extractor does not fit the model.
@@ -77,7 +77,7 @@ class SampleCNNStream:
         Add audio to the stream.
 
         Args:
-            chunk: Audio (samples,) or (samples, channels), float in [-1, 1] or integer PCM; any number of samples.
+            chunk: Array or tensor (samples,) or (samples, channels), float in [-1, 1] or integer PCM; of any length.
 
         Returns:
             Rows `{"timestamp": (start, end), "scores": [{"score": float, "label": str}, ...]}` of the windows that
@@ -86,6 +86,7 @@ class SampleCNNStream:
         Raises:
             ValueError: The shape, the dtype or a sample is invalid, or the network's output is not finite.
         """
+        chunk = to_array(chunk) if isinstance(chunk, torch.Tensor) else chunk
         return self._classify(self._cut(self._resampler.resample_chunk(to_mono(_to_frames(chunk)))))
 
     def flush(self) -> list[dict]:

@@ -22,6 +22,9 @@ def info(model: Model):
     config, inputs = (read_json(model, name) for name in ("config.json", "preprocessor_config.json"))
     if config.get("model_type") != "samplecnn":
         raise ValueError(f"{model} is not a SampleCNN: its config.json has model_type {config.get('model_type')!r}")
+    needed = ("num_blocks", "block_type", "front_end", "problem_type", "sampling_rate", "segment_length")
+    if missing := [name for name in needed if name not in {**config, **inputs}]:
+        raise ValueError(f"{model} has no {', '.join(missing)} in its JSON files: save the model with save_pretrained")
     weights = _find(model, "model.safetensors")
     rate, length = inputs["sampling_rate"], inputs["segment_length"]
     id2label = config.get("id2label", {"0": "LABEL_0", "1": "LABEL_1"})  # the default is not saved

@@ -70,7 +70,7 @@ class Job:
 
     def _check_record(self):
         path = self.folder / "job.json"
-        if not path.exists():
+        if not path.exists() or not any(self._parts()):
             write_file(path, json.dumps(self.record, indent=1))
         recorded = json.loads(path.read_text(encoding="utf-8"))
         if other := sorted(

@@ -220,8 +220,13 @@ def test_names_of_labels_are_enough():
 
 def test_new_names_at_loading(tmp_path):
     SampleCNNConfig(id2label={0: "dog", 1: "cat"}).save_pretrained(tmp_path)
-    config = SampleCNNConfig.from_pretrained(tmp_path, id2label={0: "rain", 1: "wind"})
-    assert config.label2id == {"rain": 0, "wind": 1}
+    names = {0: "rain", 1: "wind", 2: "sea"}
+    numbers = {name: i for i, name in names.items()}
+    as_strings = {"id2label": {str(i): name for i, name in names.items()}}  # as in the course of transformers
+    as_strings["label2id"] = {name: str(i) for i, name in names.items()}
+    for fields in ({"id2label": names}, as_strings, {"num_labels": 3, **as_strings}):
+        config = SampleCNNConfig.from_pretrained(tmp_path, **fields)
+        assert (config.num_labels, config.id2label, config.label2id) == (3, names, numbers)
 
 
 def test_one_label_is_for_several_labels_per_clip(tmp_path):

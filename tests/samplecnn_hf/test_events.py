@@ -128,6 +128,15 @@ def test_gaps_are_closed_before_short_events_are_dropped():
     assert events_of(active, minimum_event_length_s=0.3) == []
 
 
+def test_lengths_and_gaps_do_not_depend_on_the_place_in_the_clip():
+    timestamps = np.array([(0.1 * i, 0.1 * i + 1) for i in range(40)])
+    for first in range(1, 30):
+        scores = np.zeros((40, 1))
+        scores[[first, first + 1, first + 4, first + 5]] = 1  # two events of 0.2 s with 0.2 s between them
+        options = {"minimum_event_length_s": 0.2, "minimum_event_gap_s": 0.2}
+        assert len(find_events(scores, timestamps, ["a"], [0.5], **options)) == 2, first
+
+
 def test_labels_have_their_thresholds_and_events_their_order():
     timestamps = window_timestamps(3, timeline_extractor(extractor(), None), 3000)
     scores = np.array([[0.5, 1.0, 0.3], [0.7, 1.0, 0.2], [0.5, 1.0, 0.4]])

@@ -28,10 +28,11 @@ def test_loss_of_a_single_label_model(tiny_model):
 def test_loss_of_a_multi_label_model(make_model):
     model = make_model("test-se", num_labels=3, problem_type=MULTI_LABEL)
     labels = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
-    output = model(noise(2, 2, 1458), labels=labels)
-    clip = output.segment_logits.sigmoid().mean(1)
-    expected = -(labels * clip.log() + (1 - labels) * (1 - clip).log()).mean()
-    torch.testing.assert_close(output.loss, expected)
+    for given in (labels, labels.long()):
+        output = model(noise(2, 2, 1458), labels=given)
+        clip = output.segment_logits.sigmoid().mean(1)
+        expected = -(labels * clip.log() + (1 - labels) * (1 - clip).log()).mean()
+        torch.testing.assert_close(output.loss, expected)
 
 
 @pytest.mark.parametrize("variant, overrides", [("test-rese2", {}), ("test-se", MEL)])

@@ -92,7 +92,7 @@ def test_stereo_file(pipe, tmp_path, tone, expected, assert_same):
 @pytest.mark.parametrize("kind", ["bytes", "path"])
 def test_undecoded_row_of_datasets(pipe, write_tone, expected, kind, assert_same):
     path = write_tone()
-    row = {"bytes": path.read_bytes() if kind == "bytes" else None, "path": str(path)}
+    row = {"bytes": path.read_bytes() if kind == "bytes" else None, "path": str(path), "array": None}
     assert_same(pipe(row), expected, 1e-3)
 
 
@@ -197,6 +197,19 @@ def test_top_k(tiny_model, tiny_extractor, tone):
     assert three(tone, top_k=1) == every[:1]
     assert three(tone) == every[:3]
     assert [len(answer) for answer in three([tone, tone])] == [3, 3]
+
+
+@pytest.mark.parametrize("name", ["softmax", "sigmoid", "none"])
+def test_function_to_apply(pipe, make_tone, name):
+    functions = {"softmax": lambda x: x.softmax(-1), "sigmoid": torch.sigmoid, "none": lambda x: x}
+    audio = make_tone(seconds=0.2)
+    inputs = pipe.feature_extractor(audio, sampling_rate=RATE, return_tensors="pt")
+    with torch.no_grad():
+        segments = functions[name](pipe.model(**inputs).segment_logits[0])
+    output = pipe(audio, function_to_apply=name, return_timestamps=True, top_k=None)
+    values = [scores(output["scores"]), *(scores(row["scores"]) for row in output["chunks"])]
+    for answer, expected in zip(values, [segments.mean(0), *segments], strict=True):
+        assert [answer[label] for label in pipe.model.config.labels] == pytest.approx(expected.tolist(), abs=1e-5)
 
 
 def test_multi_label_answers_with_sigmoid(make_model, tiny_extractor, tone):

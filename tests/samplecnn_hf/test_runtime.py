@@ -49,12 +49,16 @@ def test_answers_of_the_pipeline(exported, write_tone, make_tone, monkeypatch):
             assert [item["label"] for item in answer] == [item["label"] for item in expected]
 
 
-def test_a_model_that_was_saved_again_after_the_export(exported, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "old", "new"), [("config.json", "0.2", "0.3"), ("preprocessor_config.json", "false", "true")]
+)
+def test_a_model_that_was_saved_again_after_the_export(exported, tmp_path, name, old, new):
     folder = tmp_path / "model"
     shutil.copytree(exported[0], folder)
     Runtime(folder)
-    config = folder / "config.json"
-    config.write_text(config.read_text().replace("0.2", "0.3"))  # a threshold
+    changed = (folder / name).read_text().replace(old, new)
+    assert changed != (folder / name).read_text()
+    (folder / name).write_text(changed)
     for path in (folder, folder / exported[1].relative_to(exported[0])):
         with pytest.raises(ValueError, match="is that of an earlier model in .*: run `samplecnn export .*` again"):
             Runtime(path)

@@ -54,6 +54,15 @@ def test_other_rates_and_channels(tiny_model, rate, convert):
     assert_same_rows(stream_rows(stream, convert(audio)), expected["chunks"])
 
 
+def test_tensors_in_bfloat16(tiny_model):
+    chunk = torch.linspace(-0.5, 0.5, 2000).bfloat16()
+    rows = [
+        SampleCNNStream(tiny_model, extractor(), hop_length_s=0.02).push(audio)
+        for audio in (chunk, chunk.float().numpy())
+    ]
+    assert_same_rows(*rows)
+
+
 def test_rows_come_as_soon_as_their_window_is_complete(tiny_model):
     stream = SampleCNNStream(tiny_model, extractor(), hop_length_s=486 / RATE, top_k=2)
     silence = np.zeros(LENGTH + 486, np.float32)

@@ -267,7 +267,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def split_words(text: str) -> tuple[str, ...]:
     """Words separated by commas, in lower case."""
-    return tuple(word.strip().lower() for word in text.split(","))
+    return tuple(word.strip().lower() for word in text.split(",") if word.strip())
 
 
 if __name__ == "__main__":

@@ -54,6 +54,14 @@ def test_info_shows_thresholds_and_exported_files(pretrained, capsys):
     )
 
 
+def test_info_about_an_incomplete_config(pretrained):
+    (pretrained / "config.json").write_text('{"model_type": "samplecnn", "num_blocks": 5}')
+    with pytest.raises(
+        SystemExit, match="^error: .* has no block_type, front_end, problem_type in its JSON files: save"
+    ):
+        cli.main(["info", str(pretrained)])
+
+
 def test_info_about_a_missing_folder():
     with pytest.raises(SystemExit, match="^error: there is no model in nowhere: give the folder of a trained model"):
         cli.main(["info", "nowhere"])

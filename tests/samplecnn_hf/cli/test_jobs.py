@@ -132,6 +132,14 @@ def test_other_options_are_refused(tmp_path, answer, files, options, message):
     assert sorted((tmp_path / "out.csv.parts").iterdir()) == before and answer.answered == FILES[:1]
 
 
+def test_a_job_that_was_killed_before_its_first_part_does_not_count(tmp_path, answer):
+    folder = tmp_path / "out.csv.parts"
+    folder.mkdir()
+    (folder / "job.json").write_text('{"hop_length_s": 3}')
+    Job(tmp_path / "out.csv", FILES, COLUMNS, {}).run(answer())
+    assert answer.answered == FILES
+
+
 def test_an_error_before_the_first_file_leaves_nothing(tmp_path, answer):
     with pytest.raises(Stop):
         Job(tmp_path / "out.csv", FILES, COLUMNS, {"model": "typo"}).run(answer(Stop()))

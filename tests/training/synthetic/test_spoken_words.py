@@ -124,7 +124,7 @@ def test_frequent_words(language):
 
 
 def test_split_words():
-    assert split_words("Marvin, stop ,bonjour") == ("marvin", "stop", "bonjour")
+    assert split_words("Marvin, stop ,bonjour,") == ("marvin", "stop", "bonjour")
 
 
 @pytest.mark.parametrize("draw", SOUNDS)
