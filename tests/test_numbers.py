@@ -269,6 +269,24 @@ def test_checkpoints():
         assert table[f"`{path.parent.name}`"][-1] == shown
 
 
+def test_spotters_of_two_forms_of_the_data():
+    text = " ".join(read("docs/spoken_words.md").split())
+    card = load("model_cards/samplecnn-speech-commands-synthetic/results.json")
+    new, old = (
+        (people["keyword_accuracy"], run["metrics"]["recordings"]["accuracy"], people["miss_rate"])
+        for run in (results("spoken_words_4000_words"), card)
+        for people in (run["detection"]["splits"]["recordings"],)
+    )
+    words = (
+        "among the 35 words (the checkpoint: {:.1f} %)",
+        "with `_unknown_` and `_silence_` ({:.1f} %)",
+        "of them ({:.1f} %)",
+    )
+    for score, other, phrase in zip(new, old, words, strict=True):
+        assert f"{100 * score:.1f} %" in text and phrase.format(100 * other) in text
+    assert f"threshold to {results('spoken_words_4000_words')['detection']['threshold']:.3f}" in text
+
+
 def test_urban_sounds():
     table = rows("docs/results.md", "Urban sounds")
     for run in load("model_cards/samplecnn-urban-sounds/results.json")["compared"]:

@@ -1,5 +1,5 @@
 """
-Make the folder of a training run ready to be published, and check one that was.
+Prepare the folder of a training run for publication, and check a prepared folder.
 
     python -m training.release make runs/samplecnn-esc10 model_cards/samplecnn-esc10 \\
         --compare "fine-tuned=runs/esc10_finetuned" "from scratch=runs/esc10" --examples rain.flac rooster.flac
@@ -8,8 +8,8 @@ Make the folder of a training run ready to be published, and check one that was.
         --data_dir data/arabic_speech_commands
 
 `make` adds the scores of other runs or cross-validations, predictions for example sounds, and an ONNX file.
-`renew` writes code, card, predictions for the examples and ONNX file again with this version. `check` computes all
-scores of the card again and compares them.
+`renew` regenerates code, card, predictions for the examples and ONNX file with this version. `check` recomputes all
+scores of the card and compares them.
 """
 
 import argparse

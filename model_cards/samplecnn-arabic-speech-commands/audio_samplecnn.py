@@ -115,13 +115,13 @@ class SampleCNNSegmenter:
                 )
                 sampling_rate = self.sampling_rate
             blocks = _read_array(audio, sampling_rate, self.sampling_rate)
-        is_empty = True
+        is_empty = True  # also if resampling leaves no sample
         for block in blocks:
             if len(block) > 0:
                 is_empty = False
                 yield block
         if is_empty:
-            raise ValueError("the audio is empty: it has no samples")
+            raise ValueError(f"the audio is empty: it has no samples at {self.sampling_rate} Hz")
 
     @property
     def filled_length(self) -> int:

@@ -21,6 +21,7 @@ try:  # the one that huggingface_hub needs: httpx before its version 2
 except ImportError:
     import httpx
 
+from .audio_samplecnn import is_number
 from .events_samplecnn import (
     check_top_k,
     event_thresholds,
@@ -56,17 +57,20 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
     or an audio feature of `datasets`, decoded or not. A list of inputs (or a tuple or column of `datasets`) gives a
     list of outputs, a generator or torch dataset an iterator; `batch_size` sets how many are classified at a time.
 
-    Scores are probabilities: softmax, or sigmoid for a multi-label model. The following arguments can be passed to
+    Scores are probabilities: softmax, or sigmoid for a multi-label model. Those of a clip are the mean over its
+    segments. The following arguments can be passed to
     the constructor or to the call:
 
     - `top_k`: Maximum number of labels (5 by default, `None` for all).
     - `threshold`: Minimum score of a label: a number, or `"tuned"` for `config.thresholds`. The output can be empty.
-    - `sampling_rate`: Rate of the waveforms in Hz; by default the model's rate, with a warning once.
+    - `sampling_rate`: Rate of the waveforms in Hz; by default the model's rate, with a warning once. Files have their
+      own rate: in a list of both, pass the waveforms as dicts.
+    - `function_to_apply`: `"softmax"`, `"sigmoid"` or `"none"`, in place of the model's own function, to the logits of
+      each segment.
     - `on_error`: `"raise"` (default), or `"return"` to output `{"error": message}` for an invalid input.
 
-    The output is a list of `{"label": str, "score": float}`; the scores of a clip are the mean of those of its
-    segments. With `return_timestamps` or `events` the output is a dict with this list as `"scores"`, the hop of the
-    timeline in seconds as `"hop_length_s"`, and
+    The output is a list of `{"label": str, "score": float}`. With `return_timestamps` or `events` the output is a dict
+    with this list as `"scores"`, the hop of the timeline in seconds as `"hop_length_s"`, and
 
     - `return_timestamps`: `"chunks"`, a list of `{"timestamp": (start, end), "scores": [...]}`, one for each window
       (of one segment), in seconds and with the labels that `top_k` and `threshold` select.
@@ -157,7 +161,7 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
         if on_error not in ON_ERROR:
             raise ValueError(f"on_error must be one of {', '.join(ON_ERROR)}; got {on_error!r}")
         for name in EVENT_OPTIONS:
-            if not isinstance(value := kwargs.get(name, 0.0), Real) or not 0 <= value < math.inf:
+            if not is_number(value := kwargs.get(name, 0.0)) or not 0 <= value < math.inf:
                 raise ValueError(f"{name} must be a number of seconds; got {value!r}")
         if kwargs.get("hop_length_s") is not None:
             timeline_extractor(self.feature_extractor, kwargs["hop_length_s"])  # check it
@@ -194,8 +198,8 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
         timeline = timeline_extractor(self.feature_extractor, hop_length_s) if return_timestamps or events else None
         if hop_length_s is not None and timeline is None:
             raise ValueError("hop_length_s needs return_timestamps=True or events=True: scores are those of segments")
-        if any(event_options.values()) and not events:
-            raise ValueError(f"{', '.join(event_options)} needs events=True")
+        if not events and (given := [name for name, value in event_options.items() if value]):
+            raise ValueError(f"{', '.join(given)} needs events=True")
         chunk, lengths, error = None, [], None
         try:
             for next_chunk in self._chunks(inputs, sampling_rate, timeline, lengths):
@@ -252,9 +256,8 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
             torch.cat([chunk["segment_logits"][chunk[kind]] for chunk in chunks])
             for kind in ("is_segment", "in_timeline")
         )
-        logits = self.model.average_segments(segment_logits.unsqueeze(0))
         error = chunks[-1]["error"]
-        if error is None and not (logits.isfinite().all() and timeline_logits.isfinite().all()):
+        if error is None and not (segment_logits.isfinite().all() and timeline_logits.isfinite().all()):
             error = f"the network's output is not finite: damaged weights, or audio too loud for {self.dtype}"
             if on_error == "raise":
                 raise ValueError(error)
@@ -263,8 +266,8 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
         config = self.model.config
         name = function_to_apply or ("sigmoid" if config.multi_label else "softmax")
         function = {"sigmoid": torch.sigmoid, "softmax": lambda x: x.softmax(-1), "none": lambda x: x}[name]
-        scores, timeline_scores = (function(x).cpu().numpy() for x in (logits, timeline_logits))
-        predictions = select_labels(scores, config.labels, top_k, lowest_scores)[0]
+        scores, timeline_scores = (function(x).cpu().numpy() for x in (segment_logits, timeline_logits))
+        predictions = select_labels(scores.mean(0, keepdims=True), config.labels, top_k, lowest_scores)[0]
         if not (return_timestamps or events):
             return predictions
         timeline = timeline_extractor(self.feature_extractor, hop_length_s)
@@ -311,10 +314,10 @@ def _audio_and_rate(inputs, sampling_rate: float | None):
     rate = sampling_rate if inputs.get("sampling_rate") is None else inputs["sampling_rate"]
     if sampling_rate is not None and rate != sampling_rate:
         raise ValueError(f"sampling_rate={sampling_rate} contradicts the dict's {rate}")
-    if "array" not in inputs and "raw" not in inputs and file is not None:
+    if audio is None and file is not None:
         return file, rate
     if audio is None or rate is None:
-        raise ValueError('a dict of audio needs "array" (or "raw") and "sampling_rate"')
+        raise ValueError('a dict of audio needs "array" (or "raw") and "sampling_rate"; of a row, pass row["audio"]')
     return audio, rate
 
 

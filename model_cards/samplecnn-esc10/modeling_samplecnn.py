@@ -348,7 +348,7 @@ class SampleCNNForAudioClassification(SampleCNNPreTrainedModel):
     ) -> SampleCNNClassifierOutput:
         """
         Args:
-            labels (`torch.Tensor`, *optional*): Class indices, int64 `(batch,)`, or for a multi-label model float
+            labels (`torch.Tensor`, *optional*): Class indices, int64 `(batch,)`, or for a multi-label model
                 `(batch, num_labels)` of zeros and ones.
 
         The other arguments are those of `SampleCNNModel`.
@@ -368,6 +368,8 @@ class SampleCNNForAudioClassification(SampleCNNPreTrainedModel):
         clips = Clips(embeddings.shape[:2], attention_mask, self.training)
         segment_logits = clips.unpack(at_least_float32(self.classifier(clips.pack(embeddings))))
         logits = self.average_segments(segment_logits, attention_mask)
+        if labels is not None and self.config.multi_label:
+            labels = labels.to(logits.dtype)
         return SampleCNNClassifierOutput(
             loss=self.loss_function(labels, logits, self.config) if labels is not None else None,
             logits=logits,

@@ -184,7 +184,11 @@ class SampleCNNConfig(PreTrainedConfig):
         if "num_labels" in kwargs or "id2label" in kwargs:  # new labels need new thresholds
             kwargs.setdefault("thresholds", None)
         if kwargs.get("id2label") is not None:
-            kwargs.setdefault("label2id", {label: int(i) for i, label in kwargs["id2label"].items()})
+            # As in a config.json, indices may be strings. The base class compares num_labels with the old labels.
+            kwargs["id2label"] = {int(i): label for i, label in kwargs["id2label"].items()}
+            kwargs["label2id"] = {label: i for i, label in kwargs["id2label"].items()}
+            if kwargs.get("num_labels") == len(kwargs["id2label"]):
+                del kwargs["num_labels"]
         loaded = super().from_dict(config_dict, **kwargs)
         config = loaded[0] if isinstance(loaded, tuple) else loaded
         config.validate()  # kwargs were assigned one by one

@@ -173,11 +173,11 @@ class SampleCNNFeatureExtractor(SampleCNNSegmenter, SequenceFeatureExtractor):
         self, audio, sampling_rate: int | None = None, max_file_samples: int = MAX_FILE_SAMPLES
     ) -> Iterator[np.ndarray]:
         """Yield `to_waveform` in blocks of about `BLOCK_SAMPLES`, in memory that does not grow with the file."""
-        audio = _to_array(audio) if isinstance(audio, torch.Tensor) else audio
+        audio = to_array(audio) if isinstance(audio, torch.Tensor) else audio
         return super().to_blocks(audio, sampling_rate, max_file_samples)
 
 
-def _to_array(audio: torch.Tensor) -> np.ndarray:
+def to_array(audio: torch.Tensor) -> np.ndarray:
     if audio.is_meta or audio.is_nested or audio.is_quantized or audio.layout != torch.strided:
         raise ValueError("audio tensors must be dense; got a meta, nested, sparse or quantized tensor")
     # numpy has no bfloat16

@@ -12,6 +12,7 @@ import numpy as np
 
 MAX_HOP_CHANGE = 0.02  # relative, by rounding
 EVENT_THRESHOLD = 0.5  # of models without tuned thresholds
+ROUNDING_S = 1e-6  # tolerance in seconds for differences between timestamps
 
 
 def timeline_extractor(extractor, hop_length_s: float | None = None):
@@ -237,7 +238,7 @@ class EventDetector:
             event, score = self._latest[i], float(scores[i])
             if not reached[i]:
                 self._end(event, edge)
-            elif event is not None and (self._active[i] or edge - event["timestamp"][1] < self.minimum_event_gap_s):
+            elif event is not None and (self._active[i] or self._continues(event, edge)):
                 event.update(timestamp=(event["timestamp"][0], None), score=max(score, event["score"]))
             else:
                 self._latest[i] = {"label": self.labels[i], "timestamp": (edge, None), "score": score}
@@ -250,6 +251,9 @@ class EventDetector:
         for i in np.flatnonzero(self._active):
             self._end(self._latest[i], self._previous[1])
         self._active[:] = False
+
+    def _continues(self, event: dict, onset: float) -> bool:
+        return onset - event["timestamp"][1] < self.minimum_event_gap_s - ROUNDING_S
 
     @staticmethod
     def _end(event: dict, offset: float):
@@ -290,7 +294,8 @@ def find_events(
         events += detector.push(timestamp, row)
     detector.finish()
     events.sort(key=lambda event: event["timestamp"])
-    return [event for event in events if event["timestamp"][1] - event["timestamp"][0] >= minimum_event_length_s]
+    shortest = minimum_event_length_s - ROUNDING_S
+    return [event for event in events if event["timestamp"][1] - event["timestamp"][0] >= shortest]
 
 
 def _median_filter(scores: np.ndarray, num_windows: int) -> np.ndarray:

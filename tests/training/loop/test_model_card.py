@@ -114,7 +114,7 @@ def test_card_of_a_single_label_model(write):
 def test_card_lists_clips_that_were_left_out(write):
     text = write(SINGLE_LABEL, left_out=3).text
     assert "| split | clips | left out |\n| --- | --- | --- |\n| train | 36 | 3 |\n| validation | 12 | 0 |\n" in text
-    assert "\n\nLeft out are files that cannot be decoded" in text
+    assert "\n\nFiles that cannot be decoded or are too short were left out." in text
 
 
 def test_card_of_a_multi_label_model(write):
