@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
+from ..files import check_location
 from .inputs import is_url, open_audio
 
 Answer = Callable[[list[str]], Iterator[list[dict]]]
@@ -52,6 +53,7 @@ def _check_device(device: str | None):
 
 def load_pipeline(model: str, device: str | None):
     """Load the pipeline of a model; errors are raised as an `OSError` of one line."""
+    check_location(model)  # a mistyped name fails before the imports, which take seconds
     from ..loading import loading
     from ..pipeline_samplecnn import SampleCNNAudioClassificationPipeline
     from .hub import hide_loading
@@ -90,6 +92,7 @@ def _rows(file: str, result: list | dict) -> Iterator[dict]:
 
 def embed_with_torch(model: str, device: str | None, timestamps: bool, hop_length_s: float | None) -> Answer:
     """Compute the embedding of each clip, the mean over its segments, or with `timestamps` of each window."""
+    check_location(model)
     import torch
 
     from ..events_samplecnn import timeline_extractor, window_timestamps

@@ -22,6 +22,7 @@ from filelock import FileLock
 from scipy import signal
 
 from samplecnn_hf.files import replace_when_complete
+from training.data.prepared import num_cores
 from training.data.sources.speech_commands import SILENCE, SPLIT_LISTS, UNKNOWN, assign_split
 from training.errors import DataError
 from training.synthetic import scene_sounds
@@ -108,11 +109,12 @@ def ensure_spoken_words(folder: Path, **options) -> None:
     with FileLock(folder.with_name(f".{folder.name}.lock")):
         if not folder.exists():
             print(f"generating the words in {folder}", flush=True)
-            write_spoken_words(folder, **options)
+            write_spoken_words(folder, **options, num_workers=num_cores())
     made_with = folder / OPTIONS_FILE
     options |= {"words": list(options["words"]), "unknown_words": _digest(options["unknown_words"])}
-    if not made_with.is_file() or json.loads(made_with.read_text(encoding="utf-8")) != options:
-        raise DataError(f"{folder} was made with other words or options: delete it, or give another --data_dir")
+    before = json.loads(made_with.read_text(encoding="utf-8")) if made_with.is_file() else {}
+    if other := [name for name, value in options.items() if before.get(name, ...) != value]:
+        raise DataError(f"{folder} was made with other {', '.join(other)}: delete it, or give another --data_dir")
 
 
 def _digest(path: str | None) -> str | None:

@@ -84,7 +84,7 @@ def test_existing_data_are_used_again_with_the_same_options_only(folder):
     ensure_spoken_words(folder, **OPTIONS)
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.wav")} == before
     assert json.loads((folder / "options.json").read_text())["words"] == ["stop", "bonjour"]
-    with pytest.raises(DataError, match="was made with other words or options: delete it, or give another --data_dir"):
+    with pytest.raises(DataError, match="was made with other words: delete it, or give another --data_dir"):
         ensure_spoken_words(folder, **{**OPTIONS, "words": ("stop",)})
 
 
@@ -169,7 +169,7 @@ def test_other_words_that_were_edited(tmp_path, monkeypatch):
     ensure_spoken_words(tmp_path / "words", **options)
     ensure_spoken_words(tmp_path / "words", **options)
     file.write_text(others + " zyzzyva")
-    with pytest.raises(DataError, match="was made with other words or options"):
+    with pytest.raises(DataError, match="was made with other unknown_words:"):
         ensure_spoken_words(tmp_path / "words", **options)
 
 
