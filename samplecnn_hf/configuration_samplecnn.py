@@ -186,7 +186,11 @@ class SampleCNNConfig(PreTrainedConfig):
         if kwargs.get("id2label") is not None:
             # As in a config.json, indices may be strings. The base class compares num_labels with the old labels.
             kwargs["id2label"] = {int(i): label for i, label in kwargs["id2label"].items()}
-            kwargs["label2id"] = {label: i for i, label in kwargs["id2label"].items()}
+            label2id = {label: i for i, label in kwargs["id2label"].items()}
+            given = {label: int(i) for label, i in (kwargs.get("label2id") or label2id).items()}
+            if given != label2id:
+                raise ValueError(f"label2id must be the inverse of id2label; got {kwargs['label2id']}")
+            kwargs["label2id"] = label2id
             if kwargs.get("num_labels") == len(kwargs["id2label"]):
                 del kwargs["num_labels"]
         loaded = super().from_dict(config_dict, **kwargs)

@@ -58,8 +58,7 @@ class SampleCNNAudioClassificationPipeline(ChunkPipeline, AudioClassificationPip
     list of outputs, a generator or torch dataset an iterator; `batch_size` sets how many are classified at a time.
 
     Scores are probabilities: softmax, or sigmoid for a multi-label model. Those of a clip are the mean over its
-    segments. The following arguments can be passed to
-    the constructor or to the call:
+    segments. The following arguments can be passed to the constructor or to the call:
 
     - `top_k`: Maximum number of labels (5 by default, `None` for all).
     - `threshold`: Minimum score of a label: a number, or `"tuned"` for `config.thresholds`. The output can be empty.

@@ -227,6 +227,8 @@ def test_new_names_at_loading(tmp_path):
     for fields in ({"id2label": names}, as_strings, {"num_labels": 3, **as_strings}):
         config = SampleCNNConfig.from_pretrained(tmp_path, **fields)
         assert (config.num_labels, config.id2label, config.label2id) == (3, names, numbers)
+    with pytest.raises(REFUSALS, match="label2id must be the inverse of id2label"):
+        SampleCNNConfig.from_pretrained(tmp_path, id2label=names, label2id={**numbers, "sea": 0})
 
 
 def test_one_label_is_for_several_labels_per_clip(tmp_path):

@@ -127,7 +127,7 @@ def test_options_of_events_need_events(pipe, tone, name):
     [
         ({"array": np.zeros(100)}, ValueError, "sampling_rate"),
         ({"sampling_rate": RATE}, ValueError, '"array"'),
-        ({"path": "a.wav", "array": None, "sampling_rate": RATE}, ValueError, '"array"'),
+        ({"path": "a.wav", "array": None, "sampling_rate": RATE}, ValueError, "own sampling rate"),
         ({"array": np.zeros(100), "sampling_rate": 0}, ValueError, "between"),
         (np.zeros(0), ValueError, "empty"),
         (np.full(100, np.nan), ValueError, "NaN"),
