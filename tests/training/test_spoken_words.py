@@ -86,7 +86,7 @@ def test_folder_of_a_word_spotter(command, recordings, tmp_path):
 def test_card_without_recordings_says_so(command, tmp_path):
     main(command[0])
     card = (tmp_path / "run" / "README.md").read_text()
-    assert "It was not tried on words said by people." in card and "### Recorded speech" not in card
+    assert "It has not been evaluated on words said by people." in card and "### Recorded speech" not in card
 
 
 def test_a_finished_run_is_not_repeated(command, capsys):
@@ -151,7 +151,7 @@ def test_further_recordings_are_trained_but_not_kept(command, recordings, tmp_pa
     answers = spotter(str(tmp_path / "people" / "go" / "0.wav"), top_k=None)
     assert {answer["label"] for answer in answers} == set(TONES)
     card = " ".join((tmp_path / "run" / "README.md").read_text().split())
-    assert "It was trained together with other, whose labels it does not have." in card
+    assert "other was used for auxiliary classes during training; the model does not predict them." in card
     assert "it was trained on generated sounds and on other." in card and "not on recordings" not in card
     folders = {"data_dir": str(tmp_path / "data"), "recordings": str(recordings)}
     assert all(row["card"] == row["now"] for row in release.check(tmp_path / "run", **folders))
