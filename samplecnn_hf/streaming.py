@@ -43,7 +43,7 @@ class SampleCNNStream:
 
     Attributes:
         hop_length_s: The rounded hop. After the first segment, sound is part of a row at most this long after it was
-            pushed, plus the delay of the resampler (up to about 0.1 s) and the time to compute the row.
+            pushed, plus the delay of the resampler and the time to compute the row.
 
     Raises:
         ValueError: The hop, the sampling rate or `top_k` is invalid, or the feature extractor does not fit the model.

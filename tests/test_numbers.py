@@ -250,6 +250,25 @@ def test_what_the_checkpoints_show():
     )
 
 
+def test_filters_on_recorded_speech():
+    speech = [
+        row["log-likeness"]
+        for row in load("docs/experiments/arabic_speech_commands/figure_7.json")["tables"]["figure_7"]
+    ]
+    text = " ".join(read("docs/experiments/README.md").split())
+    assert f"rises from {speech[0]:.2f} in the first of six layers to {speech[4]:.2f} in the fifth" in text
+    assert len(speech) == 6 and max(speech) == speech[4]
+
+
+def test_first_example_of_the_readme():
+    examples = load("model_cards/samplecnn-arabic-speech-commands/results.json")["examples"]
+    (best,) = (each["predictions"][0] for each in examples if each["file"] == "examples/left.wav")
+    assert f'examples/left.wav", top_k=1)  # [{{"score": {best["score"]:.2f}..., "label": "left"}}]' in read(
+        "README.md"
+    )
+    assert best["label"] == "left"
+
+
 def test_checkpoints():
     table, text = rows("docs/results.md"), read("docs/results.md")
     for path in ROOT.glob("model_cards/*/results.json"):
@@ -284,7 +303,7 @@ def test_spotters_of_two_forms_of_the_data():
     )
     for score, other, phrase in zip(new, old, words, strict=True):
         assert f"{100 * score:.1f} %" in text and phrase.format(100 * other) in text
-    assert f"threshold to {results('spoken_words_4000_words')['detection']['threshold']:.3f}" in text
+    assert f"its tuned threshold is {results('spoken_words_4000_words')['detection']['threshold']:.3f}" in text
 
 
 def test_urban_sounds():

@@ -178,6 +178,7 @@ class SampleCNNFeatureExtractor(SampleCNNSegmenter, SequenceFeatureExtractor):
 
 
 def to_array(audio: torch.Tensor) -> np.ndarray:
+    """Convert a dense tensor to an array of the same values. Raises `ValueError` for other tensors."""
     if audio.is_meta or audio.is_nested or audio.is_quantized or audio.layout != torch.strided:
         raise ValueError("audio tensors must be dense; got a meta, nested, sparse or quantized tensor")
     # numpy has no bfloat16
