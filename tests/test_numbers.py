@@ -255,7 +255,7 @@ def test_filters_on_recorded_speech():
         row["log-likeness"]
         for row in load("docs/experiments/arabic_speech_commands/figure_7.json")["tables"]["figure_7"]
     ]
-    text = " ".join(read("docs/experiments/README.md").split())
+    text = read("docs/experiments/README.md")
     assert f"rises from {speech[0]:.2f} in the first of six layers to {speech[4]:.2f} in the fifth" in text
     assert len(speech) == 6 and max(speech) == speech[4]
 
@@ -263,10 +263,8 @@ def test_filters_on_recorded_speech():
 def test_first_example_of_the_readme():
     examples = load("model_cards/samplecnn-arabic-speech-commands/results.json")["examples"]
     (best,) = (each["predictions"][0] for each in examples if each["file"] == "examples/left.wav")
-    assert f'examples/left.wav", top_k=1)  # [{{"score": {best["score"]:.2f}..., "label": "left"}}]' in read(
-        "README.md"
-    )
-    assert best["label"] == "left"
+    answer = f'[{{"score": {best["score"]:.2f}..., "label": "{best["label"]}"}}]'
+    assert f'examples/left.wav", top_k=1) # {answer}' in read("README.md")
 
 
 def test_checkpoints():
@@ -289,7 +287,7 @@ def test_checkpoints():
 
 
 def test_spotters_of_two_forms_of_the_data():
-    text = " ".join(read("docs/spoken_words.md").split())
+    text = read("docs/spoken_words.md")
     card = load("model_cards/samplecnn-speech-commands-synthetic/results.json")
     new, old = (
         (people["keyword_accuracy"], run["metrics"]["recordings"]["accuracy"], people["miss_rate"])
